@@ -71,3 +71,10 @@ class ThrottlingException(AwsError):
 
     code = "ThrottlingException"
     http_status = 400
+
+
+class IncompleteSignature(AwsError):
+    """The request's signature does not have the form AWS asks for."""
+
+    code = "IncompleteSignature"
+    http_status = 403
