@@ -1,0 +1,1 @@
+"""Decisions: what should happen next, as pure functions over the state."""

@@ -1,0 +1,1 @@
+"""How tasks, containers and container instances change when something is reported."""

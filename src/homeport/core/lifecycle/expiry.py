@@ -1,0 +1,77 @@
+"""When records that AWS keeps for a while are forgotten: stopped tasks, INACTIVE resources, tokens."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from homeport.core.decision import Decision, Moment
+from homeport.state.changes import Change, Delete, delete_of
+from homeport.state.view import View
+
+RECORDS_PER_COMMIT = 1_000
+
+
+class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How long records stay describable after their end."""
+
+    stopped_task_s: int = 3_600
+    deregistered_instance_s: int = 3_600
+    inactive_service_s: int = 86_400
+
+
+def next_expiry_ms(view: View, limits: RetentionLimits) -> int | None:
+    """Return when the next record expires, in epoch milliseconds; None when none will."""
+    return min((at_ms for at_ms, _ in _heads(view, limits)), default=None)
+
+
+def expire_records(view: View, limits: RetentionLimits, moment: Moment) -> Decision:
+    """Forget what has been kept long enough, at most `RECORDS_PER_COMMIT` at once."""
+    changes: list[Change] = []
+    for stream in _streams(view, limits):
+        for at_ms, deletions in stream:
+            if at_ms > moment.now_ms or len(changes) >= RECORDS_PER_COMMIT:
+                break
+            changes.extend(deletions)
+    return Decision(changes=tuple(changes))
+
+
+_Expiring = Iterator[tuple[int, tuple[Delete, ...]]]
+
+
+def _heads(view: View, limits: RetentionLimits) -> Iterator[tuple[int, tuple[Delete, ...]]]:
+    for stream in _streams(view, limits):
+        head = next(stream, None)
+        if head is not None:
+            yield head
+
+
+def _streams(view: View, limits: RetentionLimits) -> tuple[_Expiring, ...]:
+    return (
+        (
+            ((t.stopped_at_ms or 0) + limits.stopped_task_s * 1_000, _with_tags(view, t.arn, t))
+            for t in view.stopped_tasks()
+        ),
+        (
+            (
+                (i.deregistered_at_ms or 0) + limits.deregistered_instance_s * 1_000,
+                _with_tags(view, i.arn, i),
+            )
+            for i in view.deregistered_instances()
+        ),
+        (
+            (
+                (s.deleted_at_ms or 0) + limits.inactive_service_s * 1_000,
+                (
+                    *_with_tags(view, s.arn, s),
+                    *(delete_of(e) for e in view.service_events(s.arn)),
+                ),
+            )
+            for s in view.inactive_services()
+        ),
+        ((t.expires_at_ms, (delete_of(t),)) for t in view.expiring_tokens()),
+    )
+
+
+def _with_tags(view: View, arn: str, record: object) -> tuple[Delete, ...]:
+    deletion = delete_of(record)  # type: ignore[arg-type]
+    return (deletion, Delete("tags", arn)) if view.tags(arn) else (deletion,)

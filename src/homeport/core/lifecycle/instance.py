@@ -1,0 +1,86 @@
+"""How container instances change when agents connect, vanish or report (container-instances §5)."""
+
+from msgspec.structs import replace
+
+from homeport.core.decision import NOTHING, Decision, Moment
+from homeport.core.effects import SendTasks
+from homeport.model.container_instance import ContainerInstance
+from homeport.state.changes import Put
+from homeport.state.view import View
+
+
+def connect_agent(
+    view: View,
+    arn: str,
+    moment: Moment,
+    *,
+    agent_version: str | None,
+    agent_hash: str | None,
+    docker_version: str | None,
+) -> Decision:
+    """Mark the agent connected and send it every task that isn't as it is wanted."""
+    instance = view.container_instance(arn)
+    if instance is None:
+        return NOTHING
+    unsettled = tuple(
+        task.arn
+        for task in view.tasks_of_instance(arn).values()
+        if task.last_status != task.desired_status
+    )
+    effects = (SendTasks(arn, unsettled),) if unsettled else ()
+    connected = replace(
+        instance,
+        agent_connected=True,
+        agent_version=agent_version or instance.agent_version,
+        agent_hash=agent_hash or instance.agent_hash,
+        docker_version=docker_version or instance.docker_version,
+        disconnected_at_ms=None,
+        version=instance.version + 1,
+    )
+    changes = () if instance.agent_connected else (Put(connected),)
+    return Decision(changes=changes, effects=effects, notes=(f"agent connected: {arn}",))
+
+
+def lose_agent(view: View, arn: str, moment: Moment) -> Decision:
+    """Mark the agent disconnected; its tasks live on, and nothing new is placed there."""
+    instance = view.container_instance(arn)
+    if instance is None or not instance.agent_connected:
+        return NOTHING
+    return Decision(
+        changes=(Put(_disconnected(instance, moment)),), notes=(f"agent disconnected: {arn}",)
+    )
+
+
+def disconnect_every_agent(view: View, moment: Moment) -> Decision:
+    """Mark all agents disconnected: true whenever a control plane starts."""
+    return Decision(
+        changes=tuple(
+            Put(_disconnected(instance, moment))
+            for instance in view.every_container_instance()
+            if instance.agent_connected
+        )
+    )
+
+
+def report_runtime_status(view: View, arn: str, status: str, moment: Moment) -> Decision:
+    """Keep what the agent says of its container runtime: OK or IMPAIRED (§10)."""
+    instance = view.container_instance(arn)
+    if instance is None or instance.runtime_status == status:
+        return NOTHING
+    reported = replace(
+        instance,
+        runtime_status=status,
+        runtime_status_changed_at_ms=moment.now_ms,
+        runtime_status_reported_at_ms=moment.now_ms,
+        version=instance.version + 1,
+    )
+    return Decision(changes=(Put(reported),))
+
+
+def _disconnected(instance: ContainerInstance, moment: Moment) -> ContainerInstance:
+    return replace(
+        instance,
+        agent_connected=False,
+        disconnected_at_ms=moment.now_ms,
+        version=instance.version + 1,
+    )

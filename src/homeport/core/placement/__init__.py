@@ -1,0 +1,1 @@
+"""Which container instance takes which task, and why the others don't."""

@@ -1,0 +1,1 @@
+"""The heartbeat: Event, Decision, Commit, Effects, one at a time."""

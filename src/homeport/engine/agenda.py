@@ -1,0 +1,98 @@
+"""What the engine must look at next: dirty services, timers, services that await capacity."""
+
+import heapq
+
+from homeport.core.effects import AwaitCapacity, WakeAt
+from homeport.model.container_instance import ContainerInstance
+from homeport.model.service import Service
+from homeport.model.task import Task
+from homeport.state.changes import AnyRecord, Commit, Put
+from homeport.state.view import View
+
+
+class Agenda:
+    """Keeps each dirty service once, in the order in which they became dirty."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._dirty: dict[str, None] = {}
+        self._timers: list[tuple[int, str]] = []
+        self._wakes: dict[str, int] = {}
+        self._awaiting: dict[str, dict[str, None]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no service is dirty now."""
+        return not self._dirty
+
+    def mark(self, service_arn: str) -> None:
+        """Note that a service must be looked at."""
+        self._dirty[service_arn] = None
+
+    def take(self) -> str | None:
+        """Remove and return the service that has been dirty longest."""
+        if not self._dirty:
+            return None
+        service_arn = next(iter(self._dirty))
+        del self._dirty[service_arn]
+        return service_arn
+
+    def wake_at(self, effect: WakeAt) -> None:
+        """Keep the earliest wake-up of each service."""
+        known = self._wakes.get(effect.service_arn)
+        if known is None or effect.at_ms < known:
+            self._wakes[effect.service_arn] = effect.at_ms
+            heapq.heappush(self._timers, (effect.at_ms, effect.service_arn))
+
+    def await_capacity(self, effect: AwaitCapacity) -> None:
+        """Keep a service until its cluster has more room."""
+        self._awaiting.setdefault(effect.cluster_arn, {})[effect.service_arn] = None
+
+    def ring(self, now_ms: int) -> None:
+        """Mark the services whose time has come."""
+        while self._timers and self._timers[0][0] <= now_ms:
+            at_ms, service_arn = heapq.heappop(self._timers)
+            if self._wakes.get(service_arn) == at_ms:
+                del self._wakes[service_arn]
+                self.mark(service_arn)
+
+    def next_ring_ms(self) -> int | None:
+        """Return when the next timer rings."""
+        while self._timers and self._wakes.get(self._timers[0][1]) != self._timers[0][0]:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
+
+    def follow(self, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
+        """Mark what one commit made dirty."""
+        for change, old in zip(commit.changes, replaced, strict=True):
+            new = change.record if isinstance(change, Put) else None
+            if isinstance(new, Task):
+                self._follow_task(new, old if isinstance(old, Task) else None)
+            elif isinstance(new, Service):
+                if new != old:
+                    self.mark(new.arn)
+            elif isinstance(new, ContainerInstance):
+                self._follow_instance(new, old if isinstance(old, ContainerInstance) else None)
+
+    def _follow_task(self, new: Task, old: Task | None) -> None:
+        if new.service_arn is not None and (
+            old is None
+            or old.last_status != new.last_status
+            or old.desired_status != new.desired_status
+            or old.health_status != new.health_status
+        ):
+            self.mark(new.service_arn)
+        if new.is_stopped and (old is None or not old.is_stopped):
+            self._room_in(new.cluster_arn)
+
+    def _follow_instance(self, new: ContainerInstance, old: ContainerInstance | None) -> None:
+        if old is None or new.is_available or new.attributes != old.attributes:
+            self._room_in(new.cluster_arn)
+        if old is not None and old.status != new.status:
+            for task in self._view.tasks_of_instance(new.arn).values():
+                if task.service_arn is not None:
+                    self.mark(task.service_arn)
+
+    def _room_in(self, cluster_arn: str) -> None:
+        for service_arn in self._awaiting.pop(cluster_arn, ()):
+            self.mark(service_arn)

@@ -1,0 +1,1 @@
+"""Nouns of ECS as frozen records, enums and identifiers; no decisions live here."""

@@ -1,0 +1,63 @@
+"""Services, their deployments and their events."""
+
+import msgspec
+
+from homeport.model.placement import PlacementConstraint, PlacementStrategy
+from homeport.model.record import Record
+
+
+class Deployment(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """One deployment of a service: PRIMARY is the newest, ACTIVE ones still have tasks."""
+
+    id: str
+    status: str  # PRIMARY | ACTIVE
+    task_definition_arn: str
+    failed_tasks: int = 0
+    rollout_state: str = "IN_PROGRESS"  # IN_PROGRESS | COMPLETED | FAILED
+    rollout_state_reason: str = ""
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
+
+
+class Service(Record, frozen=True, kw_only=True, tag="service"):
+    """A service; `document` is JSON of the members that no decision reads (AWS camelCase)."""
+
+    arn: str
+    cluster_arn: str
+    name: str
+    status: str = "ACTIVE"  # ACTIVE | DRAINING | INACTIVE
+    scheduling_strategy: str = "REPLICA"
+    task_definition_arn: str
+    desired_count: int = 0
+    launch_type: str | None = "EC2"
+    minimum_healthy_percent: int = 100
+    maximum_percent: int = 200
+    health_check_grace_period_s: int = 0
+    placement_constraints: tuple[PlacementConstraint, ...] = ()
+    placement_strategy: tuple[PlacementStrategy, ...] = ()
+    deployments: tuple[Deployment, ...] = ()
+    enable_ecs_managed_tags: bool = False
+    propagate_tags: str = "NONE"
+    enable_execute_command: bool = False
+    document: bytes = b"{}"
+    created_at_ms: int = 0
+    deleted_at_ms: int | None = None
+    is_steady: bool = False  # the steady-state event has been written for the present state
+    failed_launches: int = 0  # tasks in a row that stopped without ever RUNNING: the throttle
+    next_launch_at_ms: int = 0  # no launch before this moment while throttled
+    event_sequence: int = 0
+
+    @property
+    def primary(self) -> Deployment:
+        """The newest deployment."""
+        return self.deployments[0]
+
+
+class ServiceEvent(Record, frozen=True, kw_only=True, tag="service_event"):
+    """One line of a service's events; the newest 100 are kept."""
+
+    id: str
+    service_arn: str
+    sequence: int
+    created_at_ms: int
+    message: str

@@ -1,0 +1,1 @@
+"""The public verbs: one function per AWS operation, each a pure decision."""

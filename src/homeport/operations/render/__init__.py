@@ -1,0 +1,1 @@
+"""Records to AWS shapes, one module per resource; nothing is decided here."""

@@ -1,0 +1,133 @@
+"""Counts and remaining resources, kept in step with every applied change."""
+
+from typing import TYPE_CHECKING
+
+from homeport.model.task import PENDING, RUNNING, STOPPED, Task
+
+if TYPE_CHECKING:
+    from homeport.model.resources import HostPort
+
+
+class InstanceLoad:
+    """What the tasks of one container instance hold, from placement until reported STOPPED."""
+
+    __slots__ = ("cpu_units", "gpu_count", "memory_mib", "pending", "ports", "running")
+
+    def __init__(self) -> None:
+        self.cpu_units = 0
+        self.memory_mib = 0
+        self.gpu_count = 0
+        self.ports: dict[HostPort, int] = {}  # how many tasks hold it; over one is a bug
+        self.running = 0  # desiredStatus RUNNING, lastStatus RUNNING
+        self.pending = 0  # lastStatus PENDING
+
+    def add(self, task: Task, sign: int) -> None:
+        """Count one task in (`sign` 1) or out (-1)."""
+        needs = task.resources
+        self.cpu_units += sign * needs.cpu_units
+        self.memory_mib += sign * needs.memory_mib
+        self.gpu_count += sign * needs.gpu_count
+        for port in needs.host_ports:
+            count = self.ports.get(port, 0) + sign
+            if count:
+                self.ports[port] = count
+            else:
+                del self.ports[port]
+        if task.last_status == PENDING:
+            self.pending += sign
+        elif task.desired_status == RUNNING:
+            self.running += sign
+
+    def values(self) -> tuple[object, ...]:
+        """All counts, to compare with those computed from scratch."""
+        return (
+            self.cpu_units,
+            self.memory_mib,
+            self.gpu_count,
+            tuple(sorted(self.ports.items())),
+            self.running,
+            self.pending,
+        )
+
+
+class DeploymentLoad:
+    """How many tasks of one deployment are where in their life."""
+
+    __slots__ = ("pending", "running", "stopping", "unhealthy")
+
+    def __init__(self) -> None:
+        self.pending = 0  # wanted, not yet RUNNING
+        self.running = 0  # wanted, RUNNING
+        self.stopping = 0  # not wanted any more, not yet STOPPED
+        self.unhealthy = 0  # of `running`, those UNHEALTHY
+
+    def add(self, task: Task, sign: int) -> None:
+        """Count one task in (`sign` 1) or out (-1)."""
+        if task.desired_status == STOPPED:
+            self.stopping += sign
+        elif task.last_status == RUNNING:
+            self.running += sign
+            if task.health_status == "UNHEALTHY":
+                self.unhealthy += sign
+        else:
+            self.pending += sign
+
+    def values(self) -> tuple[int, ...]:
+        """All counts, to compare with those computed from scratch."""
+        return (self.pending, self.running, self.stopping, self.unhealthy)
+
+
+class ClusterLoad:
+    """How many tasks of one cluster are running and pending."""
+
+    __slots__ = ("pending", "running")
+
+    def __init__(self) -> None:
+        self.pending = 0
+        self.running = 0
+
+    def add(self, task: Task, sign: int) -> None:
+        """Count one task in (`sign` 1) or out (-1)."""
+        if task.last_status == RUNNING:
+            self.running += sign
+        else:
+            self.pending += sign
+
+    def values(self) -> tuple[int, ...]:
+        """All counts, to compare with those computed from scratch."""
+        return (self.pending, self.running)
+
+
+class Derived:
+    """All derived counts; a STOPPED task counts nowhere."""
+
+    def __init__(self) -> None:
+        self.instances: dict[str, InstanceLoad] = {}
+        self.deployments: dict[tuple[str, str], DeploymentLoad] = {}
+        self.clusters: dict[str, ClusterLoad] = {}
+
+    def replace_task(self, old: Task | None, new: Task | None) -> None:
+        """Follow one change of one task."""
+        if old is not None and not old.is_stopped:
+            self._count(old, -1)
+        if new is not None and not new.is_stopped:
+            self._count(new, 1)
+
+    def _count(self, task: Task, sign: int) -> None:
+        if task.container_instance_arn is not None:
+            load = self.instances.get(task.container_instance_arn)
+            if load is None:
+                load = self.instances[task.container_instance_arn] = InstanceLoad()
+            load.add(task, sign)
+        if task.service_arn is not None and task.deployment_id is not None:
+            key = (task.service_arn, task.deployment_id)
+            counts = self.deployments.get(key)
+            if counts is None:
+                counts = self.deployments[key] = DeploymentLoad()
+            counts.add(task, sign)
+            if sign < 0 and not any(counts.values()):
+                del self.deployments[key]
+        cluster = self.clusters.get(task.cluster_arn)
+        if cluster is None:
+            cluster = self.clusters[task.cluster_arn] = ClusterLoad()
+        cluster.add(task, sign)

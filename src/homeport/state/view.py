@@ -1,0 +1,207 @@
+"""The read-only questions that decisions, renderers and the gateway may ask of the state."""
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from homeport.model.account_setting import AccountSetting
+from homeport.model.arn import Scope, make_cluster_arn
+from homeport.model.client_token import ClientToken
+from homeport.model.cluster import Cluster
+from homeport.model.container_instance import ContainerInstance
+from homeport.model.record import Tag
+from homeport.model.service import Service, ServiceEvent
+from homeport.model.task import Task
+from homeport.model.task_definition import Family, TaskDefinition
+from homeport.state.derived import ClusterLoad, DeploymentLoad, InstanceLoad
+from homeport.state.store import Store
+
+_NO_INSTANCE_LOAD = InstanceLoad()
+_NO_DEPLOYMENT_LOAD = DeploymentLoad()
+_NO_CLUSTER_LOAD = ClusterLoad()
+
+
+def family_key(scope: Scope, name: str) -> str:
+    """Return the key of a family's record."""
+    return f"{scope.account_id}/{scope.region}/{name}"
+
+
+class View:
+    """Reads the store; what it returns is frozen or not to be altered."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def sequence(self) -> int:
+        """The number of the newest commit that this view sees."""
+        return self._store.sequence
+
+    # clusters
+    def cluster(self, arn: str) -> Cluster | None:
+        """Return a cluster by ARN."""
+        return self._store.clusters.get(arn)
+
+    def cluster_by_name(self, scope: Scope, name: str) -> Cluster | None:
+        """Return a cluster by name."""
+        return self._store.clusters.get(make_cluster_arn(scope, name))
+
+    def clusters(self, scope: Scope, after_name: str | None = None) -> Iterator[Cluster]:
+        """Iterate a scope's clusters by name, INACTIVE ones too."""
+        cursor = None
+        if after_name is not None:
+            cursor = (after_name, make_cluster_arn(scope, after_name))
+        return self._store.clusters.after("scope", scope, cursor)
+
+    def every_cluster(self) -> Iterator[Cluster]:
+        """Iterate all clusters of all scopes."""
+        return iter(self._store.clusters)
+
+    def cluster_load(self, cluster_arn: str) -> ClusterLoad:
+        """Return the numbers of running and pending tasks."""
+        return self._store.derived.clusters.get(cluster_arn, _NO_CLUSTER_LOAD)
+
+    # container instances
+    def container_instance(self, arn: str) -> ContainerInstance | None:
+        """Return a container instance by ARN, INACTIVE ones too."""
+        return self._store.container_instances.get(arn)
+
+    def container_instances(self, cluster_arn: str) -> Mapping[str, ContainerInstance]:
+        """Return a cluster's container instances by ARN, without INACTIVE ones."""
+        return self._store.container_instances.group("cluster", cluster_arn)
+
+    def container_instances_after(
+        self, cluster_arn: str, after_arn: str | None
+    ) -> Iterator[ContainerInstance]:
+        """Iterate a cluster's container instances by ARN, without INACTIVE ones."""
+        cursor = None if after_arn is None else (after_arn, after_arn)
+        return self._store.container_instances.after("cluster", cluster_arn, cursor)
+
+    def deregistered_instances(self) -> Iterator[ContainerInstance]:
+        """Iterate INACTIVE container instances, the longest gone first."""
+        return self._store.container_instances.after("deregistered", "all", None)
+
+    def every_container_instance(self) -> Iterator[ContainerInstance]:
+        """Iterate all container instances of all clusters."""
+        return iter(self._store.container_instances)
+
+    def instance_load(self, arn: str) -> InstanceLoad:
+        """Return what the tasks of a container instance hold."""
+        return self._store.derived.instances.get(arn, _NO_INSTANCE_LOAD)
+
+    # task definitions
+    def task_definition(self, arn: str) -> TaskDefinition | None:
+        """Return one revision by ARN."""
+        return self._store.task_definitions.get(arn)
+
+    def latest_active_revision(self, scope: Scope, family: str) -> TaskDefinition | None:
+        """Return the newest ACTIVE revision of a family."""
+        return next(self._store.task_definitions.after("active", (scope, family), None), None)
+
+    def revisions(
+        self, scope: Scope, family: str, after: TaskDefinition | None = None
+    ) -> Iterator[TaskDefinition]:
+        """Iterate a family's revisions, lowest first, from just behind `after`."""
+        cursor = None if after is None else (after.revision, after.arn)
+        return self._store.task_definitions.after("family", (scope, family), cursor)
+
+    def task_definitions(
+        self, scope: Scope, after: TaskDefinition | None = None
+    ) -> Iterator[TaskDefinition]:
+        """Iterate a scope's revisions by family and revision."""
+        cursor = None if after is None else ((after.family, after.revision), after.arn)
+        return self._store.task_definitions.after("scope", scope, cursor)
+
+    def family(self, scope: Scope, name: str) -> Family | None:
+        """Return a family's counter."""
+        return self._store.families.get(family_key(scope, name))
+
+    def families(self, scope: Scope, after_name: str | None = None) -> Iterator[Family]:
+        """Iterate a scope's families by name."""
+        cursor = None if after_name is None else (after_name, family_key(scope, after_name))
+        return self._store.families.after("scope", f"{scope.account_id}/{scope.region}", cursor)
+
+    # tasks
+    def task(self, arn: str) -> Task | None:
+        """Return a task by ARN, STOPPED ones too while they are kept."""
+        return self._store.tasks.get(arn)
+
+    def tasks_of_instance(self, arn: str) -> Mapping[str, Task]:
+        """Return the tasks of a container instance that aren't STOPPED."""
+        return self._store.tasks.group("instance", arn)
+
+    def tasks_of_service(self, arn: str) -> Mapping[str, Task]:
+        """Return the tasks of a service that aren't STOPPED."""
+        return self._store.tasks.group("service", arn)
+
+    def tasks_of_group(self, cluster_arn: str, group: str) -> Mapping[str, Task]:
+        """Return the tasks of a task group that aren't STOPPED."""
+        return self._store.tasks.group("group", (cluster_arn, group))
+
+    def live_tasks(self, cluster_arn: str) -> Mapping[str, Task]:
+        """Return a cluster's tasks that aren't STOPPED."""
+        return self._store.tasks.group("live", cluster_arn)
+
+    def tasks_after(
+        self, cluster_arn: str, desired_status: str, after_arn: str | None
+    ) -> Iterator[Task]:
+        """Iterate a cluster's tasks of one desired status by ARN."""
+        cursor = None if after_arn is None else (after_arn, after_arn)
+        return self._store.tasks.after("desired", (cluster_arn, desired_status), cursor)
+
+    def stopped_tasks(self) -> Iterator[Task]:
+        """Iterate STOPPED tasks of all clusters, the longest stopped first."""
+        return self._store.tasks.after("stopped", "all", None)
+
+    # services
+    def service(self, arn: str) -> Service | None:
+        """Return a service by ARN."""
+        return self._store.services.get(arn)
+
+    def services(self, cluster_arn: str, after: Service | None = None) -> Iterator[Service]:
+        """Iterate a cluster's ACTIVE and DRAINING services by name."""
+        cursor = None if after is None else (after.name, after.arn)
+        return self._store.services.after("cluster", cluster_arn, cursor)
+
+    def listed_services(self, cluster_arn: str, after: Service | None = None) -> Iterator[Service]:
+        """Iterate a cluster's ACTIVE services by name: those that ListServices shows."""
+        cursor = None if after is None else (after.name, after.arn)
+        return self._store.services.after("listed", cluster_arn, cursor)
+
+    def inactive_services(self) -> Iterator[Service]:
+        """Iterate INACTIVE services of all clusters, the longest gone first."""
+        return self._store.services.after("inactive", "all", None)
+
+    def every_service(self) -> Iterator[Service]:
+        """Iterate all services of all clusters."""
+        return iter(self._store.services)
+
+    def deployment_load(self, service_arn: str, deployment_id: str) -> DeploymentLoad:
+        """Return how many tasks of a deployment are where in their life."""
+        key = (service_arn, deployment_id)
+        return self._store.derived.deployments.get(key, _NO_DEPLOYMENT_LOAD)
+
+    def service_events(self, service_arn: str, limit: int | None = None) -> list[ServiceEvent]:
+        """Return a service's events, newest first."""
+        return list(islice(self._store.service_events.after("service", service_arn, None), limit))
+
+    # the rest
+    def tags(self, arn: str) -> tuple[Tag, ...]:
+        """Return a resource's tags."""
+        record = self._store.tags.get(arn)
+        return () if record is None else record.tags
+
+    def account_setting(self, key: str) -> AccountSetting | None:
+        """Return a setting by key."""
+        return self._store.account_settings.get(key)
+
+    def account_settings(self, scope: Scope) -> Iterator[AccountSetting]:
+        """Iterate a scope's settings by key."""
+        return self._store.account_settings.after("scope", (scope.account_id, scope.region), None)
+
+    def client_token(self, key: str) -> ClientToken | None:
+        """Return what an idempotency token stood for."""
+        return self._store.client_tokens.get(key)
+
+    def expiring_tokens(self) -> Iterator[ClientToken]:
+        """Iterate idempotency tokens, the next to expire first."""
+        return self._store.client_tokens.after("expires", "all", None)
