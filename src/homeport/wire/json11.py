@@ -39,6 +39,8 @@ _WANTED = {
 _MISMATCH = re.compile(r"Expected `(\w+)(?: \| null)?`, got `(\w+)`(?: - at `\$\.?(.*)`)?$")
 _OUT_OF_RANGE = re.compile(r"Expected `int` (<=|>=) (-?\d+)(?: - at `\$\.?(.*)`)?$")
 
+_FAR_OUT_OF_RANGE = re.compile(r"(?:Integer|Number) (?:value )?out of range(?: - at `\$\.?(.*)`)?$")
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -83,4 +85,7 @@ def _explain_mismatch(complaint: str) -> str:
         relation, bound, path = out_of_range.groups()
         word = "greater" if relation == "<=" else "less"
         return f"{path}: NUMBER_VALUE can not be {word} than {bound}"
+    far_out_of_range = _FAR_OUT_OF_RANGE.match(complaint)
+    if far_out_of_range is not None:
+        return f"{far_out_of_range.group(1)}: NUMBER_VALUE is out of range"
     return complaint
