@@ -1,0 +1,1 @@
+"""The durable journal: what keeps commits across restarts, and how state is recovered from it."""

@@ -1,0 +1,227 @@
+"""The SQLite file: its schema, and how batches of commits are written and records read.
+
+Everything here blocks; which thread calls it is `sqlite`'s business.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of, table_of
+from homeport.storage.encoding import EncodedCommit, decode_changes, decode_record, encode_commits
+from homeport.storage.errors import StorageCorrupt, StorageUnavailable, StorageVersionUnknown
+
+DATABASE_FILE_NAME = "homeport.sqlite3"
+SCHEMA_VERSION = 1
+
+ROWS_PER_STATEMENT = 64
+PRUNED_COMMITS_PER_TRANSACTION = 512
+WAL_LIMIT_BYTES = 64 * 1024 * 1024
+STATEMENT_CACHE = 128
+LOCK_WAIT_S = 10.0  # a reader of the same file may hold it for a moment
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",  # a commit returns after its fsync
+    f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}",
+    "PRAGMA temp_store = MEMORY",
+)
+_SCHEMA = (
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE records (kind TEXT, key TEXT, value BLOB NOT NULL, PRIMARY KEY (kind, key))"
+    " WITHOUT ROWID",
+    "CREATE TABLE journal (sequence INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL,"
+    " cause TEXT NOT NULL, body BLOB NOT NULL)",
+    f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
+)
+
+
+class JournalLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much history is kept; the newest commit always is."""
+
+    retention_s: int = 7 * 24 * 60 * 60
+    size_bytes: int = 256 * 1024 * 1024
+
+
+class HistoryEntry(msgspec.Struct, frozen=True):
+    """One change of one record, and the commit that brought it."""
+
+    sequence: int
+    at_ms: int
+    cause: str
+    change: Change
+
+
+class Database:
+    """One open file; `write` is one durable transaction."""
+
+    def __init__(self, directory: Path, limits: JournalLimits) -> None:
+        self._path = directory / DATABASE_FILE_NAME
+        self._limits = limits
+        self._journal_bytes = 0
+        self._oldest_at_ms = 0
+        try:
+            self._connection = sqlite3.connect(
+                self._path,
+                timeout=LOCK_WAIT_S,
+                isolation_level=None,
+                check_same_thread=False,
+                cached_statements=STATEMENT_CACHE,
+            )
+            for pragma in _PRAGMAS:
+                self._connection.execute(pragma)
+            self._prepare_schema()
+            self._measure_journal()
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(self._path, error) from error
+
+    def close(self) -> None:
+        """Close the file; what was written stays."""
+        self._connection.close()
+
+    def load(self) -> tuple[list[AnyRecord], int]:
+        """Return all current records, and the number of the last commit (0: none yet)."""
+        records = []
+        try:
+            rows = self._connection.execute("SELECT kind, key, value FROM records").fetchall()
+            newest = self._connection.execute("SELECT MAX(sequence) FROM journal").fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            raise _unreadable(self._path, error) from error
+        for kind, key, value in rows:
+            try:
+                record = decode_record(value)
+            except msgspec.MsgspecError as error:
+                raise StorageCorrupt(
+                    f"{self._path}: {kind} {key} is unreadable: {error}"
+                ) from error
+            if table_of(record) != kind or key_of(record) != key:
+                raise StorageCorrupt(f"{self._path}: {kind} {key} holds another record")
+            records.append(record)
+        return records, newest or 0
+
+    def write(self, commits: list[Commit]) -> None:
+        """Make these commits durable in one transaction; raises sqlite3.Error if the disk won't."""
+        journal, latest = encode_commits(commits)
+        puts = [(*name, value) for name, value in latest.items() if value is not None]
+        deletes = [name for name, value in latest.items() if value is None]
+        self._connection.execute("BEGIN IMMEDIATE")
+        self._each("INSERT INTO journal VALUES {}", 4, journal)
+        self._each("INSERT OR REPLACE INTO records VALUES {}", 3, puts)
+        self._each("DELETE FROM records WHERE (kind, key) IN (VALUES {})", 2, deletes)
+        self._journal_bytes += sum(len(row.body) for row in journal)
+        self._prune(journal[-1])
+        self._connection.execute("COMMIT")
+
+    def _each(self, statement: str, width: int, rows: Sequence[tuple[object, ...]]) -> None:
+        """Run a statement for many rows at once.
+
+        Each call into SQLite gives the interpreter's lock away and must win it back from the event
+        loop, so a few wide statements answer sooner than many narrow ones. Widths are powers of
+        two to stay within the statement cache.
+        """
+        start, count = 0, ROWS_PER_STATEMENT
+        slot = f"({','.join('?' * width)})"
+        while start < len(rows):
+            while count > len(rows) - start:
+                count //= 2
+            values = [value for row in rows[start : start + count] for value in row]
+            self._connection.execute(statement.format(",".join([slot] * count)), values)
+            start += count
+
+    def _prune(self, newest: EncodedCommit) -> None:
+        """Drop a bounded number of commits that are too old or too many."""
+        oldest_kept_ms = newest.at_ms - self._limits.retention_s * 1_000
+        excess_bytes = self._journal_bytes - self._limits.size_bytes
+        if excess_bytes <= 0 and self._oldest_at_ms >= oldest_kept_ms:
+            return
+        rows = self._connection.execute(
+            "SELECT sequence, at_ms, LENGTH(body) FROM journal WHERE sequence < ?"
+            " ORDER BY sequence LIMIT ?",
+            (newest.sequence, PRUNED_COMMITS_PER_TRANSACTION + 1),
+        ).fetchall()
+        last = None
+        self._oldest_at_ms = newest.at_ms
+        for number, (sequence, at_ms, size_bytes) in enumerate(rows):
+            is_surplus = excess_bytes > 0 or at_ms < oldest_kept_ms
+            if not is_surplus or number == PRUNED_COMMITS_PER_TRANSACTION:
+                self._oldest_at_ms = at_ms
+                break
+            last = sequence
+            excess_bytes -= size_bytes
+            self._journal_bytes -= size_bytes
+        if last is not None:
+            self._connection.execute("DELETE FROM journal WHERE sequence <= ?", (last,))
+
+    def _measure_journal(self) -> None:
+        size_bytes, oldest_at_ms = self._connection.execute(
+            "SELECT COALESCE(SUM(LENGTH(body)), 0), (SELECT at_ms FROM journal"
+            " ORDER BY sequence LIMIT 1) FROM journal"
+        ).fetchone()
+        self._journal_bytes = size_bytes
+        self._oldest_at_ms = oldest_at_ms or 0
+
+    def _prepare_schema(self) -> None:
+        tables = {
+            name
+            for (name,) in self._connection.execute(
+                "SELECT name FROM sqlite_schema WHERE type = 'table'"
+            )
+        }
+        if not tables:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA:
+                self._connection.execute(statement)
+            self._connection.execute("COMMIT")
+            return
+        if not tables >= {"meta", "records", "journal"}:
+            raise StorageCorrupt(f"{self._path} isn't a Homeport database; move it away")
+        row = self._connection.execute(
+            "SELECT value FROM meta WHERE name = 'schema_version'"
+        ).fetchone()
+        version = "none" if row is None else row[0]
+        if version != str(SCHEMA_VERSION):
+            raise StorageVersionUnknown(
+                f"{self._path} has schema version {version}, this Homeport knows {SCHEMA_VERSION}; "
+                "start the Homeport that wrote it, or choose another directory with --data-dir"
+            )
+
+
+def read_history(directory: Path, key: str, limit: int) -> list[HistoryEntry]:
+    """Return a record's newest changes in the kept journal, newest first, for any process to ask.
+
+    `key` is the record's primary key: for most resources its ARN.
+    """
+    path = directory / DATABASE_FILE_NAME
+    try:
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            rows = connection.execute(
+                "SELECT sequence, at_ms, cause, body FROM journal"
+                " WHERE INSTR(body, CAST(? AS BLOB)) ORDER BY sequence DESC",
+                (key,),
+            )
+            return _pick(rows, key, limit)
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise _unreadable(path, error) from error
+
+
+def _pick(rows: sqlite3.Cursor, key: str, limit: int) -> list[HistoryEntry]:
+    entries: list[HistoryEntry] = []
+    for sequence, at_ms, cause, body in rows:
+        for change in reversed(decode_changes(body)):
+            changed = key_of(change.record) if isinstance(change, Put) else change.key
+            if changed == key:
+                entries.append(HistoryEntry(sequence, at_ms, cause, change))
+        if len(entries) >= limit:
+            break
+    return entries[:limit]
+
+
+def _unreadable(path: Path, error: sqlite3.DatabaseError) -> StorageCorrupt | StorageUnavailable:
+    if isinstance(error, sqlite3.OperationalError):
+        return StorageUnavailable(f"cannot open {path}: {error}")
+    return StorageCorrupt(f"{path} is damaged or isn't a database ({error}); move it away")

@@ -1,0 +1,61 @@
+"""Records and commits as bytes: MessagePack of tagged structs.
+
+A record is a map that names its type and omits defaults, so a later Homeport may add members
+with defaults, and ignores members that it no longer knows. Not here: where the bytes go.
+"""
+
+from typing import NamedTuple
+
+import msgspec
+
+from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of, table_of
+
+_ENCODER = msgspec.msgpack.Encoder()
+_RECORD_DECODER = msgspec.msgpack.Decoder(AnyRecord)
+_CHANGES_DECODER = msgspec.msgpack.Decoder(tuple[Change, ...])
+
+RecordId = tuple[str, str]  # table and key
+
+
+class EncodedCommit(NamedTuple):
+    """One commit's journal row; a row is bound to SQL as it stands."""
+
+    sequence: int
+    at_ms: int
+    cause: str
+    body: bytes
+
+
+def encode_commits(
+    commits: list[Commit],
+) -> tuple[list[EncodedCommit], dict[RecordId, bytes | None]]:
+    """Return each commit's journal row, and what every record they touch is after the last one.
+
+    A record that was deleted last has None; each record is encoded once a change.
+    """
+    rows = []
+    latest: dict[RecordId, bytes | None] = {}
+    for commit in commits:
+        changes: list[tuple[object, ...]] = []
+        for change in commit.changes:
+            if isinstance(change, Put):
+                value = _ENCODER.encode(change.record)
+                latest[table_of(change.record), key_of(change.record)] = value
+                changes.append(("put", msgspec.Raw(value)))
+            else:
+                latest[change.table, change.key] = None
+                changes.append(("delete", change.table, change.key))
+        body = _ENCODER.encode(changes)
+        rows.append(EncodedCommit(commit.sequence, commit.at_ms, commit.cause, body))
+    return rows, latest
+
+
+def decode_record(value: bytes) -> AnyRecord:
+    """Read one record; raises msgspec.MsgspecError for bytes that aren't one."""
+    record: AnyRecord = _RECORD_DECODER.decode(value)
+    return record
+
+
+def decode_changes(body: bytes) -> tuple[Change, ...]:
+    """Read the changes of one commit; raises msgspec.MsgspecError for bytes that aren't any."""
+    return _CHANGES_DECODER.decode(body)

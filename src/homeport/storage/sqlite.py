@@ -1,0 +1,164 @@
+"""`SqliteStorage`: the engine's Journal on SQLite, with group commit off the event loop.
+
+A writer thread takes whatever was appended while its last transaction was under way, writes it as
+one transaction, and hands the callbacks back to the loop in order. Nothing is delayed on purpose:
+one caller gets one fsync a commit, many callers share them. The file is `database`'s business.
+"""
+
+import os
+import sqlite3
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from homeport.state.changes import AnyRecord, Commit
+from homeport.storage.database import Database, HistoryEntry, JournalLimits, read_history
+from homeport.storage.directory import DataDirectory
+from homeport.storage.errors import StorageRefused
+
+COMMITS_PER_TRANSACTION = 1_024
+PENDING_COMMITS = 65_536  # more than this wait for the disk, and the event loop with them
+FAILURE_GRACE_S = 5.0  # from a refused commit to the process' end, however it is blocked
+FAILURE_EXIT_CODE = 74  # EX_IOERR
+HISTORY_LIMIT = 1_000
+
+Then = Callable[[], None]
+CallSoon = Callable[[Then], object]  # e.g. loop.call_soon_threadsafe
+OnFailure = Callable[[StorageRefused], None]
+
+
+class SqliteStorage:
+    """Owns a data directory; `append`, `when_durable` and `close` belong to the loop's thread."""
+
+    def __init__(self, path: Path, limits: JournalLimits | None = None) -> None:
+        self._directory = DataDirectory(path)
+        try:
+            self._database = Database(path, limits or JournalLimits())
+        except BaseException:
+            self._directory.release()
+            raise
+        self._path = path
+        # The loop's side: what was appended, what is known to be durable, who waits for it.
+        self._appended = 0
+        self._durable = 0
+        self._waiting: deque[tuple[int, Then]] = deque()
+        # Shared, under `_turn`:
+        self._turn = threading.Condition()
+        self._queue: list[Commit] = []
+        self._is_closing = False
+        self._refusal: StorageRefused | None = None
+        self._process_ends = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def load(self) -> tuple[list[AnyRecord], int]:
+        """Return all current records, and the number of the last commit; before `start`."""
+        records, sequence = self._database.load()
+        self._appended = self._durable = sequence
+        return records, sequence
+
+    def start(self, call_soon: CallSoon, on_failure: OnFailure) -> None:
+        """Begin to write; `call_soon` brings a callable to the loop's thread.
+
+        `on_failure` is called there if the disk refuses a commit: it must end the process, and
+        if it doesn't within seconds, storage does.
+        """
+        assert self._thread is None, "started twice"
+        self._call_soon = call_soon
+        self._on_failure = on_failure
+        self._thread = threading.Thread(target=self._write_until_closed, name="journal")
+        self._thread.daemon = True  # a crash of the main thread must not hang here
+        self._thread.start()
+
+    def append(self, commit: Commit) -> None:
+        """Take a commit to be made durable; returns at once while the disk keeps up."""
+        self._appended = commit.sequence
+        with self._turn:
+            while len(self._queue) >= PENDING_COMMITS and self._refusal is None:
+                self._turn.wait()
+            self._queue.append(commit)
+            self._turn.notify()
+
+    def when_durable(self, then: Then) -> None:
+        """Call `then` once everything appended so far is durable: at once if it already is."""
+        if self._durable == self._appended and not self._waiting:
+            then()
+        else:
+            self._waiting.append((self._appended, then))
+
+    def close(self) -> None:
+        """Write what is left, let its callbacks go, and give the directory back.
+
+        Raises StorageRefused if the disk has refused a commit, now or before.
+        """
+        with self._turn:
+            self._is_closing = True
+            self._turn.notify()
+        self._process_ends.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._database.close()
+        self._directory.release()
+        if self._refusal is not None:
+            raise self._refusal
+        self._became_durable(self._appended)
+
+    def history(self, key: str, limit: int = HISTORY_LIMIT) -> list[HistoryEntry]:
+        """Return a record's newest changes in the kept journal, newest first; blocks."""
+        return read_history(self._path, key, min(limit, HISTORY_LIMIT))
+
+    # the loop's side
+
+    def _became_durable(self, sequence: int) -> None:
+        self._durable = max(self._durable, sequence)
+        try:
+            while self._waiting and self._waiting[0][0] <= self._durable:
+                self._waiting.popleft()[1]()
+        finally:
+            if self._waiting and self._waiting[0][0] <= self._durable:  # one of them raised
+                self._call_soon(partial(self._became_durable, self._durable))
+
+    # the writer's side
+
+    def _write_until_closed(self) -> None:
+        try:
+            while batch := self._next_batch():
+                self._database.write(batch)
+                self._bring_back(partial(self._became_durable, batch[-1].sequence))
+        except (sqlite3.Error, OSError) as error:
+            self._fail(f"the disk refused a commit: {error}; its data directory is {self._path}")
+        except BaseException as error:
+            self._fail(f"a commit couldn't be written: {error!r}")
+            raise
+
+    def _next_batch(self) -> list[Commit]:
+        """Wait for commits, take up to a transaction's worth; an empty list is the end."""
+        with self._turn:
+            while not self._queue and not self._is_closing:
+                self._turn.wait()
+            batch = self._queue[:COMMITS_PER_TRANSACTION]
+            if len(self._queue) >= PENDING_COMMITS:
+                self._turn.notify()
+            del self._queue[:COMMITS_PER_TRANSACTION]
+        return batch
+
+    def _bring_back(self, then: Then) -> None:
+        try:
+            self._call_soon(then)
+        except RuntimeError:
+            # The loop is closed: nobody is left to be answered, but what is queued is written.
+            return
+
+    def _fail(self, message: str) -> None:
+        """End the process: memory is ahead of the disk, nothing may be answered any more."""
+        error = StorageRefused(f"{message}; nothing unwritten was acknowledged, stopping")
+        with self._turn:
+            self._refusal = error
+            self._turn.notify()
+        self._bring_back(partial(self._on_failure, error))
+        if not self._process_ends.wait(FAILURE_GRACE_S):
+            sys.stderr.write(f"homeport: {error}\n")
+            sys.stderr.flush()
+            os._exit(FAILURE_EXIT_CODE)
