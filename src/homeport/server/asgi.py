@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 ACCOUNT_ID_CHARS = 12
 OK = 200
-# What makes a connection useless for a next request: its body was not, or not wholly, read.
-UNREAD_BODY_STATUSES = frozenset({408, 413, 503})
+# After these a connection is useless: the rest of the request may still come, or never.
+CLOSING_STATUSES = frozenset({408, 413})
 JSON_TYPE = (b"content-type", b"application/json")
 AWS_JSON_TYPE = (b"content-type", CONTENT_TYPE.encode())
 CLOSE = (b"connection", b"close")
@@ -201,6 +201,6 @@ def _read_headers(scope: Scope) -> Request:
 def _refuse(error: Exception) -> Answer:
     reply = render_error(error)
     headers: Headers = [AWS_JSON_TYPE, *reply.headers]
-    if reply.status in UNREAD_BODY_STATUSES:
+    if reply.status in CLOSING_STATUSES:
         headers.append(CLOSE)
     return Answer(reply.status, headers, reply.body)

@@ -66,8 +66,7 @@ def test_a_wrong_type_inside_a_map_is_refused() -> None:
         "RegisterTaskDefinition", b'{"containerDefinitions":[{"dockerLabels":{"a":5}}]}'
     )
     assert refused.message == (
-        "containerDefinitions[0].dockerLabels[...]: "
-        "NUMBER_VALUE can not be converted to a String"
+        "containerDefinitions[0].dockerLabels[...]: NUMBER_VALUE can not be converted to a String"
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homeport.api.errors import IncompleteSignature
-from homeport.wire.signing import CredentialScope, Credentials, parse_credential_scope, sign_headers
+from homeport.wire.signing import Credentials, CredentialScope, parse_credential_scope, sign_headers
 
 SIGNED_AT = datetime(2026, 11, 21, 23, 11, 5, tzinfo=UTC)
 BEARER = Credentials("AKIDEXAMPLE", "secret/with+signs")
