@@ -55,11 +55,14 @@ class Store:
         self.task_definitions: Table[TaskDefinition] = Table(
             key_of,
             ordered={
-                "family": (lambda r: (scope_of(r.arn), r.family), lambda r: r.revision),
-                "scope": (lambda r: scope_of(r.arn), lambda r: (r.family, r.revision)),
-                "active": (
-                    lambda r: (scope_of(r.arn), r.family) if r.status == "ACTIVE" else None,
-                    lambda r: -r.revision,
+                "family": (lambda r: (scope_of(r.arn), r.family, r.status), lambda r: r.revision),
+                "scope": (
+                    lambda r: (scope_of(r.arn), r.status),
+                    lambda r: (r.family, r.revision),
+                ),
+                "deleting": (
+                    lambda r: "all" if r.status == "DELETE_IN_PROGRESS" else None,
+                    lambda r: r.arn,
                 ),
             },
         )
@@ -73,6 +76,7 @@ class Store:
                 "service": lambda r: None if r.is_stopped else r.service_arn,
                 "group": lambda r: None if r.is_stopped else (r.cluster_arn, r.group),
                 "live": _live,
+                "definition": lambda r: r.task_definition_arn,
             },
             ordered={
                 "desired": (lambda r: (r.cluster_arn, r.desired_status), lambda r: r.arn),

@@ -58,6 +58,18 @@ class Table(Generic[R]):
         for _, key in entries.irange(minimum=cursor, inclusive=(False, False)):
             yield self._rows[key]
 
+    def before(self, index: str, value: Hashable, cursor: tuple[Any, str] | None) -> Iterator[R]:
+        """Iterate one group backwards, from just before `cursor`; None starts at the end."""
+        entries = self._orders[index].get(value)
+        if entries is None:
+            return
+        for _, key in entries.irange(maximum=cursor, inclusive=(False, False), reverse=True):
+            yield self._rows[key]
+
+    def count(self, index: str, value: Hashable) -> int:
+        """Return how many records one group of an ordered index has."""
+        return len(self._orders[index].get(value, ()))
+
     def put(self, record: R) -> R | None:
         """Insert or replace; return what was there. For `Store.apply` only."""
         key = self._key(record)

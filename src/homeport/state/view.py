@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from homeport.model.account_setting import AccountSetting
-from homeport.model.arn import Scope, make_cluster_arn
+from homeport.model.arn import Scope, make_cluster_arn, make_task_definition_arn
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
@@ -95,21 +95,49 @@ class View:
 
     def latest_active_revision(self, scope: Scope, family: str) -> TaskDefinition | None:
         """Return the newest ACTIVE revision of a family."""
-        return next(self._store.task_definitions.after("active", (scope, family), None), None)
+        group = (scope, family, "ACTIVE")
+        return next(self._store.task_definitions.before("family", group, None), None)
 
     def revisions(
-        self, scope: Scope, family: str, after: TaskDefinition | None = None
+        self,
+        scope: Scope,
+        family: str,
+        status: str,
+        after_revision: int | None = None,
+        *,
+        descending: bool = False,
     ) -> Iterator[TaskDefinition]:
-        """Iterate a family's revisions, lowest first, from just behind `after`."""
-        cursor = None if after is None else (after.revision, after.arn)
-        return self._store.task_definitions.after("family", (scope, family), cursor)
+        """Iterate a family's revisions of one status in order, from behind a revision."""
+        cursor = None
+        if after_revision is not None:
+            cursor = (after_revision, make_task_definition_arn(scope, family, after_revision))
+        table, group = self._store.task_definitions, (scope, family, status)
+        if descending:
+            return table.before("family", group, cursor)
+        return table.after("family", group, cursor)
 
     def task_definitions(
-        self, scope: Scope, after: TaskDefinition | None = None
+        self,
+        scope: Scope,
+        status: str,
+        after: tuple[str, int] | None = None,
+        *,
+        descending: bool = False,
     ) -> Iterator[TaskDefinition]:
-        """Iterate a scope's revisions by family and revision."""
-        cursor = None if after is None else ((after.family, after.revision), after.arn)
-        return self._store.task_definitions.after("scope", scope, cursor)
+        """Iterate a scope's revisions of one status by family and revision, from behind one."""
+        cursor = None if after is None else (after, make_task_definition_arn(scope, *after))
+        table, group = self._store.task_definitions, (scope, status)
+        if descending:
+            return table.before("scope", group, cursor)
+        return table.after("scope", group, cursor)
+
+    def has_revisions(self, scope: Scope, family: str, status: str) -> bool:
+        """Tell whether a family has revisions of this status."""
+        return self._store.task_definitions.count("family", (scope, family, status)) > 0
+
+    def deleting_task_definitions(self) -> Iterator[TaskDefinition]:
+        """Iterate the revisions of all scopes that are in DELETE_IN_PROGRESS."""
+        return self._store.task_definitions.after("deleting", "all", None)
 
     def family(self, scope: Scope, name: str) -> Family | None:
         """Return a family's counter."""
@@ -136,6 +164,10 @@ class View:
     def tasks_of_group(self, cluster_arn: str, group: str) -> Mapping[str, Task]:
         """Return the tasks of a task group that aren't STOPPED."""
         return self._store.tasks.group("group", (cluster_arn, group))
+
+    def tasks_of_definition(self, arn: str) -> Mapping[str, Task]:
+        """Return the tasks of a task definition's revision, STOPPED ones too while they are kept."""
+        return self._store.tasks.group("definition", arn)
 
     def live_tasks(self, cluster_arn: str) -> Mapping[str, Task]:
         """Return a cluster's tasks that aren't STOPPED."""
@@ -166,6 +198,11 @@ class View:
         """Iterate a cluster's ACTIVE services by name: those that ListServices shows."""
         cursor = None if after is None else (after.name, after.arn)
         return self._store.services.after("listed", cluster_arn, cursor)
+
+    def count_services(self, cluster_arn: str) -> tuple[int, int]:
+        """Return how many ACTIVE and how many DRAINING services a cluster has."""
+        active = self._store.services.count("listed", cluster_arn)
+        return active, self._store.services.count("cluster", cluster_arn) - active
 
     def inactive_services(self) -> Iterator[Service]:
         """Iterate INACTIVE services of all clusters, the longest gone first."""
