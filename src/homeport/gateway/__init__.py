@@ -1,0 +1,1 @@
+"""The agents' websockets: ACS and TCS as Amazon's container agent speaks them."""

@@ -1,0 +1,189 @@
+"""Task and task definition records to the task of a PayloadMessage.
+
+A payload is always built from the state as it is when it is sent. Containers are `containers`'
+work; which tasks go out when is for `session`.
+"""
+
+from typing import Final
+
+import msgspec
+
+from homeport.api import ecs
+from homeport.gateway.containers import ContainerSetting, render_container
+from homeport.model.arn import scope_of, short_id
+from homeport.model.task import STOPPED, Task
+from homeport.model.task_definition import TaskDefinition
+from homeport.state.view import View
+from homeport.wire.agent_messages import payload
+
+DEFINITIONS_KEPT: Final = 1_000
+"""How many decoded task definitions are kept; a service's next task needs the same one."""
+
+CPU_UNITS_PER_VCPU: Final = 1024
+
+_NO_OVERRIDE: Final = ecs.ContainerOverride()
+_DEFINITION_DECODER: Final = msgspec.json.Decoder(ecs.TaskDefinition)
+_OVERRIDE_DECODER: Final = msgspec.json.Decoder(ecs.TaskOverride)
+
+
+class PayloadTasks:
+    """Builds payload tasks; remembers decoded task definitions, which never change."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._decoded: dict[str, ecs.TaskDefinition] = {}
+
+    def build(self, task: Task) -> payload.Task | None:
+        """Write a task as the agent expects it; None when its task definition is gone.
+
+        A task that shall stop needs no definition: the agent goes by its ARN.
+        """
+        record = self._view.task_definition(task.task_definition_arn)
+        if record is not None:
+            return _render_task(task, record, self._decode(record))
+        if task.desired_status != STOPPED:
+            return None
+        return payload.Task(
+            arn=task.arn, task_cluster_arn=task.cluster_arn, desired_status=STOPPED, overrides="{}"
+        )
+
+    def _decode(self, record: TaskDefinition) -> ecs.TaskDefinition:
+        definition = self._decoded.get(record.arn)
+        if definition is None:
+            if len(self._decoded) >= DEFINITIONS_KEPT:
+                del self._decoded[next(iter(self._decoded))]
+            definition = _DEFINITION_DECODER.decode(record.document)
+            self._decoded[record.arn] = definition
+        return definition
+
+
+def _render_task(
+    task: Task, record: TaskDefinition, definition: ecs.TaskDefinition
+) -> payload.Task:
+    override = _OVERRIDE_DECODER.decode(task.overrides) if task.overrides else ecs.TaskOverride()
+    scope = scope_of(task.arn)
+    has_cpu = record.cpu is not None or override.cpu is not None
+    has_memory = record.memory is not None or override.memory is not None
+    return payload.Task(
+        arn=task.arn,
+        task_cluster_arn=task.cluster_arn,
+        desired_status=task.desired_status,
+        family=record.family,
+        version=str(record.revision),
+        overrides=task.overrides.decode() or "{}",
+        containers=_containers(task, record, definition, override),
+        volumes=tuple(_volume(volume) for volume in definition.volumes or ()),
+        network_mode=record.network_mode or "",
+        launch_type=task.launch_type,
+        cpu=task.resources.cpu_units / CPU_UNITS_PER_VCPU if has_cpu else None,
+        memory=task.resources.memory_mib if has_memory else None,
+        pid_mode=definition.pid_mode or "",
+        ipc_mode=definition.ipc_mode or "",
+        service_name="" if task.service_arn is None else short_id(task.service_arn),
+        group=task.group,
+        zone=task.availability_zone or "",
+        task_definition_account_id=scope.account_id,
+        proxy_configuration=_proxy(definition.proxy_configuration),
+        enable_fault_injection=bool(definition.enable_fault_injection),
+    )
+
+
+def _containers(
+    task: Task,
+    record: TaskDefinition,
+    definition: ecs.TaskDefinition,
+    override: ecs.TaskOverride,
+) -> tuple[payload.Container, ...]:
+    overrides = {o.name: o for o in override.container_overrides or ()}
+    arns = {container.name: container.arn for container in task.containers}
+    setting = ContainerSetting(
+        region=scope_of(task.arn).region,
+        network_mode=record.network_mode,
+        has_execution_role=bool(override.execution_role_arn or definition.execution_role_arn),
+    )
+    return tuple(
+        render_container(
+            container,
+            overrides.get(container.name, _NO_OVERRIDE),
+            setting,
+            arns.get(container.name or "", ""),
+        )
+        for container in definition.container_definitions or ()
+    )
+
+
+def _volume(volume: ecs.Volume) -> payload.Volume:
+    name = volume.name or ""
+    docker = volume.docker_volume_configuration
+    efs = volume.efs_volume_configuration
+    fsx = volume.fsx_windows_file_server_volume_configuration
+    if docker is not None:
+        return payload.Volume(
+            name=name, type="docker", docker_volume_configuration=_docker_volume(docker)
+        )
+    if efs is not None:
+        return payload.Volume(name=name, type="efs", efs_volume_configuration=_efs_volume(efs))
+    if fsx is not None:
+        return payload.Volume(
+            name=name,
+            type="fsxWindowsFileServer",
+            fsx_windows_file_server_volume_configuration=_fsx_volume(fsx),
+        )
+    if volume.s3files_volume_configuration is not None:
+        # The protocol has no word for it: a type that no agent knows makes the task fail there
+        # with a reason, where a volume silently missing would lose data.
+        return payload.Volume(name=name, type="s3files")
+    if volume.configured_at_launch:
+        return payload.Volume(name=name, type="ebs")
+    source = None if volume.host is None else volume.host.source_path
+    return payload.Volume(
+        name=name, type="host", host=payload.HostVolumeProperties(source_path=source or "")
+    )
+
+
+def _docker_volume(docker: ecs.DockerVolumeConfiguration) -> payload.DockerVolumeConfiguration:
+    return payload.DockerVolumeConfiguration(
+        scope=docker.scope or "task",
+        autoprovision=bool(docker.autoprovision),
+        driver=docker.driver or "local",
+        driver_opts=docker.driver_opts or {},
+        labels=docker.labels or {},
+    )
+
+
+def _efs_volume(efs: ecs.EFSVolumeConfiguration) -> payload.EfsVolumeConfiguration:
+    access = efs.authorization_config
+    return payload.EfsVolumeConfiguration(
+        file_system_id=efs.file_system_id or "",
+        root_directory=efs.root_directory or "",
+        transit_encryption=efs.transit_encryption or "",
+        transit_encryption_port=efs.transit_encryption_port,
+        authorization_config=None
+        if access is None
+        else payload.EfsAuthorizationConfig(
+            access_point_id=access.access_point_id or "", iam=access.iam or ""
+        ),
+    )
+
+
+def _fsx_volume(fsx: ecs.FSxWindowsFileServerVolumeConfiguration) -> payload.FsxVolumeConfiguration:
+    access = fsx.authorization_config
+    return payload.FsxVolumeConfiguration(
+        file_system_id=fsx.file_system_id or "",
+        root_directory=fsx.root_directory or "",
+        authorization_config=None
+        if access is None
+        else payload.FsxAuthorizationConfig(
+            credentials_parameter=access.credentials_parameter or "", domain=access.domain or ""
+        ),
+    )
+
+
+def _proxy(proxy: ecs.ProxyConfiguration | None) -> payload.ProxyConfiguration | None:
+    if proxy is None:
+        return None
+    return payload.ProxyConfiguration(
+        type=proxy.type or "",
+        container_name=proxy.container_name or "",
+        properties={pair.name or "": pair.value or "" for pair in proxy.properties or ()},
+    )
