@@ -83,10 +83,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 1024 * 1024
     request_timeout_s: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds a client may take to send a request.")
-    ] = 30.0
+    ] = 20.0
     connection_limit: Annotated[
         int, Meta(ge=1, le=100_000, description="Connections served at the same time.")
-    ] = 2048
+    ] = 20_000
     heartbeat_interval_s: Annotated[
         float,
         Meta(gt=0, le=60, description="Seconds between the heartbeats sent to an agent."),
@@ -164,6 +164,9 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 Settings = TypeVar("Settings", Config, AgentConfig)
 
+# Flags that are not simply the setting's name.
+_SHORT_FLAGS = {"attributes": "--attribute", "cpu_units": "--cpu", "memory_mib": "--memory"}
+
 
 def load_config(
     flags: Mapping[str, object],
@@ -175,7 +178,7 @@ def load_config(
 
     Raises ConfigError for a value that cannot be used.
     """
-    config = _load(Config, "server", flags, config_file=config_file, environ=environ)
+    config = _load(Config(), "server", flags, config_file=config_file, environ=environ)
     if not _is_loopback(config.host):
         raise ConfigError(
             f"host {config.host!r}: not a loopback address. Homeport accepts any credentials, "
@@ -191,15 +194,18 @@ def load_agent_config(
     *,
     config_file: str | None = None,
     environ: Mapping[str, str] = os.environ,
+    defaults: AgentConfig | None = None,
 ) -> AgentConfig:
     """The agent's settings from flags (None = not given), environment and file.
 
-    `attributes` may be a list of NAME=VALUE texts. Raises ConfigError like `load_config`.
+    `attributes` may be a list of NAME=VALUE texts; `defaults` stand in for the record's own.
+    Raises ConfigError like `load_config`.
     """
-    given = dict(flags)
-    if given.get("docker_host") is None and environ.get("DOCKER_HOST"):
+    if environ.get("DOCKER_HOST"):
         environ = {"HOMEPORT_AGENT_DOCKER_HOST": environ["DOCKER_HOST"], **environ}
-    config = _load(AgentConfig, "agent", given, config_file=config_file, environ=environ)
+    config = _load(
+        defaults or AgentConfig(), "agent", flags, config_file=config_file, environ=environ
+    )
     try:
         ipaddress.ip_address(config.bind_address)
     except ValueError:
@@ -225,6 +231,11 @@ def describe_option(record: type[Config] | type[AgentConfig], name: str) -> str:
     )
 
 
+def flag_name(name: str) -> str:
+    """The command-line flag that sets `name`."""
+    return _SHORT_FLAGS.get(name) or "--" + name.replace("_", "-")
+
+
 def environment_name(record: type[Config] | type[AgentConfig], name: str) -> str:
     """The environment variable that sets `name`."""
     prefix = "HOMEPORT_" if record is Config else "HOMEPORT_AGENT_"
@@ -235,7 +246,7 @@ def environment_name(record: type[Config] | type[AgentConfig], name: str) -> str
 
 
 def _load(
-    record: type[Settings],
+    defaults: Settings,
     table: str,
     flags: Mapping[str, object],
     *,
@@ -243,6 +254,7 @@ def _load(
     environ: Mapping[str, str],
 ) -> Settings:
     """Lay the sources over one another, weakest first, checking each value as it is met."""
+    record = type(defaults)
     values: dict[str, Any] = {}
     path = _find_file(config_file, environ)
     if path is not None:
@@ -256,9 +268,9 @@ def _load(
             values[name] = _checked(record, name, environ[variable], origin, is_text=True)
     for name, value in flags.items():
         if value is not None:
-            origin = f"--{name.replace('_', '-')}"
+            origin = flag_name(name)
             values[name] = _checked(record, name, value, origin, is_text=False)
-    return record(**values)
+    return msgspec.structs.replace(defaults, **values)
 
 
 def _checked(

@@ -45,9 +45,7 @@ def test_a_flag_beats_the_environment_which_beats_the_file_which_beats_the_defau
     assert config.account_id == Config().account_id
 
 
-def test_the_file_is_found_in_the_working_folder_then_in_the_users_configuration(
-    environ, tmp_path
-):
+def test_the_file_is_found_in_the_working_folder_then_in_the_users_configuration(environ, tmp_path):
     own = tmp_path / "xdg" / "homeport"
     own.mkdir(parents=True)
     write_file(own, "[server]\nport = 7001\n")
@@ -130,7 +128,7 @@ def test_the_agents_attributes_come_as_pairs_from_flags_environment_or_table(env
     file = write_file(tmp_path, "[agent.attributes]\nrack = '7'\n")
     config = load_agent_config({}, config_file=file, environ=environ)
     assert config.attributes == {"rack": "7"}
-    with pytest.raises(ConfigError, match=r"^--attributes: expected NAME=VALUE, got '=x'$"):
+    with pytest.raises(ConfigError, match=r"^--attribute: expected NAME=VALUE, got '=x'$"):
         load_agent_config({"attributes": ["=x"]}, environ=environ)
 
 

@@ -1,0 +1,121 @@
+"""The few Docker Engine calls the command line itself makes: is it there, clean up, load an image.
+
+The standard library over the engine's socket, since the agent's driver (`agent.docker`) belongs to
+an agent's event loop and takes a third of a second to import.
+"""
+
+import json
+import socket
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from homeport.cli.failure import CommandFailure
+
+CALL_TIMEOUT_S = 60
+PARALLEL_REMOVALS = 8
+DEFAULT_TCP_PORT = 2375
+
+
+class EngineApi:
+    """A Docker Engine at `unix:///path` or `tcp://host:port`; one connection a call."""
+
+    def __init__(self, docker_host: str) -> None:
+        self.docker_host = docker_host
+        self._address = urlsplit(docker_host)
+
+    def check(self) -> str:
+        """The engine's version; a CommandFailure that says what to do when it does not answer."""
+        try:
+            return str(self._call("GET", "/version")["Version"])
+        except PermissionError:
+            raise CommandFailure(
+                f"no permission on the Docker socket {self._address.path}: add your user to its "
+                "group (sudo usermod -aG docker $USER, then log in again) or run as root"
+            ) from None
+        except (OSError, HTTPException) as trouble:
+            raise CommandFailure(
+                f"no Docker Engine answers at {self.docker_host} ({trouble}): start it "
+                "(sudo systemctl start docker, or tools/start_docker.sh) or set DOCKER_HOST"
+            ) from None
+
+    def list_containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """All containers, running or not, that carry every one of `labels`."""
+        wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
+        query = urlencode({"all": "true", "filters": json.dumps(wanted)})
+        listed: list[dict[str, Any]] = self._call("GET", f"/containers/json?{query}")
+        return listed
+
+    def kill_container(self, container_id: str) -> None:
+        """SIGKILL to a container, which the engine then shows as exited."""
+        self._call("POST", f"/containers/{quote(container_id)}/kill")
+
+    def remove_containers(self, labels: Mapping[str, str]) -> int:
+        """Kill and remove the containers that carry `labels`, with their anonymous volumes."""
+        found = [container["Id"] for container in self.list_containers(labels)]
+        with ThreadPoolExecutor(PARALLEL_REMOVALS) as pool:
+            list(pool.map(self._remove_container, found))
+        return len(found)
+
+    def import_image(self, tar: bytes, *, repository: str, tag: str) -> None:
+        """Make an image of one layer from the files in `tar`."""
+        query = urlencode({"fromSrc": "-", "repo": repository, "tag": tag})
+        self._call("POST", f"/images/create?{query}", tar)
+
+    def has_image(self, name: str) -> bool:
+        """Whether the engine holds an image of this name."""
+        return self._status("GET", f"/images/{quote(name)}/json")[0] == 200
+
+    def _remove_container(self, container_id: str) -> None:
+        path = f"/containers/{quote(container_id)}?force=true&v=true"
+        status, body = self._status("DELETE", path)
+        # 404 and 409: somebody else has removed it, or is about to.
+        if status not in (204, 404, 409):
+            raise _refused(path, status, body)
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+        status, answer = self._status(method, path, body)
+        if status >= 400:
+            raise _refused(path, status, answer)
+        # Progress comes as one JSON object a line, and errors in it with status 200.
+        lines = [json.loads(line) for line in answer.splitlines() if line.strip()]
+        for line in lines:
+            if isinstance(line, dict) and "error" in line:
+                raise CommandFailure(f"the Docker Engine refused {path}: {line['error']}")
+        return lines[-1] if lines else None
+
+    def _status(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        connection = self._connect()
+        try:
+            headers = {"Content-Type": "application/x-tar"} if body is not None else {}
+            connection.request(method, path, body=body, headers=headers)
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def _connect(self) -> HTTPConnection:
+        if self._address.scheme != "unix":
+            host = self._address.hostname or "localhost"
+            return HTTPConnection(
+                host, self._address.port or DEFAULT_TCP_PORT, timeout=CALL_TIMEOUT_S
+            )
+        connection = HTTPConnection("docker", timeout=CALL_TIMEOUT_S)
+        connection.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.sock.settimeout(CALL_TIMEOUT_S)
+        try:
+            connection.sock.connect(self._address.path)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+
+def _refused(path: str, status: int, body: bytes) -> CommandFailure:
+    try:
+        message = json.loads(body)["message"]
+    except (ValueError, KeyError, TypeError):
+        message = body.decode(errors="replace").strip()
+    return CommandFailure(f"the Docker Engine answered {status} to {path}: {message}")
