@@ -1,4 +1,4 @@
-"""When records that AWS keeps for a while are forgotten: stopped tasks, INACTIVE resources, tokens."""
+"""When kept records are forgotten: stopped tasks, INACTIVE resources, idempotency tokens."""
 
 from collections.abc import Iterator
 

@@ -1,0 +1,131 @@
+"""The composition root of the control plane: the one place where ports meet real edges."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+from homeport.config import Config
+from homeport.engine.engine import Engine
+from homeport.engine.ports import Journal
+from homeport.gateway.connections import Gateway, GatewaySettings
+from homeport.operations.context import OperationSettings
+from homeport.operations.registry import OPERATIONS
+from homeport.server.asgi import make_app
+from homeport.server.driver import EngineDriver, SystemClock, SystemEntropy
+from homeport.server.limits import ServerLimits
+from homeport.server.serve import ApiServer
+from homeport.state.store import Store
+from homeport.storage.database import JournalLimits
+from homeport.storage.errors import StorageError
+from homeport.storage.memory import MemoryStorage
+from homeport.storage.recovery import recover_store
+from homeport.storage.sqlite import SqliteStorage
+
+log = logging.getLogger("homeport")
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+async def run_server(config: Config) -> None:
+    """Run the control plane until SIGTERM or SIGINT; says `listening on URL` when it is ready.
+
+    Raises StorageError when the data directory can't be used or the disk refused a commit, and
+    ListenError when the address can't be listened on.
+    """
+    limits = _server_limits(config)
+    driver = EngineDriver()
+    storage_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    with _open_storage(config, storage_failed) as (journal, store):
+        clock = SystemClock()
+        engine = Engine(
+            store=store,
+            journal=journal,
+            outlet=driver,
+            clock=clock,
+            entropy=SystemEntropy(),
+            operations=OPERATIONS,
+            settings=OperationSettings(
+                stopped_task_retention_s=config.stopped_task_retention_s,
+                deregistered_instance_retention_s=config.deregistered_instance_retention_s,
+            ),
+        )
+        gateway = Gateway(
+            engine, clock, GatewaySettings(heartbeat_interval_s=config.heartbeat_interval_s)
+        )
+        driver.attach(engine, gateway)
+        app = make_app(
+            driver.call,
+            default_account_id=config.account_id,
+            default_region=config.region,
+            limits=limits,
+            websocket_routes=gateway.routes,
+        )
+        server = ApiServer(app, host=config.host, port=config.port, limits=limits)
+        engine.start()
+        await _serve(server, gateway, (driver.failed, storage_failed))
+        driver.stop()
+
+
+async def _serve(
+    server: ApiServer, gateway: Gateway, failures: tuple[asyncio.Future[None], ...]
+) -> None:
+    """Serve until a signal or a failure; then stop in order: agents, requests, port."""
+    stop_wanted = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in STOP_SIGNALS:
+        loop.add_signal_handler(number, stop_wanted.set)
+    serving = asyncio.create_task(server.serve())
+    stopping = asyncio.create_task(stop_wanted.wait())
+    started = asyncio.create_task(server.started.wait())
+    await asyncio.wait((started, serving), return_when=asyncio.FIRST_COMPLETED)
+    gateway.start()
+    host = f"[{server.host}]" if ":" in server.host else server.host
+    print(f"homeport: listening on http://{host}:{server.port}", flush=True)
+    await asyncio.wait((serving, stopping, *failures), return_when=asyncio.FIRST_COMPLETED)
+    for failure in failures:
+        if failure.done():
+            failure.result()  # raises what went wrong; whoever waits is never answered
+    await gateway.stop()
+    server.stop()
+    await serving
+    for task in (stopping, started):
+        task.cancel()
+
+
+def _server_limits(config: Config) -> ServerLimits:
+    return ServerLimits(
+        body_bytes=config.body_limit_bytes,
+        header_timeout_s=config.request_timeout_s,
+        body_timeout_s=config.request_timeout_s,
+        connections=config.connection_limit,
+    )
+
+
+@contextlib.contextmanager
+def _open_storage(config: Config, failed: asyncio.Future[None]) -> Iterator[tuple[Journal, Store]]:
+    """Open the journal and recover the state that it holds; closes it in the end."""
+    if config.ephemeral:
+        yield MemoryStorage(), Store()
+        return
+    mib = 1024 * 1024
+    limits = JournalLimits(
+        retention_s=config.journal_retention_s, size_bytes=config.journal_limit_mib * mib
+    )
+    storage = SqliteStorage(Path(config.data_dir), limits)
+    try:
+        recovered = recover_store(storage)
+        for violation in recovered.violations:
+            log.error("recovered state is unsound: %s", violation)
+        log.info("recovered %d records from %s", recovered.record_count, config.data_dir)
+
+        def refuse(error: StorageError) -> None:
+            if not failed.done():
+                failed.set_exception(error)
+
+        storage.start(asyncio.get_running_loop().call_soon_threadsafe, refuse)
+        yield storage, recovered.store
+    finally:
+        storage.close()

@@ -1,0 +1,139 @@
+"""What Homeport is measured against: plain Docker Engine calls, `docker run`, a Swarm service."""
+
+import asyncio
+import contextlib
+import io
+import subprocess
+import tarfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiodocker
+
+IMAGE = "homeport-bench/busybox:1"
+LABEL = "homeport.bench"
+PARALLEL_STARTS = 8
+SWARM_POLL_S = 0.02
+SWARM_LIMIT_S = 300.0
+WEB_COMMAND = ["/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/"]
+MEMORY_MIB = 16
+BUSYBOX = Path("/bin/busybox")
+
+
+@contextlib.asynccontextmanager
+async def docker_engine() -> AsyncIterator[aiodocker.Docker]:
+    """Open the local Engine with the bench image in it, and leave no bench container behind."""
+    async with aiodocker.Docker() as docker:
+        await _import_image(docker)
+        try:
+            yield docker
+        finally:
+            await remove_containers(docker)
+
+
+async def _import_image(docker: aiodocker.Docker) -> None:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for folder in ("bin", "tmp", "etc"):
+            entry = tarfile.TarInfo(folder)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            tar.addfile(entry)
+        tar.add(BUSYBOX, "bin/busybox")
+        link = tarfile.TarInfo("bin/sh")
+        link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+        tar.addfile(link)
+    repository, _, tag = IMAGE.partition(":")
+    async with docker._query(
+        "images/create",
+        "POST",
+        params={"fromSrc": "-", "repo": repository, "tag": tag},
+        data=archive.getvalue(),
+        headers={"Content-Type": "application/x-tar"},
+    ) as response:
+        await response.read()
+
+
+def container_config() -> dict[str, object]:
+    """Return what one bench container is: the same web server as the bench's task definition."""
+    return {
+        "Image": IMAGE,
+        "Cmd": WEB_COMMAND,
+        "Labels": {LABEL: "1"},
+        "ExposedPorts": {"80/tcp": {}},
+        "HostConfig": {
+            "Memory": MEMORY_MIB * 1024 * 1024,
+            "CpuShares": 10,
+            "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": ""}]},
+        },
+    }
+
+
+async def start_containers(docker: aiodocker.Docker, count: int) -> float:
+    """Create and start containers by plain Engine calls, eight at a time; returns seconds."""
+    gate = asyncio.Semaphore(PARALLEL_STARTS)
+
+    async def start() -> None:
+        async with gate:
+            container = await docker.containers.create(container_config())
+            await container.start()
+
+    begun = time.perf_counter()
+    await asyncio.gather(*(start() for _ in range(count)))
+    return time.perf_counter() - begun
+
+
+async def remove_containers(docker: aiodocker.Docker) -> None:
+    """Remove all containers of the bench."""
+    filters = {"label": [LABEL]}
+    found = await docker.containers.list(all=True, filters=filters)
+    gate = asyncio.Semaphore(PARALLEL_STARTS)
+
+    async def remove(container: aiodocker.containers.DockerContainer) -> None:
+        async with gate:
+            await container.delete(force=True)
+
+    await asyncio.gather(*(remove(container) for container in found))
+
+
+def docker_run_seconds() -> float:
+    """Time one `docker run -d` of the same container, as a person would type it."""
+    begun = time.perf_counter()
+    subprocess.run(
+        [
+            *("docker", "run", "-d", "--label", f"{LABEL}=1", "-m", f"{MEMORY_MIB}m"),
+            *("--cpu-shares", "10", "-p", "127.0.0.1::80", IMAGE, *WEB_COMMAND),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return time.perf_counter() - begun
+
+
+async def swarm_service_seconds(docker: aiodocker.Docker, count: int) -> float | None:
+    """Time a Swarm service of `count` replicas until all run; None where Swarm can't be used."""
+    info = await docker.system.info()
+    if info["Swarm"]["LocalNodeState"] == "inactive":
+        try:
+            await docker.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1")
+        except aiodocker.DockerError:
+            return None
+    name = "homeport-bench"
+    template = {
+        "ContainerSpec": {"Image": IMAGE, "Command": WEB_COMMAND, "Labels": {LABEL: "1"}},
+        "Resources": {"Limits": {"MemoryBytes": MEMORY_MIB * 1024 * 1024}},
+    }
+    begun = time.perf_counter()
+    service = await docker.services.create(
+        task_template=template, name=name, mode={"Replicated": {"Replicas": count}}
+    )
+    try:
+        while time.perf_counter() - begun < SWARM_LIMIT_S:
+            tasks = await docker.tasks.list(filters={"service": name})
+            if sum(task["Status"]["State"] == "running" for task in tasks) >= count:
+                return time.perf_counter() - begun
+            await asyncio.sleep(SWARM_POLL_S)
+        return None
+    finally:
+        await docker.services.delete(service["ID"])
+        await docker.swarm.leave(force=True)

@@ -1,0 +1,116 @@
+"""The measurements as tables for people and as JSON for programs, each beside its target."""
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from homeport.bench.api import ApiMeasurement
+from homeport.bench.tasks import SERVICE_TASKS, TaskMeasurements
+
+API_RATIO_TARGET = 20.0  # at 16 connections
+START_EXTRA_TARGET_S = 0.1
+SERVICE_RATIO_TARGET = 1.2
+HEAL_TARGET_S = 1.0
+IDLE_TARGET_PERCENT = 2.0
+SERVER_TARGET_MIB = 120.0
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure with what it is compared to."""
+
+    what: str
+    homeport: str
+    beside: str
+    target: str
+    is_met: bool | None
+
+
+def task_lines(found: TaskMeasurements) -> list[Line]:
+    """Set the task measurements beside their targets."""
+    ratio = found.service_s / found.engine_service_s
+    extra_s = found.run_task_s - found.docker_run_s
+    lines = [
+        Line(
+            what="RunTask to RUNNING",
+            homeport=f"{found.run_task_s * 1e3:.0f} ms",
+            beside=f"docker run -d {found.docker_run_s * 1e3:.0f} ms",
+            target=f"at most {START_EXTRA_TARGET_S * 1e3:.0f} ms more",
+            is_met=extra_s <= START_EXTRA_TARGET_S,
+        ),
+        Line(
+            what=f"service of {SERVICE_TASKS} tasks RUNNING",
+            homeport=f"{found.service_s:.2f} s",
+            beside=f"Engine calls, 8 at a time {found.engine_service_s:.2f} s ({ratio:.2f} ×)",
+            target=f"at most {SERVICE_RATIO_TARGET} ×",
+            is_met=ratio <= SERVICE_RATIO_TARGET,
+        ),
+    ]
+    if found.swarm_service_s is not None:
+        lines.append(
+            Line(
+                what=f"service of {SERVICE_TASKS} tasks RUNNING",
+                homeport=f"{found.service_s:.2f} s",
+                beside=f"Docker Swarm {found.swarm_service_s:.2f} s",
+                target="faster",
+                is_met=found.service_s < found.swarm_service_s,
+            )
+        )
+    return [
+        *lines,
+        Line(
+            what="killed container's replacement RUNNING (median)",
+            homeport=f"{found.heal_s:.3f} s",
+            beside="",
+            target=f"within {HEAL_TARGET_S} s",
+            is_met=found.heal_s <= HEAL_TARGET_S,
+        ),
+        Line(
+            what="idle: server, two agents, ten tasks",
+            homeport=f"{found.idle_cpu_percent:.2f} % of a core",
+            beside="",
+            target=f"under {IDLE_TARGET_PERCENT} %",
+            is_met=found.idle_cpu_percent < IDLE_TARGET_PERCENT,
+        ),
+        Line(
+            what="server's resident memory",
+            homeport=f"{found.server_mib:.0f} MiB",
+            beside="",
+            target=f"under {SERVER_TARGET_MIB:.0f} MiB",
+            is_met=found.server_mib < SERVER_TARGET_MIB,
+        ),
+    ]
+
+
+def api_lines(found: list[ApiMeasurement]) -> list[Line]:
+    """Set the API measurements beside moto's and their targets."""
+    lines = []
+    for each in found:
+        ratio, is_target = each.ratio, each.connections > 1
+        theirs = "" if each.moto is None else f"moto {each.moto.calls_per_second:,.0f}/s"
+        lines.append(
+            Line(
+                what=f"{each.operation}, {each.connections} connections",
+                homeport=f"{each.homeport.calls_per_second:,.0f}/s, "
+                f"median {each.homeport.median_ms:.2f} ms",
+                beside=theirs if ratio is None else f"{theirs} ({ratio:.1f} ×)",
+                target=f"{API_RATIO_TARGET:.0f} ×" if is_target else "",
+                is_met=None if ratio is None or not is_target else ratio >= API_RATIO_TARGET,
+            )
+        )
+    return lines
+
+
+def print_lines(console: Console, lines: list[Line]) -> None:
+    """Print the figures as a table."""
+    table = Table(title="Homeport, measured")
+    for heading in ("what", "Homeport", "beside", "target", ""):
+        table.add_column(heading)
+    for line in lines:
+        mark = {None: "", True: "[green]met[/]", False: "[red]missed[/]"}[line.is_met]
+        table.add_row(line.what, line.homeport, line.beside, line.target, mark)
+    console.print(table)
+
+
+def lines_as_json(lines: list[Line]) -> str:
+    """Write the figures as a JSON array."""
+    return msgspec.json.format(msgspec.json.encode(lines)).decode()
