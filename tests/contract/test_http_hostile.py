@@ -162,9 +162,8 @@ def test_a_wrong_request_has_awss_error(
 
 
 def test_what_is_not_http_is_refused(server: ServedApi) -> None:
-    assert server.exchange(
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 80
-    ).startswith(b"HTTP/1.1 400 ")
+    tls_hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 80
+    assert server.exchange(tls_hello).startswith(b"HTTP/1.1 400 ")
 
 
 def test_pipelined_requests_are_answered_in_order(server: ServedApi) -> None:

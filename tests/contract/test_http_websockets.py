@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from served_api import ServedApi
 from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from homeport.engine.events import ApiCalled
 from homeport.server.limits import ServerLimits
+from served_api import ServedApi
 
 LIMITS = ServerLimits(header_timeout_s=0.05, keep_alive_s=1, websocket_message_bytes=1_000)
 

@@ -6,8 +6,8 @@ and no such question (OPTIONS) is answered with leave.
 """
 
 import logging
+import random
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from homeport.api.errors import AwsError, ServiceUnavailable, UnknownOperationException
 from homeport.api.shapes import Shape
 from homeport.engine.events import ApiCalled
-from homeport.server.bodies import ClientGone, read_body
+from homeport.server.bodies import WHOLE_BODY, ClientGone, read_body
 from homeport.server.health import HEALTH_PATH, render_health
 from homeport.server.limits import ServerLimits
 from homeport.wire.errors import render_error
@@ -116,7 +116,7 @@ class ApiApp:
         await send({"type": "websocket.close", "code": 1008, "reason": "no such websocket"})
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = str(uuid.uuid4())
+        request_id = _make_request_id()
         self._in_flight += 1
         try:
             answer = await self._answer(scope, receive)
@@ -153,7 +153,9 @@ class ApiApp:
             raise UnknownOperationException(
                 f"{method} is not served; send POST with an X-Amz-Target header."
             )
-        body = await read_body(receive, request.content_length, self._limits)
+        body = await read_body(
+            receive, request.content_length, self._limits, has_arrived=WHOLE_BODY in scope
+        )
         operation = find_operation(request.target)
         shape = parse_request(operation, body)
         event = self._read_call(scope, request, operation.name, shape)
@@ -181,6 +183,13 @@ class ApiApp:
         if self._date[0] != now_s:
             self._date = (now_s, formatdate(now_s, usegmt=True).encode())
         return self._date[1]
+
+
+def _make_request_id() -> str:
+    """Make an id of a random UUID's form; it need be unique in a log, not unguessable."""
+    bits = random.getrandbits(128) & ~(0xF << 76) & ~(0x3 << 62) | 0x4 << 76 | 0x2 << 62
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _read_headers(scope: Scope) -> Request:

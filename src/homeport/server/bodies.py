@@ -12,49 +12,55 @@ from homeport.api.errors import (
 )
 from homeport.server.limits import ServerLimits
 
+# Our connections put this key into a request's scope when its body has arrived already, so that
+# the usual, small request needs no timer.
+WHOLE_BODY = "homeport.whole_body"
+
 
 class ClientGone(Exception):
     """The client went away before its request was whole; there is nobody to answer."""
 
 
-async def read_body(receive: Receive, declared: bytes | None, limits: ServerLimits) -> bytes:
+async def read_body(
+    receive: Receive, declared: bytes | None, limits: ServerLimits, *, has_arrived: bool = False
+) -> bytes:
     """Read a whole body of at most `limits.body_bytes`.
 
-    `declared` is the Content-Length header. A larger body is refused as
-    RequestEntityTooLargeException after being read away unkept, so that the client sees the
-    answer; one that does not arrive in time as RequestTimeoutException.
+    `declared` is the Content-Length header; `has_arrived` says that nothing is left to wait for.
+    A larger body is refused as RequestEntityTooLargeException after being read away unkept, so
+    that the client sees the answer; one not here in time as RequestTimeoutException.
     """
     length = _parse_length(declared)
+    if has_arrived:
+        return await _read(receive, length, limits)
     try:
         async with asyncio.timeout(limits.body_timeout_s):
-            if length is not None and length > limits.body_bytes:
-                if length <= limits.drained_bytes:
-                    await _drain(receive, limits.drained_bytes)
-                raise _too_large(limits)
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                return _checked(message.get("body", b""), limits)
-            return await _read_rest(receive, message, limits)
+            return await _read(receive, length, limits)
     except TimeoutError:
         raise RequestTimeoutException(
             f"The request's body did not arrive within {limits.body_timeout_s:g} seconds."
         ) from None
 
 
-async def _read_rest(receive: Receive, message: object, limits: ServerLimits) -> bytes:
+async def _read(receive: Receive, length: int | None, limits: ServerLimits) -> bytes:
+    if length is not None and length > limits.body_bytes:
+        if length <= limits.drained_bytes:
+            await _drain(receive, limits.drained_bytes)
+        raise _too_large(limits)
     body = bytearray()
     while True:
-        assert isinstance(message, dict)
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > limits.body_bytes:
-            if message.get("more_body", False):
-                await _drain(receive, limits.drained_bytes - len(body))
+        piece: bytes = message.get("body", b"")
+        has_more = message.get("more_body", False)
+        if len(body) + len(piece) > limits.body_bytes:
+            if has_more:
+                await _drain(receive, limits.drained_bytes - len(body) - len(piece))
             raise _too_large(limits)
-        if not message.get("more_body", False):
-            return bytes(body)
-        message = await receive()
+        if not has_more:
+            return bytes(body) + piece if body else piece
+        body += piece
 
 
 async def _drain(receive: Receive, bytes_left: int) -> None:
@@ -64,12 +70,6 @@ async def _drain(receive: Receive, bytes_left: int) -> None:
         bytes_left -= len(message.get("body", b""))
         if not message.get("more_body", False):
             return
-
-
-def _checked(body: bytes, limits: ServerLimits) -> bytes:
-    if len(body) > limits.body_bytes:
-        raise _too_large(limits)
-    return body
 
 
 def _parse_length(declared: bytes | None) -> int | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from homeport.server.bodies import WHOLE_BODY
 from homeport.server.limits import ServerLimits
 
 
@@ -63,6 +64,11 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._awaits_headers = False
         self._header_bytes = 0
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Let the app know that it need not wait for this request's body."""
+        self.scope[WHOLE_BODY] = True  # type: ignore[literal-required]
+        super().on_message_complete()
 
     def _start_header_timer(self) -> None:
         timeout_s = self._limits.header_timeout_s

@@ -45,7 +45,7 @@ async def test_started_means_listening_and_stop_means_gone(host: str) -> None:
     await serving
     assert (await reader.read()).endswith(b"0\r\n\r\n")
     writer.close()
-    with pytest.raises(OSError, match="refused|Connect call failed"):
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
         await asyncio.open_connection(host, server.port)
 
 
@@ -80,7 +80,7 @@ async def test_stopping_cuts_off_a_request_that_never_ends() -> None:
     server = ApiServer(never_answer, host=HOST, port=0, limits=ServerLimits(stop_grace_s=0))
     serving = asyncio.create_task(server.serve())
     await server.started.wait()
-    reader, writer = await asyncio.open_connection(HOST, server.port)
+    _reader, writer = await asyncio.open_connection(HOST, server.port)
     writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
     await entered.wait()
     server.stop()
