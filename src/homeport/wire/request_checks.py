@@ -71,10 +71,11 @@ class EnumCheck(NamedTuple):
 class Plan:
     """What to look at in one shape; filled after creation, since shapes may nest themselves."""
 
-    __slots__ = ("enums", "nested", "required", "shape")
+    __slots__ = ("enums", "is_complete", "nested", "required", "shape")
 
     def __init__(self, shape: type[Shape]) -> None:
         self.shape = shape
+        self.is_complete = False
         self.required: tuple[tuple[str, str], ...] = ()
         self.enums: tuple[EnumCheck, ...] = ()
         self.nested: tuple[NestedCheck, ...] = ()
@@ -195,9 +196,10 @@ def _compile_plan(shape: type[Shape], known: dict[type[Shape], Plan]) -> Plan:
         elif isinstance(inner, type) and issubclass(inner, Shape):
             below = _compile_plan(inner, known)
             # A plan still being compiled belongs to a shape that nests itself: keep it.
-            if not below.is_empty or below.shape is shape:
+            if not (below.is_complete and below.is_empty):
                 nested.append(NestedCheck(attribute, wire_name, holding, below))
     plan.enums, plan.nested = tuple(enums), tuple(nested)
+    plan.is_complete = True
     return plan
 
 
