@@ -20,8 +20,9 @@ def server(*, config: ConfigFile = None, **flags: object) -> None:
 
     from homeport.app import run_server
     from homeport.server.serve import ListenError
+    from homeport.storage.errors import StorageError
 
     try:
         uvloop.run(run_server(settings))
-    except ListenError as trouble:
+    except (ListenError, StorageError) as trouble:
         raise CommandFailure(str(trouble)) from trouble
