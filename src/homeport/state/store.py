@@ -40,7 +40,10 @@ class Store:
         )
         self.container_instances: Table[ContainerInstance] = Table(
             key_of,
-            indexes={"cluster": lambda r: None if r.status == "INACTIVE" else r.cluster_arn},
+            indexes={
+                "cluster": lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
+                "draining": lambda r: r.cluster_arn if r.status == "DRAINING" else None,
+            },
             ordered={
                 "cluster": (
                     lambda r: None if r.status == "INACTIVE" else r.cluster_arn,

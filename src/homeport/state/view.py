@@ -69,6 +69,10 @@ class View:
         """Return a cluster's container instances by ARN, without INACTIVE ones."""
         return self._store.container_instances.group("cluster", cluster_arn)
 
+    def draining_instances(self, cluster_arn: str) -> Mapping[str, ContainerInstance]:
+        """Return a cluster's DRAINING container instances by ARN."""
+        return self._store.container_instances.group("draining", cluster_arn)
+
     def container_instances_after(
         self, cluster_arn: str, after_arn: str | None
     ) -> Iterator[ContainerInstance]:
@@ -166,7 +170,7 @@ class View:
         return self._store.tasks.group("group", (cluster_arn, group))
 
     def tasks_of_definition(self, arn: str) -> Mapping[str, Task]:
-        """Return the tasks of a task definition's revision, STOPPED ones too while they are kept."""
+        """Return the tasks of one revision, STOPPED ones too while they are kept."""
         return self._store.tasks.group("definition", arn)
 
     def live_tasks(self, cluster_arn: str) -> Mapping[str, Task]:

@@ -1,0 +1,43 @@
+"""The service scheduler's entry: one service as it is in, the next step out.
+
+Level-triggered: whatever woke it, it looks at the whole service, and looking again without a
+change in between changes nothing. How many tasks may start and stop is `rollout`'s arithmetic,
+what is said about it `service_events`' wording. DAEMON services, circuit breakers, alarms and
+zone rebalancing aren't here.
+"""
+
+from homeport.core.decision import NOTHING, Decision, Moment
+from homeport.core.reconcile.census import take_census
+from homeport.core.reconcile.step import drain_step, next_step
+from homeport.model.service import Service
+from homeport.state.view import View
+
+
+def reconcile_service(view: View, service_arn: str, moment: Moment) -> Decision:
+    """Decide the next step of a service: start, replace, roll, scale in, drain, or rest.
+
+    An unknown or INACTIVE service needs nothing (reference: services §1 to §5).
+    """
+    service = view.service(service_arn)
+    if service is None or service.status == "INACTIVE":
+        return NOTHING
+    if service.status == "DRAINING":
+        return drain_step(view, service, take_census(view, service, moment), moment)
+    if _is_at_rest(view, service):
+        return NOTHING
+    return next_step(view, service, take_census(view, service, moment), moment)
+
+
+def _is_at_rest(view: View, service: Service) -> bool:
+    """Whether the counts alone say that there is nothing to do: no walk over the tasks.
+
+    So it is while all wanted tasks exist and some are still PENDING, and in the steady state.
+    """
+    if len(service.deployments) > 1 or view.draining_instances(service.cluster_arn):
+        return False
+    load = view.deployment_load(service.arn, service.primary.id)
+    if load.unhealthy or load.running + load.pending != service.desired_count:
+        return False
+    if load.pending:
+        return not service.is_steady
+    return service.is_steady and service.primary.rollout_state != "IN_PROGRESS"

@@ -1,0 +1,160 @@
+"""What a service says of itself: the events that DescribeServices shows, in ECS's wording.
+
+Reference: services §4, placement §8. When something is worth saying is decided elsewhere.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from homeport.core.decision import Moment
+from homeport.core.placement.request import Refusal
+from homeport.model.arn import dashed_uuid, short_id
+from homeport.model.service import Service, ServiceEvent
+from homeport.model.task import Task
+from homeport.state.changes import Change, Put, delete_of
+from homeport.state.view import View
+
+EVENTS_KEPT = 100
+TASKS_PER_EVENT = 100  # named in one message; more tasks make more events
+REPEAT_AFTER_S = 6 * 3_600  # an identical complaint is kept back for that long
+
+# The order in which placement refuses: the further an instance came, the closer it matches.
+_REFUSAL_ORDER = (
+    "AGENT",
+    "RESOURCE:CPU",
+    "RESOURCE:MEMORY",
+    "RESOURCE:PORTS",
+    "RESOURCE:GPU",
+    "ATTRIBUTE",
+    "LOCATION",
+    "MemberOf placement constraint unsatisfied.",
+    "DistinctInstance placement constraint unsatisfied.",
+)
+_TAILS = {
+    "RESOURCE:CPU": "has insufficient CPU units available.",
+    "RESOURCE:MEMORY": "has insufficient memory available.",
+    "RESOURCE:PORTS": "is already using a port required by your task.",
+    "ATTRIBUTE": "is missing an attribute required by your task.",
+}
+_ADVICE = (
+    "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
+)
+
+
+def started_messages(service: Service, tasks: Sequence[Task]) -> list[str]:
+    """Say which tasks were started."""
+    return [
+        f"(service {service.name}) has started {len(batch)} tasks: {_listed(batch)}."
+        for batch in _batches(tasks)
+    ]
+
+
+def stopped_messages(service: Service, tasks: Sequence[Task]) -> list[str]:
+    """Say which tasks were told to stop."""
+    return [
+        f"(service {service.name}) has stopped {len(batch)} running tasks: {_listed(batch)}."
+        for batch in _batches(tasks)
+    ]
+
+
+def failed_health_message(service: Service, task: Task) -> str:
+    """Say that a task is being stopped for its health."""
+    return f"(service {service.name}) (task {short_id(task.arn)}) failed container health checks."
+
+
+def completed_message(service: Service) -> str:
+    """Say that the PRIMARY deployment is complete."""
+    return f"(service {service.name}) (deployment {service.primary.id}) deployment completed."
+
+
+def steady_message(service: Service) -> str:
+    """Say that the service is as it should be."""
+    return f"(service {service.name}) has reached a steady state."
+
+
+def impaired_message(service: Service) -> str:
+    """Say that tasks keep stopping before they ever are RUNNING."""
+    return f"(service {service.name}) is unable to consistently start tasks successfully."
+
+
+def stuck_message(service: Service) -> str:
+    """Say that the percentages leave no step to take."""
+    return (
+        f"(service {service.name}) was unable to stop or start tasks during a deployment because "
+        "of the service deployment configuration. Update the minimumHealthyPercent or "
+        "maximumPercent value and try again."
+    )
+
+
+def unplaced_message(service: Service, refusals: Sequence[Refusal]) -> str:
+    """Say why a task found no place, by the container instance that came closest."""
+    beginning = (
+        f"(service {service.name}) was unable to place a task because no container instance met "
+        "all of its requirements."
+    )
+    if not refusals:
+        return f"{beginning} Reason: No Container Instances were found in your cluster. {_ADVICE}"
+    closest = closest_refusal(refusals)
+    tail = _TAILS.get(closest.reason, f'encountered error "{closest.reason}".')
+    instance = short_id(closest.container_instance_arn)
+    return (
+        f"{beginning} The closest matching (container-instance {instance}) {tail} {_ADVICE}"
+    )
+
+
+def closest_refusal(refusals: Sequence[Refusal]) -> Refusal:
+    """Return the refusal of the container instance that passed most checks; ties by ARN."""
+    ranks = {reason: rank for rank, reason in enumerate(_REFUSAL_ORDER)}
+    return min(
+        refusals, key=lambda r: (-ranks.get(r.reason, len(ranks)), r.container_instance_arn)
+    )
+
+
+def is_news(view: View, service: Service, message: str, moment: Moment) -> bool:
+    """Whether a complaint may be written: not said since the service last was in order.
+
+    A steady state or a new deployment settles earlier complaints; otherwise the identical one is
+    kept back for six hours.
+    """
+    since_ms = max(moment.now_ms - REPEAT_AFTER_S * 1_000, service.primary.created_at_ms)
+    settled = steady_message(service)
+    for event in view.service_events(service.arn):
+        if event.created_at_ms < since_ms or event.message == settled:
+            return True
+        if event.message == message:
+            return False
+    return True
+
+
+def event_changes(
+    view: View, service: Service, messages: Sequence[str], ids: Iterator[str], moment: Moment
+) -> list[Change]:
+    """Make the changes that add events, oldest first, and forget all but the newest 100.
+
+    The caller stores the service with `event_sequence` raised by as many as there are messages.
+    """
+    if not messages:
+        return []
+    changes: list[Change] = [
+        Put(
+            ServiceEvent(
+                id=dashed_uuid(next(ids)),
+                service_arn=service.arn,
+                sequence=service.event_sequence + number,
+                created_at_ms=moment.now_ms,
+                message=message,
+            )
+        )
+        for number, message in enumerate(messages, start=1)
+    ]
+    kept = max(0, EVENTS_KEPT - len(messages))
+    changes.extend(delete_of(event) for event in view.service_events(service.arn)[kept:])
+    return changes
+
+
+def _batches(tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
+    for start in range(0, len(tasks), TASKS_PER_EVENT):
+        yield tasks[start : start + TASKS_PER_EVENT]
+
+
+def _listed(tasks: Sequence[Task]) -> str:
+    return " ".join(f"(task {short_id(task.arn)})" for task in tasks)

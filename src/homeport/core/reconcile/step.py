@@ -1,0 +1,273 @@
+"""One step of a service, put together: starts, stops, deployments, events, effects.
+
+The numbers come from `rollout`, the tasks from `census`, the places from `launch`.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec.structs import replace
+
+from homeport.core.decision import Decision, Moment
+from homeport.core.effects import AwaitCapacity, Effect, SendTasks, WakeAt
+from homeport.core.lifecycle.new_task import STOP_SERVICE_SCHEDULER, stop_task
+from homeport.core.placement.scale_in import pick_tasks_to_stop
+from homeport.core.reconcile.census import Census
+from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
+from homeport.core.reconcile.rollout import (
+    Counts,
+    Stops,
+    bounds_of,
+    missing_tasks,
+    plan_stops,
+    startable_tasks,
+)
+from homeport.core.reconcile.service_events import (
+    closest_refusal,
+    completed_message,
+    event_changes,
+    failed_health_message,
+    impaired_message,
+    is_news,
+    started_messages,
+    steady_message,
+    stopped_messages,
+    stuck_message,
+    unplaced_message,
+)
+from homeport.core.reconcile.throttle import is_impaired
+from homeport.model.service import Deployment, Service
+from homeport.model.task import Task
+from homeport.state.changes import Change, Put
+from homeport.state.view import View
+
+REASON_FAILED_HEALTH = "Task failed container health checks"
+
+
+def next_step(view: View, service: Service, census: Census, moment: Moment) -> Decision:
+    """Start and stop what may be started and stopped now, and write down how far things are."""
+    ids = moment.ids()
+    counts = census.counts()
+    bounds = bounds_of(
+        service.desired_count, service.minimum_healthy_percent, service.maximum_percent
+    )
+    missing = missing_tasks(bounds, counts)
+    is_throttled = missing > 0 and moment.now_ms < service.next_launch_at_ms
+    startable = 0 if is_throttled else startable_tasks(bounds, counts)
+    launch = launch_tasks(view, service, startable, ids=ids, moment=moment)
+    is_blocked = not is_throttled and (launch.is_short or missing > startable)
+    stops = plan_stops(bounds, counts, launches=len(launch.tasks), is_blocked=is_blocked)
+    stopped = _stop(view, service, census, stops, moment)
+
+    messages = _activity_messages(service, launch, stopped)
+    complaints = _complaints(service, counts, launch, stopped, is_blocked=is_blocked)
+    messages.extend(m for m in complaints if is_news(view, service, m, moment))
+    after = _count_failed_health(_without_gone_deployments(view, service), stopped, moment)
+    is_in_order = _is_in_order(after, counts, launch, stopped)
+    after, conclusions = _conclude(after, moment, is_in_order=is_in_order)
+    messages.extend(conclusions)
+
+    effects: list[Effect] = _send_tasks([*launch.tasks, *stopped])
+    if launch.is_short:
+        effects.append(AwaitCapacity(service.cluster_arn, service.arn))
+    if is_throttled:
+        effects.append(WakeAt(service.next_launch_at_ms, service.arn))
+    if census.grace_ends_at_ms is not None:
+        effects.append(WakeAt(census.grace_ends_at_ms, service.arn))
+    return Decision(
+        changes=_changes(view, service, after, launch, stopped, messages, ids, moment),
+        effects=tuple(effects),
+        notes=_notes(service, launch, messages),
+    )
+
+
+def drain_step(view: View, service: Service, census: Census, moment: Moment) -> Decision:
+    """Stop every task of a deleted service; it is INACTIVE when none is left (services §14)."""
+    ids = moment.ids()
+    counts = census.counts()
+    stops = plan_stops(bounds_of(0, 0, 0), counts, launches=0, is_blocked=False)
+    stopped = _stop(view, service, census, stops, moment)
+    after = _without_gone_deployments(view, service)
+    if not counts.live:
+        after = replace(after, status="INACTIVE", deleted_at_ms=moment.now_ms, is_steady=False)
+    messages = stopped_messages(service, stopped)
+    return Decision(
+        changes=_changes(view, service, after, NO_LAUNCH, stopped, messages, ids, moment),
+        effects=tuple(_send_tasks(stopped)),
+    )
+
+
+def _stop(
+    view: View, service: Service, census: Census, stops: Stops, moment: Moment
+) -> list[Task]:
+    """Choose the tasks to stop and want them STOPPED, with the reason that ECS gives."""
+    stopped: list[Task] = []
+    for group, count, is_for_health in (
+        (census.outgoing_pending, stops.outgoing_pending, False),
+        (census.outgoing_unhealthy, stops.outgoing_unhealthy, True),
+        (census.outgoing_unsettled, stops.outgoing_unsettled, False),
+        (census.outgoing_healthy, stops.outgoing_healthy, False),
+        (census.unhealthy, stops.unhealthy, True),
+        (census.unsettled, stops.unsettled, False),
+        (census.healthy, stops.healthy, False),
+    ):
+        for task in _pick(view, service, group, count, moment):
+            scaling = f"Scaling activity initiated by (deployment {task.deployment_id})"
+            reason = REASON_FAILED_HEALTH if is_for_health else scaling
+            stopped.append(
+                stop_task(task, stop_code=STOP_SERVICE_SCHEDULER, reason=reason, moment=moment)
+            )
+    return stopped
+
+
+def _pick(
+    view: View, service: Service, tasks: Sequence[Task], count: int, moment: Moment
+) -> Sequence[Task]:
+    if count <= 0:
+        return ()
+    if count >= len(tasks):
+        return tasks
+    return pick_tasks_to_stop(view, service, tasks, count, moment)
+
+
+def _activity_messages(service: Service, launch: Launch, stopped: Sequence[Task]) -> list[str]:
+    failed = [task for task in stopped if task.stopped_reason == REASON_FAILED_HEALTH]
+    return [
+        *started_messages(service, launch.tasks),
+        *(failed_health_message(service, task) for task in failed),
+        *stopped_messages(service, stopped),
+    ]
+
+
+def _complaints(
+    service: Service,
+    counts: Counts,
+    launch: Launch,
+    stopped: Sequence[Task],
+    *,
+    is_blocked: bool,
+) -> list[str]:
+    """Say what keeps the service from being as it should, if anything does."""
+    complaints = []
+    if is_impaired(service):
+        complaints.append(impaired_message(service))
+    if launch.is_short:
+        complaints.append(unplaced_message(service, launch.refusals))
+    is_waiting = counts.unsettled or counts.stopping or launch.tasks or stopped
+    if is_blocked and not launch.is_short and not is_waiting:
+        complaints.append(stuck_message(service))
+    return complaints
+
+
+def _without_gone_deployments(view: View, service: Service) -> Service:
+    """Forget older deployments whose tasks have all stopped."""
+    kept = tuple(
+        deployment
+        for deployment in service.deployments
+        if deployment.status == "PRIMARY"
+        or any(view.deployment_load(service.arn, deployment.id).values())
+    )
+    if len(kept) == len(service.deployments):
+        return service
+    return replace(service, deployments=kept)
+
+
+def _count_failed_health(service: Service, stopped: Sequence[Task], moment: Moment) -> Service:
+    """Count tasks that are stopped for their health among their deployment's failures."""
+    failed = [t.deployment_id for t in stopped if t.stopped_reason == REASON_FAILED_HEALTH]
+    if not failed:
+        return service
+    return replace(
+        service,
+        deployments=tuple(
+            replace(
+                deployment,
+                failed_tasks=deployment.failed_tasks + failed.count(deployment.id),
+                updated_at_ms=moment.now_ms,
+            )
+            if deployment.id in failed
+            else deployment
+            for deployment in service.deployments
+        ),
+    )
+
+
+def _is_in_order(
+    service: Service, counts: Counts, launch: Launch, stopped: Sequence[Task]
+) -> bool:
+    """Whether the service is steady: one deployment, all wanted tasks RUNNING and healthy.
+
+    That includes that none is still on its way out (services §5).
+    """
+    return (
+        len(service.deployments) == 1
+        and counts.healthy == counts.live == service.desired_count
+        and not launch.tasks
+        and not stopped
+    )
+
+
+def _conclude(
+    service: Service, moment: Moment, *, is_in_order: bool
+) -> tuple[Service, list[str]]:
+    """Complete the deployment and note the steady state, each once."""
+    if not is_in_order:
+        return (replace(service, is_steady=False) if service.is_steady else service), []
+    messages = []
+    if service.primary.rollout_state == "IN_PROGRESS":
+        messages.append(completed_message(service))
+        primary = _completed(service.primary, moment)
+        service = replace(service, deployments=(primary, *service.deployments[1:]))
+    if not service.is_steady:
+        messages.append(steady_message(service))
+        service = replace(service, is_steady=True)
+    return service, messages
+
+
+def _completed(deployment: Deployment, moment: Moment) -> Deployment:
+    return replace(
+        deployment,
+        rollout_state="COMPLETED",
+        rollout_state_reason=f"ECS deployment {deployment.id} completed.",
+        updated_at_ms=moment.now_ms,
+    )
+
+
+def _send_tasks(tasks: Sequence[Task]) -> list[Effect]:
+    """Tell each container instance concerned, once."""
+    by_instance: dict[str, list[str]] = {}
+    for task in tasks:
+        if task.container_instance_arn is not None:
+            by_instance.setdefault(task.container_instance_arn, []).append(task.arn)
+    return [SendTasks(instance, tuple(arns)) for instance, arns in by_instance.items()]
+
+
+def _changes(
+    view: View,
+    service: Service,
+    after: Service,
+    launch: Launch,
+    stopped: Sequence[Task],
+    messages: Sequence[str],
+    ids: Iterator[str],
+    moment: Moment,
+) -> tuple[Change, ...]:
+    events = event_changes(view, service, messages, ids, moment)
+    after = replace(after, event_sequence=service.event_sequence + len(messages))
+    return (
+        *(Put(task) for task in launch.tasks),
+        *(Put(tags) for tags in launch.tags),
+        *(Put(task) for task in stopped),
+        *events,
+        *((Put(after),) if after != service else ()),
+    )
+
+
+def _notes(service: Service, launch: Launch, messages: Sequence[str]) -> tuple[str, ...]:
+    """Log why tasks found no place, when the event says so too; it has the exact numbers."""
+    if not launch.refusals or unplaced_message(service, launch.refusals) not in messages:
+        return ()
+    closest = closest_refusal(launch.refusals)
+    return (
+        f"{service.arn}: no place on {closest.container_instance_arn}: "
+        f"{closest.reason}, {closest.detail}",
+    )
