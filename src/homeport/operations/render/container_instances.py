@@ -1,0 +1,139 @@
+"""Container instances and their attributes as AWS describes them."""
+
+from collections.abc import Iterable
+
+from homeport.api import ecs
+from homeport.model.container_instance import ContainerInstance
+from homeport.model.record import Tag
+from homeport.operations.ecs.tags import render_tags
+from homeport.state.view import View
+
+INTEGER = "INTEGER"
+STRING_SET = "STRINGSET"
+
+
+def render_container_instance(
+    view: View,
+    instance: ContainerInstance,
+    tags: tuple[Tag, ...] = (),
+    *,
+    with_health: bool = False,
+) -> ecs.ContainerInstance:
+    """Render a container instance with what it registered and what its tasks leave of that.
+
+    CPU units and MiB; PORTS of the remaining resources are the used ones, as in AWS (reference:
+    container-instances §2).
+    """
+    load = view.instance_load(instance.arn)
+    is_active = instance.status != "INACTIVE"
+    return ecs.ContainerInstance(
+        container_instance_arn=instance.arn,
+        ec2_instance_id=instance.ec2_instance_id,
+        version=instance.version,
+        version_info=ecs.VersionInfo(
+            agent_version=instance.agent_version,
+            agent_hash=instance.agent_hash,
+            docker_version=_docker_version(instance),
+        ),
+        remaining_resources=_remaining_resources(view, instance) if is_active else [],
+        registered_resources=_registered_resources(instance) if is_active else [],
+        status=instance.status,
+        status_reason=instance.status_reason,
+        agent_connected=instance.agent_connected,
+        running_tasks_count=load.running if is_active else 0,
+        pending_tasks_count=load.pending if is_active else 0,
+        attributes=[
+            ecs.Attribute(name=name, value=value) for name, value in instance.attributes.items()
+        ],
+        registered_at=instance.registered_at_ms / 1_000,
+        attachments=[],
+        tags=render_tags(tags),
+        health_status=_render_health(instance) if with_health else None,
+    )
+
+
+def _docker_version(instance: ContainerInstance) -> str | None:
+    """Give the version the form of DescribeContainerInstances: `DockerVersion: 20.10.24`."""
+    version = instance.docker_version
+    if version is None or version.startswith("DockerVersion:"):
+        return version
+    return f"DockerVersion: {version}"
+
+
+def _registered_resources(instance: ContainerInstance) -> list[ecs.Resource]:
+    own = instance.resources
+    return _resources(
+        cpu_units=own.cpu_units,
+        memory_mib=own.memory_mib,
+        tcp_ports=own.reserved_tcp_ports,
+        udp_ports=own.reserved_udp_ports,
+        gpu_ids=own.gpu_ids,
+    )
+
+
+def _remaining_resources(view: View, instance: ContainerInstance) -> list[ecs.Resource]:
+    own, load = instance.resources, view.instance_load(instance.arn)
+    used = sorted(load.ports)
+    return _resources(
+        cpu_units=own.cpu_units - load.cpu_units,
+        memory_mib=own.memory_mib - load.memory_mib,
+        tcp_ports=[*own.reserved_tcp_ports, *(p.port for p in used if p.protocol == "tcp")],
+        udp_ports=[*own.reserved_udp_ports, *(p.port for p in used if p.protocol == "udp")],
+        gpu_ids=own.gpu_ids[load.gpu_count :],
+    )
+
+
+def _resources(
+    *,
+    cpu_units: int,
+    memory_mib: int,
+    tcp_ports: Iterable[int],
+    udp_ports: Iterable[int],
+    gpu_ids: tuple[str, ...],
+) -> list[ecs.Resource]:
+    resources = [
+        _integer("CPU", cpu_units),
+        _integer("MEMORY", memory_mib),
+        _strings("PORTS", [str(port) for port in tcp_ports]),
+        _strings("PORTS_UDP", [str(port) for port in udp_ports]),
+    ]
+    if gpu_ids:
+        resources.append(_strings("GPU", list(gpu_ids)))
+    return resources
+
+
+def _integer(name: str, value: int) -> ecs.Resource:
+    return ecs.Resource(
+        name=name, type=INTEGER, double_value=0.0, long_value=0, integer_value=value
+    )
+
+
+def _strings(name: str, values: list[str]) -> ecs.Resource:
+    return ecs.Resource(
+        name=name,
+        type=STRING_SET,
+        double_value=0.0,
+        long_value=0,
+        integer_value=0,
+        string_set_value=values,
+    )
+
+
+def _render_health(instance: ContainerInstance) -> ecs.ContainerInstanceHealthStatus:
+    """Show the container runtime's health as the agent last reported it (§10)."""
+    status = instance.runtime_status or "INSUFFICIENT_DATA"
+    changed_at_ms = instance.runtime_status_changed_at_ms
+    reported_at_ms = instance.runtime_status_reported_at_ms
+    if changed_at_ms is None or reported_at_ms is None:
+        return ecs.ContainerInstanceHealthStatus(overall_status=status, details=[])
+    return ecs.ContainerInstanceHealthStatus(
+        overall_status=status,
+        details=[
+            ecs.InstanceHealthCheckResult(
+                type="CONTAINER_RUNTIME",
+                status=status,
+                last_updated=reported_at_ms / 1_000,
+                last_status_change=changed_at_ms / 1_000,
+            )
+        ],
+    )

@@ -1,0 +1,107 @@
+"""Tasks and containers as AWS describes them; which tasks a caller sees isn't decided here."""
+
+import msgspec
+
+from homeport.api import ecs
+from homeport.model.record import Tag
+from homeport.model.task import Container, NetworkBinding, Task
+from homeport.operations.ecs.tags import render_tags
+from homeport.state.view import View
+
+ATTRIBUTE_CPU_ARCHITECTURE = "ecs.cpu-architecture"
+
+_decode_overrides = msgspec.json.Decoder(ecs.TaskOverride).decode
+
+
+def render_task(view: View, task: Task, tags: tuple[Tag, ...] = ()) -> ecs.Task:
+    """Render a task as RunTask, StopTask and DescribeTasks show it (API:Task).
+
+    Timestamps are epoch seconds, CPU units and MiB are strings.
+    """
+    instance = view.container_instance(task.container_instance_arn or "")
+    connectivity = task.connectivity
+    attributes: list[ecs.Attribute] = []
+    if instance is not None:
+        architecture = instance.attributes.get(ATTRIBUTE_CPU_ARCHITECTURE)
+        if architecture is not None:
+            attributes.append(ecs.Attribute(name=ATTRIBUTE_CPU_ARCHITECTURE, value=architecture))
+        if not task.is_stopped:
+            connectivity = "CONNECTED" if instance.agent_connected else "DISCONNECTED"
+    return ecs.Task(
+        attachments=[],
+        attributes=attributes,
+        availability_zone=task.availability_zone,
+        cluster_arn=task.cluster_arn,
+        connectivity=connectivity,
+        connectivity_at=_seconds(task.connectivity_at_ms),
+        container_instance_arn=task.container_instance_arn,
+        containers=[_render_container(task, container) for container in task.containers],
+        cpu=str(task.resources.cpu_units),
+        created_at=_seconds(task.created_at_ms),
+        desired_status=task.desired_status,
+        enable_execute_command=task.enable_execute_command,
+        execution_stopped_at=_seconds(task.execution_stopped_at_ms),
+        group=task.group,
+        health_status=task.health_status,
+        last_status=task.last_status,
+        launch_type=task.launch_type,
+        memory=str(task.resources.memory_mib),
+        overrides=_render_overrides(task),
+        pull_started_at=_seconds(task.pull_started_at_ms),
+        pull_stopped_at=_seconds(task.pull_stopped_at_ms),
+        started_at=_seconds(task.started_at_ms),
+        started_by=task.started_by,
+        stop_code=task.stop_code,
+        stopped_at=_seconds(task.stopped_at_ms),
+        stopped_reason=task.stopped_reason,
+        stopping_at=_seconds(task.stopping_at_ms),
+        tags=render_tags(tags),
+        task_arn=task.arn,
+        task_definition_arn=task.task_definition_arn,
+        version=task.version,
+    )
+
+
+def _render_container(task: Task, container: Container) -> ecs.Container:
+    return ecs.Container(
+        container_arn=container.arn,
+        task_arn=task.arn,
+        name=container.name,
+        image=container.image,
+        image_digest=container.image_digest,
+        runtime_id=container.runtime_id,
+        last_status=container.last_status,
+        exit_code=container.exit_code,
+        reason=container.reason,
+        network_bindings=[_render_binding(binding) for binding in container.network_bindings],
+        network_interfaces=[],
+        health_status=container.health_status,
+        cpu=container.cpu,
+        memory=container.memory,
+        memory_reservation=container.memory_reservation,
+    )
+
+
+def _render_binding(binding: NetworkBinding) -> ecs.NetworkBinding:
+    return ecs.NetworkBinding(
+        bind_ip=binding.bind_ip,
+        container_port=binding.container_port,
+        host_port=binding.host_port,
+        protocol=binding.protocol,
+        container_port_range=binding.container_port_range,
+        host_port_range=binding.host_port_range,
+    )
+
+
+def _render_overrides(task: Task) -> ecs.TaskOverride:
+    """Echo what was overridden; every container is named even if nothing was (§8)."""
+    if task.overrides:
+        return _decode_overrides(task.overrides)
+    return ecs.TaskOverride(
+        container_overrides=[ecs.ContainerOverride(name=c.name) for c in task.containers],
+        inference_accelerator_overrides=[],
+    )
+
+
+def _seconds(at_ms: int | None) -> float | None:
+    return None if at_ms is None else at_ms / 1_000
