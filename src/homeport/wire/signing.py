@@ -146,11 +146,14 @@ def _host_header(url: str) -> str:
 
 
 def _canonical_path(path: str) -> str:
-    """Resolve dots and doubled slashes, then encode once more what is encoded already."""
+    """Resolve dots and doubled slashes, then encode once more what is encoded already.
+
+    Where a path ends in a dot segment, AWS's SDKs leave off the slash that RFC 3986 would keep.
+    """
     if not path:
         return "/"
     resolved = posixpath.normpath("/" + path.lstrip("/"))
-    if path.endswith(("/", "/.", "/..")) and resolved != "/":
+    if path.endswith("/") and resolved != "/":
         resolved += "/"
     return quote(resolved, safe="/~")
 
