@@ -9,6 +9,7 @@ from homeport.core.decision import Decision
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ACTIVE, DRAINING, INACTIVE, ContainerInstance
 from homeport.operations.context import CallContext
+from homeport.operations.ecs.placement_members import check_expression
 from homeport.operations.lookup import (
     container_instance_arn_from,
     container_instance_in,
@@ -65,6 +66,9 @@ def list_container_instances(
     if request.status is not None:
         status = request.status
         matching = (instance for instance in matching if instance.status == status)
+    if request.filter:
+        expression = check_expression(request.filter)
+        matching = (i for i in matching if expression.matches_now(view, i))
     page, token = take_page(matching, size, lambda instance: instance.arn)
     return Decision(
         reply=ecs.ListContainerInstancesResponse(
