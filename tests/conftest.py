@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from homeport_process import LEAKING_VARIABLES, HomeportProcess
 
 from homeport.cli.demo_image import ensure_image
 from homeport.cli.engine_api import EngineApi
 from homeport.config import AgentConfig
+from homeport_process import LEAKING_VARIABLES, HomeportProcess
 
 BUSYBOX_IMAGE = "homeport-test/busybox:1"
 
