@@ -141,6 +141,10 @@ class Engine:
         due = [at for at in (self._agenda.next_ring_ms(), expiry_ms) if at is not None]
         return min(due) if due else None
 
+    def when_durable(self, then: Callable[[], None]) -> None:
+        """Call `then` once everything decided so far is durable: at once if it already is."""
+        self._journal.when_durable(then)
+
     def _context(self, event: ApiCalled) -> CallContext:
         return CallContext(
             scope=Scope(event.account_id, event.region),
