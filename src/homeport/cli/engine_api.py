@@ -87,7 +87,7 @@ class EngineApi:
         return lines[-1] if lines else None
 
     def _status(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        connection = self._connect()
+        connection = self.connect()
         try:
             headers = {"Content-Type": "application/x-tar"} if body is not None else {}
             connection.request(method, path, body=body, headers=headers)
@@ -96,7 +96,8 @@ class EngineApi:
         finally:
             connection.close()
 
-    def _connect(self) -> HTTPConnection:
+    def connect(self) -> HTTPConnection:
+        """An HTTP connection to the engine; the caller closes it. Raises OSError."""
         if self._address.scheme != "unix":
             host = self._address.hostname or "localhost"
             return HTTPConnection(
