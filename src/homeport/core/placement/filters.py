@@ -1,0 +1,123 @@
+"""Who can't take the task, and why: one rule after the other, in ECS's order.
+
+Agent, CPU, memory, ports, GPU, attributes, memberOf, distinctInstance (reference: placement §1;
+reasons as RunTask's `failures` name them: task-lifecycle §8). Who is best among those who can is
+`strategies`' business.
+"""
+
+import msgspec
+
+from homeport.core.placement.candidate import Candidate
+from homeport.core.placement.expressions import Expression, parse_expression
+from homeport.core.placement.request import PlacementRequest, Refusal
+from homeport.model.container_instance import ContainerInstance
+from homeport.model.resources import HostPort, TaskResources
+
+DISTINCT_INSTANCE = "distinctInstance"
+MEMBER_OF = "memberOf"
+
+REASON_AGENT = "AGENT"
+REASON_CPU = "RESOURCE:CPU"
+REASON_MEMORY = "RESOURCE:MEMORY"
+REASON_PORTS = "RESOURCE:PORTS"
+REASON_GPU = "RESOURCE:GPU"
+REASON_ATTRIBUTE = "ATTRIBUTE"
+REASON_MEMBER_OF = "MemberOf placement constraint unsatisfied."
+REASON_DISTINCT_INSTANCE = "DistinctInstance placement constraint unsatisfied."
+
+ATTRIBUTE_EXTERNAL = "ecs.capability.external"
+
+_Why = tuple[str, str]  # reason and detail
+
+
+class Filters(msgspec.Struct, frozen=True):
+    """A request's rules, compiled once for all container instances and all its tasks."""
+
+    request: PlacementRequest
+    expressions: tuple[Expression, ...]
+    needs_distinct_instance: bool
+
+    @property
+    def needs_task_groups(self) -> bool:
+        """Whether a rule asks which task groups a container instance hosts."""
+        return any(expression.needs_task_groups for expression in self.expressions)
+
+    def refuse(self, candidate: Candidate, distinct_hosts: frozenset[str]) -> Refusal | None:
+        """Return why this container instance can't take one more task, by the first such rule.
+
+        `distinct_hosts` are the instances where the group had a wanted task before the call.
+        """
+        why = (
+            _refuse_agent(candidate.instance)
+            or _refuse_resources(candidate, self.request.resources)
+            or _refuse_attributes(candidate.instance, self.request)
+            or self._refuse_expressions(candidate)
+            or self._refuse_distinct(candidate, distinct_hosts)
+        )
+        return None if why is None else Refusal(candidate.arn, *why)
+
+    def _refuse_expressions(self, candidate: Candidate) -> _Why | None:
+        for expression in self.expressions:
+            if not expression.is_match(candidate.facts()):
+                return REASON_MEMBER_OF, f"doesn't match {expression.text}"
+        return None
+
+    def _refuse_distinct(self, candidate: Candidate, distinct_hosts: frozenset[str]) -> _Why | None:
+        if not self.needs_distinct_instance:
+            return None
+        if candidate.placed or candidate.arn in distinct_hosts:
+            return REASON_DISTINCT_INSTANCE, f"already has a task of {self.request.group}"
+        return None
+
+
+def compile_filters(request: PlacementRequest) -> Filters:
+    """Compile a request's constraints; raises ExpressionError for an expression that isn't one."""
+    return Filters(
+        request=request,
+        expressions=tuple(
+            parse_expression(constraint.expression or "")
+            for constraint in request.constraints
+            if constraint.kind == MEMBER_OF
+        ),
+        needs_distinct_instance=any(c.kind == DISTINCT_INSTANCE for c in request.constraints),
+    )
+
+
+def _refuse_agent(instance: ContainerInstance) -> _Why | None:
+    if instance.agent_connected:
+        return None
+    return REASON_AGENT, "its agent isn't connected"
+
+
+def _refuse_resources(candidate: Candidate, needs: TaskResources) -> _Why | None:
+    if needs.cpu_units > candidate.free_cpu_units:
+        left = max(candidate.free_cpu_units, 0)
+        return REASON_CPU, f"needs {needs.cpu_units} CPU units, {left} are left"
+    if needs.memory_mib > candidate.free_memory_mib:
+        left = max(candidate.free_memory_mib, 0)
+        return REASON_MEMORY, f"needs {needs.memory_mib} MiB, {left} are left"
+    for port in needs.host_ports:
+        if candidate.placed or port in candidate.load.ports or _is_reserved(candidate, port):
+            return REASON_PORTS, f"needs port {port.port}/{port.protocol}, which is taken"
+    if needs.gpu_count > candidate.free_gpu_count:
+        left = max(candidate.free_gpu_count, 0)
+        return REASON_GPU, f"needs {needs.gpu_count} GPUs, {left} are left"
+    return None
+
+
+def _is_reserved(candidate: Candidate, port: HostPort) -> bool:
+    registered = candidate.instance.resources
+    if port.protocol == "udp":
+        return port.port in registered.reserved_udp_ports
+    return port.port in registered.reserved_tcp_ports
+
+
+def _refuse_attributes(instance: ContainerInstance, request: PlacementRequest) -> _Why | None:
+    is_external = ATTRIBUTE_EXTERNAL in instance.attributes
+    if is_external != (request.launch_type == "EXTERNAL"):
+        kind = "EXTERNAL" if is_external else "not EXTERNAL"
+        return REASON_ATTRIBUTE, f"is {kind}, the launch type is {request.launch_type}"
+    for name in request.requires_attributes:
+        if name not in instance.attributes:
+            return REASON_ATTRIBUTE, f"has no attribute {name}"
+    return None
