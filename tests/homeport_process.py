@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 READY_LIMIT_S = 30
 STOP_LIMIT_S = 30
@@ -21,12 +21,18 @@ LEAKING_VARIABLES = (
 class HomeportProcess:
     """`homeport ARGUMENTS`; its output, both streams, is kept in `lines`."""
 
-    def __init__(self, arguments: Sequence[str], *, cwd: str | None = None) -> None:
-        environ = {
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: str | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("HOMEPORT_")
         }
         for name in LEAKING_VARIABLES:
-            environ.pop(name, None)
+            inherited.pop(name, None)
         self.lines: list[str] = []
         self._arrived = threading.Condition()
         self._has_ended = False
@@ -37,7 +43,7 @@ class HomeportProcess:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=cwd,
-            env={**environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
+            env={**inherited, **(environ or {}), "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
