@@ -53,7 +53,12 @@ async def run_server(config: Config) -> None:
             ),
         )
         gateway = Gateway(
-            engine, clock, GatewaySettings(heartbeat_interval_s=config.heartbeat_interval_s)
+            engine,
+            clock,
+            GatewaySettings(
+                heartbeat_interval_s=config.heartbeat_interval_s,
+                agent_disconnect_window_s=config.agent_disconnect_window_s,
+            ),
         )
         driver.attach(engine, gateway)
         app = make_app(
@@ -81,7 +86,6 @@ async def _serve(
     stopping = asyncio.create_task(stop_wanted.wait())
     started = asyncio.create_task(server.started.wait())
     await asyncio.wait((started, serving), return_when=asyncio.FIRST_COMPLETED)
-    gateway.start()
     host = f"[{server.host}]" if ":" in server.host else server.host
     print(f"homeport: listening on http://{host}:{server.port}", flush=True)
     await asyncio.wait((serving, stopping, *failures), return_when=asyncio.FIRST_COMPLETED)
