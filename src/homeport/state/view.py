@@ -147,9 +147,13 @@ class View:
         """Return a family's counter."""
         return self._store.families.get(family_key(scope, name))
 
-    def families(self, scope: Scope, after_name: str | None = None) -> Iterator[Family]:
-        """Iterate a scope's families by name."""
-        cursor = None if after_name is None else (after_name, family_key(scope, after_name))
+    def families(
+        self, scope: Scope, after_name: str | None = None, from_name: str = ""
+    ) -> Iterator[Family]:
+        """Iterate a scope's families by name, from behind one, or from one on."""
+        cursor = (from_name, "")
+        if after_name is not None:
+            cursor = max(cursor, (after_name, family_key(scope, after_name)))
         return self._store.families.after("scope", f"{scope.account_id}/{scope.region}", cursor)
 
     # tasks
@@ -198,9 +202,10 @@ class View:
         cursor = None if after is None else (after.name, after.arn)
         return self._store.services.after("cluster", cluster_arn, cursor)
 
-    def listed_services(self, cluster_arn: str, after: Service | None = None) -> Iterator[Service]:
+    def listed_services(self, cluster_arn: str, after_name: str | None = None) -> Iterator[Service]:
         """Iterate a cluster's ACTIVE services by name: those that ListServices shows."""
-        cursor = None if after is None else (after.name, after.arn)
+        # An ARN sorts before `~`, so that the cursor is behind the service of that name.
+        cursor = None if after_name is None else (after_name, "~")
         return self._store.services.after("listed", cluster_arn, cursor)
 
     def count_services(self, cluster_arn: str) -> tuple[int, int]:

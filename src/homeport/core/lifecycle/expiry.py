@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from homeport.core.decision import Decision, Moment
+from homeport.core.lifecycle.definition import forget_unreferenced
 from homeport.state.changes import Change, Delete, delete_of
 from homeport.state.view import View
 
@@ -32,6 +33,9 @@ def expire_records(view: View, limits: RetentionLimits, moment: Moment) -> Decis
             if at_ms > moment.now_ms or len(changes) >= RECORDS_PER_COMMIT:
                 break
             changes.extend(deletions)
+    if changes:
+        gone = {change.key for change in changes if isinstance(change, Delete)}
+        changes.extend(forget_unreferenced(view, gone))
     return Decision(changes=tuple(changes))
 
 
