@@ -13,7 +13,7 @@ from homeport.wire.agent_messages.payload import (
 from homeport.wire.agent_messages.record import FullRecord, Record
 
 
-class PayloadMessage(Record):
+class PayloadMessage(Record, frozen=True):
     """Tasks to start or stop on a container instance; acknowledged once all are taken over."""
 
     cluster_arn: str = ""
@@ -25,7 +25,7 @@ class PayloadMessage(Record):
     tasks: tuple[Task, ...] = ()
 
 
-class AckRequest(Record):
+class AckRequest(Record, frozen=True):
     """The agent took a message over."""
 
     cluster: str = ""
@@ -33,7 +33,7 @@ class AckRequest(Record):
     message_id: str = ""
 
 
-class NackRequest(Record):
+class NackRequest(Record, frozen=True):
     """The agent refuses a message, with the reason."""
 
     cluster: str = ""
@@ -42,20 +42,20 @@ class NackRequest(Record):
     reason: str = ""
 
 
-class HeartbeatMessage(FullRecord):
+class HeartbeatMessage(FullRecord, frozen=True):
     """The control plane is there; on ACS the agent answers with HeartbeatAckRequest."""
 
     healthy: bool = False
     message_id: str = ""
 
 
-class HeartbeatAckRequest(Record):
+class HeartbeatAckRequest(Record, frozen=True):
     """The agent heard a heartbeat."""
 
     message_id: str = ""
 
 
-class TaskIdentifier(Record):
+class TaskIdentifier(Record, frozen=True):
     """A task by ARN, its cluster and what is wanted of it."""
 
     task_arn: str = ""
@@ -63,7 +63,7 @@ class TaskIdentifier(Record):
     desired_status: str = ""
 
 
-class TaskManifestMessage(FullRecord):
+class TaskManifestMessage(FullRecord, frozen=True):
     """All tasks that the control plane believes this instance has (generatedAt in ms)."""
 
     cluster_arn: str = ""
@@ -74,14 +74,14 @@ class TaskManifestMessage(FullRecord):
     tasks: tuple[TaskIdentifier, ...] = ()
 
 
-class TaskStopVerificationMessage(FullRecord):
+class TaskStopVerificationMessage(FullRecord, frozen=True):
     """Tasks that the agent runs and the manifest doesn't want: shall they stop?"""
 
     message_id: str = ""
     stop_candidates: tuple[TaskIdentifier, ...] = ()
 
 
-class TaskStopVerificationAck(FullRecord):
+class TaskStopVerificationAck(FullRecord, frozen=True):
     """Of the candidates, those that shall really stop."""
 
     message_id: str = ""
@@ -89,7 +89,7 @@ class TaskStopVerificationAck(FullRecord):
     stop_tasks: tuple[TaskIdentifier, ...] = ()
 
 
-class IAMRoleCredentialsMessage(Record):
+class IAMRoleCredentialsMessage(Record, frozen=True):
     """New credentials for a task's role (roleType TaskApplication or TaskExecution)."""
 
     message_id: str = ""
@@ -99,7 +99,7 @@ class IAMRoleCredentialsMessage(Record):
     role_credentials: IamRoleCredentials | None = None
 
 
-class IAMRoleCredentialsAckRequest(Record):
+class IAMRoleCredentialsAckRequest(Record, frozen=True):
     """The agent holds these credentials now."""
 
     message_id: str = ""
@@ -107,7 +107,7 @@ class IAMRoleCredentialsAckRequest(Record):
     credentials_id: str = ""
 
 
-class AttachTaskNetworkInterfacesMessage(Record):
+class AttachTaskNetworkInterfacesMessage(Record, frozen=True):
     """Network interfaces that will appear for a task."""
 
     message_id: str = ""
@@ -120,7 +120,7 @@ class AttachTaskNetworkInterfacesMessage(Record):
     elastic_network_interfaces: tuple[ElasticNetworkInterface, ...] = ()
 
 
-class AttachInstanceNetworkInterfacesMessage(Record):
+class AttachInstanceNetworkInterfacesMessage(Record, frozen=True):
     """Network interfaces that will appear for the instance."""
 
     message_id: str = ""
@@ -131,7 +131,7 @@ class AttachInstanceNetworkInterfacesMessage(Record):
     elastic_network_interfaces: tuple[ElasticNetworkInterface, ...] = ()
 
 
-class ConfirmAttachmentMessage(Record):
+class ConfirmAttachmentMessage(Record, frozen=True):
     """An attachment that the agent shall look for and confirm."""
 
     message_id: str = ""
@@ -144,14 +144,14 @@ class ConfirmAttachmentMessage(Record):
     attachment: Attachment | None = None
 
 
-class UpdateInfo(Record):
+class UpdateInfo(Record, frozen=True):
     """Where a new agent can be had."""
 
     location: str = ""
     signature: str = ""
 
 
-class StageUpdateMessage(Record):
+class StageUpdateMessage(Record, frozen=True):
     """Fetch a new agent."""
 
     message_id: str = ""
@@ -160,7 +160,7 @@ class StageUpdateMessage(Record):
     update_info: UpdateInfo | None = None
 
 
-class PerformUpdateMessage(Record):
+class PerformUpdateMessage(Record, frozen=True):
     """Switch to the staged agent."""
 
     message_id: str = ""
@@ -169,49 +169,49 @@ class PerformUpdateMessage(Record):
     update_info: UpdateInfo | None = None
 
 
-class CloseMessage(Record):
+class CloseMessage(Record, frozen=True):
     """The control plane is about to close the connection: reconnect at once."""
 
     message: str = ""
 
 
-class ErrorMessage(Record):
+class ErrorMessage(Record, frozen=True):
     """An unspecified error, in words."""
 
     message: str = ""
 
 
-class InvalidClusterException(Record):
+class InvalidClusterException(Record, frozen=True):
     """The agent named a cluster that doesn't exist."""
 
     message: str = ""
 
 
-class InvalidInstanceException(Record):
+class InvalidInstanceException(Record, frozen=True):
     """The agent named a container instance that doesn't exist."""
 
     message: str = ""
 
 
-class InactiveInstanceException(Record):
+class InactiveInstanceException(Record, frozen=True):
     """The container instance was deregistered; the agent stays away for an hour."""
 
     message: str = ""
 
 
-class AccessDeniedException(Record):
+class AccessDeniedException(Record, frozen=True):
     """The agent's credentials don't allow this."""
 
     message: str = ""
 
 
-class BadRequestException(Record):
+class BadRequestException(Record, frozen=True):
     """The agent sent something that can't be understood."""
 
     message: str = ""
 
 
-class ServerException(Record):
+class ServerException(Record, frozen=True):
     """The control plane failed; try again later."""
 
     message: str = ""

@@ -9,7 +9,7 @@ import msgspec
 from homeport.wire.agent_messages.record import Record
 
 
-class DockerConfig(Record):
+class DockerConfig(Record, frozen=True):
     """Docker's container settings beyond ECS's own members; both are JSON text in Docker's form."""
 
     version: str = ""
@@ -17,7 +17,7 @@ class DockerConfig(Record):
     host_config: str = ""
 
 
-class PortMapping(Record):
+class PortMapping(Record, frozen=True):
     """One published port; host port 0 means any, a range maps a whole containerPortRange."""
 
     container_port: int | None = None
@@ -26,7 +26,7 @@ class PortMapping(Record):
     protocol: str = ""
 
 
-class MountPoint(Record):
+class MountPoint(Record, frozen=True):
     """Where a task volume appears in a container."""
 
     source_volume: str = ""
@@ -34,21 +34,21 @@ class MountPoint(Record):
     read_only: bool = False
 
 
-class VolumeFrom(Record):
+class VolumeFrom(Record, frozen=True):
     """All volumes of another container of the task."""
 
     source_container: str = ""
     read_only: bool = False
 
 
-class ContainerDependency(Record):
+class ContainerDependency(Record, frozen=True):
     """A dependsOn entry: START, COMPLETE, SUCCESS or HEALTHY of another container."""
 
     container_name: str = ""
     condition: str = ""
 
 
-class RestartPolicy(Record):
+class RestartPolicy(Record, frozen=True):
     """Whether and when the agent restarts a container by itself (period in seconds)."""
 
     enabled: bool = False
@@ -56,14 +56,14 @@ class RestartPolicy(Record):
     restart_attempt_period: int | None = None
 
 
-class KernelCapabilities(Record):
+class KernelCapabilities(Record, frozen=True):
     """Linux capabilities to add and drop."""
 
     add: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
 
 
-class Device(Record):
+class Device(Record, frozen=True):
     """A host device given to a container."""
 
     host_path: str = ""
@@ -71,7 +71,7 @@ class Device(Record):
     permissions: tuple[str, ...] = ()
 
 
-class LinuxParameters(Record):
+class LinuxParameters(Record, frozen=True):
     """The linuxParameters that travel outside dockerConfig (shared memory in MiB)."""
 
     capabilities: KernelCapabilities | None = None
@@ -80,14 +80,14 @@ class LinuxParameters(Record):
     shared_memory_size: int | None = None
 
 
-class EnvironmentFile(Record):
+class EnvironmentFile(Record, frozen=True):
     """An environment file in S3."""
 
     value: str = ""
     type: str = ""
 
 
-class Secret(Record):
+class Secret(Record, frozen=True):
     """A secret injected as an environment variable, a mount or a log-driver option."""
 
     name: str = ""
@@ -99,7 +99,7 @@ class Secret(Record):
     target: str = ""
 
 
-class EcrAuthData(Record):
+class EcrAuthData(Record, frozen=True):
     """Which ECR registry to ask for a pull token."""
 
     registry_id: str = ""
@@ -108,14 +108,14 @@ class EcrAuthData(Record):
     use_execution_role: bool = False
 
 
-class AsmAuthData(Record):
+class AsmAuthData(Record, frozen=True):
     """Which secret holds a private registry's credentials."""
 
     credentials_parameter: str = ""
     region: str = ""
 
 
-class RegistryAuthenticationData(Record):
+class RegistryAuthenticationData(Record, frozen=True):
     """How to authenticate an image pull: `ecr` or `asm`."""
 
     type: str = ""
@@ -123,21 +123,21 @@ class RegistryAuthenticationData(Record):
     asm_auth_data: AsmAuthData | None = None
 
 
-class FirelensConfiguration(Record):
+class FirelensConfiguration(Record, frozen=True):
     """FireLens log router settings."""
 
     type: str = ""
     options: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class ManagedAgent(Record):
+class ManagedAgent(Record, frozen=True):
     """An agent inside the container, e.g. ExecuteCommandAgent."""
 
     name: str = ""
     properties: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class Container(Record):
+class Container(Record, frozen=True):
     """One container of a payload task (cpu in units, memory in MiB, time-outs in seconds)."""
 
     name: str = ""
@@ -172,13 +172,13 @@ class Container(Record):
     container_arn: str = ""
 
 
-class HostVolumeProperties(Record):
+class HostVolumeProperties(Record, frozen=True):
     """A bind mount's host path; empty means a directory of Docker's own."""
 
     source_path: str = ""
 
 
-class DockerVolumeConfiguration(Record):
+class DockerVolumeConfiguration(Record, frozen=True):
     """A Docker volume, per task or shared between tasks."""
 
     scope: str = ""
@@ -188,14 +188,14 @@ class DockerVolumeConfiguration(Record):
     labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class EfsAuthorizationConfig(Record):
+class EfsAuthorizationConfig(Record, frozen=True):
     """EFS access point and IAM use."""
 
     access_point_id: str = ""
     iam: str = ""
 
 
-class EfsVolumeConfiguration(Record):
+class EfsVolumeConfiguration(Record, frozen=True):
     """An Amazon EFS volume."""
 
     file_system_id: str = ""
@@ -205,14 +205,14 @@ class EfsVolumeConfiguration(Record):
     authorization_config: EfsAuthorizationConfig | None = None
 
 
-class FsxAuthorizationConfig(Record):
+class FsxAuthorizationConfig(Record, frozen=True):
     """Credentials and domain of an FSx volume."""
 
     credentials_parameter: str = ""
     domain: str = ""
 
 
-class FsxVolumeConfiguration(Record):
+class FsxVolumeConfiguration(Record, frozen=True):
     """An FSx for Windows File Server volume."""
 
     file_system_id: str = ""
@@ -220,7 +220,7 @@ class FsxVolumeConfiguration(Record):
     authorization_config: FsxAuthorizationConfig | None = None
 
 
-class EbsVolumeConfiguration(Record):
+class EbsVolumeConfiguration(Record, frozen=True):
     """An Amazon EBS volume attached for the task."""
 
     volume_id: str = ""
@@ -229,13 +229,13 @@ class EbsVolumeConfiguration(Record):
     filesystem_type: str = ""
 
 
-class LogDriverVolumeConfiguration(Record):
+class LogDriverVolumeConfiguration(Record, frozen=True):
     """A volume that a log driver writes to."""
 
     driver: str = ""
 
 
-class Volume(Record):
+class Volume(Record, frozen=True):
     """A task volume; `type` says which configuration counts (host, docker, efs, ...)."""
 
     name: str = ""
@@ -248,7 +248,7 @@ class Volume(Record):
     log_driver_volume_configuration: LogDriverVolumeConfiguration | None = None
 
 
-class IamRoleCredentials(Record):
+class IamRoleCredentials(Record, frozen=True):
     """Temporary credentials of a task role or execution role; the secret never shows in logs."""
 
     credentials_id: str = ""
@@ -263,41 +263,41 @@ class IamRoleCredentials(Record):
         return f"IamRoleCredentials(credentials_id={self.credentials_id!r}, secret withheld)"
 
 
-class Ipv4AddressAssignment(Record):
+class Ipv4AddressAssignment(Record, frozen=True):
     """A private IPv4 address of an interface."""
 
     private_address: str = ""
     primary: bool = False
 
 
-class Ipv6AddressAssignment(Record):
+class Ipv6AddressAssignment(Record, frozen=True):
     """An IPv6 address of an interface."""
 
     address: str = ""
     primary: bool = False
 
 
-class NetworkInterfaceTunnelProperties(Record):
+class NetworkInterfaceTunnelProperties(Record, frozen=True):
     """Tunnel id and address of a tunnelled interface."""
 
     tunnel_id: str = ""
     interface_ip_address: str = ""
 
 
-class NetworkInterfaceVethProperties(Record):
+class NetworkInterfaceVethProperties(Record, frozen=True):
     """The peer of a veth interface."""
 
     peer_interface: str = ""
 
 
-class NetworkInterfaceVlanProperties(Record):
+class NetworkInterfaceVlanProperties(Record, frozen=True):
     """VLAN id of a branch interface and the trunk it belongs to."""
 
     vlan_id: str = ""
     trunk_interface_mac_address: str = ""
 
 
-class ElasticNetworkInterface(Record):
+class ElasticNetworkInterface(Record, frozen=True):
     """A network interface for a task or an instance."""
 
     name: str = ""
@@ -318,14 +318,14 @@ class ElasticNetworkInterface(Record):
     subnet_gateway_ipv6_address: str = ""
 
 
-class AttachmentProperty(Record):
+class AttachmentProperty(Record, frozen=True):
     """A named value of an attachment."""
 
     name: str = ""
     value: str = ""
 
 
-class Attachment(Record):
+class Attachment(Record, frozen=True):
     """An attachment of a task: an interface, a volume, Service Connect."""
 
     attachment_arn: str = ""
@@ -333,14 +333,14 @@ class Attachment(Record):
     attachment_properties: tuple[AttachmentProperty, ...] = ()
 
 
-class EncodedString(Record):
+class EncodedString(Record, frozen=True):
     """A string with its encoding: identity or base64."""
 
     value: str = ""
     encoding: str = ""
 
 
-class Association(Record):
+class Association(Record, frozen=True):
     """A GPU or accelerator given to containers of the task."""
 
     name: str = ""
@@ -349,7 +349,7 @@ class Association(Record):
     containers: tuple[str, ...] = ()
 
 
-class ProxyConfiguration(Record):
+class ProxyConfiguration(Record, frozen=True):
     """App Mesh proxy settings."""
 
     type: str = ""
@@ -357,13 +357,13 @@ class ProxyConfiguration(Record):
     properties: dict[str, str] = msgspec.field(default_factory=dict)
 
 
-class TrustedExecutionConfiguration(Record):
+class TrustedExecutionConfiguration(Record, frozen=True):
     """Isolation mode of a task."""
 
     isolation_mode: str = ""
 
 
-class Task(Record):
+class Task(Record, frozen=True):
     """A task as the control plane wants it (cpu in vCPU as a float, memory in MiB)."""
 
     arn: str = ""

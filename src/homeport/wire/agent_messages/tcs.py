@@ -7,7 +7,7 @@ exceptions live in `acs`, the text form in `frames`.
 from homeport.wire.agent_messages.record import FullRecord, Record
 
 
-class StatsSet(FullRecord):
+class StatsSet(FullRecord, frozen=True):
     """Samples of one window: smallest, largest, how many, and their sum."""
 
     min: float = 0.0
@@ -16,7 +16,7 @@ class StatsSet(FullRecord):
     sum: float = 0.0
 
 
-class LongStatsSet(FullRecord):
+class LongStatsSet(FullRecord, frozen=True):
     """Whole-number samples; the overflow members carry what doesn't fit 32-bit clients."""
 
     min: int = 0
@@ -28,7 +28,7 @@ class LongStatsSet(FullRecord):
     overflow_sum: int = 0
 
 
-class NetworkStatsSet(Record):
+class NetworkStatsSet(Record, frozen=True):
     """Network traffic of a container."""
 
     rx_bytes_per_second: StatsSet | None = None
@@ -43,27 +43,27 @@ class NetworkStatsSet(Record):
     tx_packets: LongStatsSet | None = None
 
 
-class StorageStatsSet(Record):
+class StorageStatsSet(Record, frozen=True):
     """Bytes read and written by a container."""
 
     read_size_bytes: LongStatsSet | None = None
     write_size_bytes: LongStatsSet | None = None
 
 
-class RestartStatsSet(FullRecord):
+class RestartStatsSet(FullRecord, frozen=True):
     """How often the restart policy restarted a container."""
 
     restart_count: int = 0
 
 
-class Dimension(Record):
+class Dimension(Record, frozen=True):
     """A key and value that qualify a metric."""
 
     key: str = ""
     value: str = ""
 
 
-class GeneralMetric(Record):
+class GeneralMetric(Record, frozen=True):
     """A named metric in one of several value forms."""
 
     metric_name: str = ""
@@ -75,7 +75,7 @@ class GeneralMetric(Record):
     unit: str = ""
 
 
-class GeneralMetricsWrapper(Record):
+class GeneralMetricsWrapper(Record, frozen=True):
     """General metrics that share dimensions."""
 
     dimensions: tuple[Dimension, ...] = ()
@@ -83,7 +83,7 @@ class GeneralMetricsWrapper(Record):
     general_metrics: tuple[GeneralMetric, ...] = ()
 
 
-class ContainerMetric(Record):
+class ContainerMetric(Record, frozen=True):
     """One container's statistics (CPU in percent of a core, memory in MiB)."""
 
     container_arn: str = ""
@@ -96,13 +96,13 @@ class ContainerMetric(Record):
     general_metrics_payload: tuple[GeneralMetricsWrapper, ...] = ()
 
 
-class EphemeralStorageMetrics(Record):
+class EphemeralStorageMetrics(Record, frozen=True):
     """Ephemeral storage used by a task."""
 
     bytes_utilized: LongStatsSet | None = None
 
 
-class VolumeMetric(Record):
+class VolumeMetric(Record, frozen=True):
     """Use of one volume."""
 
     volume_id: str = ""
@@ -111,7 +111,7 @@ class VolumeMetric(Record):
     size: StatsSet | None = None
 
 
-class TaskMetric(Record):
+class TaskMetric(Record, frozen=True):
     """Statistics of one task."""
 
     task_arn: str = ""
@@ -124,21 +124,21 @@ class TaskMetric(Record):
     service_connect_metrics_wrapper: tuple[GeneralMetricsWrapper, ...] = ()
 
 
-class InstanceStorageMetrics(FullRecord):
+class InstanceStorageMetrics(FullRecord, frozen=True):
     """Fill of the instance's file systems, in percent."""
 
     root_filesystem: float = 0.0
     data_filesystem: float = 0.0
 
 
-class InstanceMetrics(Record):
+class InstanceMetrics(Record, frozen=True):
     """Statistics of the instance itself."""
 
     storage: InstanceStorageMetrics | None = None
     general_metrics_payload: tuple[GeneralMetricsWrapper, ...] = ()
 
 
-class MetricsMetadata(FullRecord):
+class MetricsMetadata(FullRecord, frozen=True):
     """Who reports; `fin` ends a report that spans several messages, `idle` says no tasks."""
 
     cluster: str = ""
@@ -148,7 +148,7 @@ class MetricsMetadata(FullRecord):
     fin: bool = False
 
 
-class PublishMetricsRequest(Record):
+class PublishMetricsRequest(Record, frozen=True):
     """Metrics of all tasks of an instance, every 20 s."""
 
     metadata: MetricsMetadata | None = None
@@ -157,7 +157,7 @@ class PublishMetricsRequest(Record):
     timestamp: float = 0.0
 
 
-class ContainerHealth(Record):
+class ContainerHealth(Record, frozen=True):
     """A container's health check result and since when (epoch seconds)."""
 
     container_name: str = ""
@@ -166,7 +166,7 @@ class ContainerHealth(Record):
     status_message: str = ""
 
 
-class TaskHealth(Record):
+class TaskHealth(Record, frozen=True):
     """Health of a task's containers."""
 
     task_arn: str = ""
@@ -176,7 +176,7 @@ class TaskHealth(Record):
     containers: tuple[ContainerHealth, ...] = ()
 
 
-class HealthMetadata(FullRecord):
+class HealthMetadata(FullRecord, frozen=True):
     """Who reports health; `fin` as in MetricsMetadata."""
 
     cluster: str = ""
@@ -185,7 +185,7 @@ class HealthMetadata(FullRecord):
     fin: bool = False
 
 
-class PublishHealthRequest(Record):
+class PublishHealthRequest(Record, frozen=True):
     """Container health of all tasks of an instance."""
 
     metadata: HealthMetadata | None = None
@@ -193,7 +193,7 @@ class PublishHealthRequest(Record):
     timestamp: float = 0.0
 
 
-class InstanceStatus(Record):
+class InstanceStatus(Record, frozen=True):
     """One check of the instance, e.g. ContainerRuntime: OK, IMPAIRED, INSUFFICIENT_DATA, ..."""
 
     type: str = ""
@@ -203,7 +203,7 @@ class InstanceStatus(Record):
     last_status_change: float | None = None
 
 
-class InstanceStatusMetadata(Record):
+class InstanceStatusMetadata(Record, frozen=True):
     """Who reports the instance's status."""
 
     cluster: str = ""
@@ -211,7 +211,7 @@ class InstanceStatusMetadata(Record):
     request_id: str = ""
 
 
-class PublishInstanceStatusRequest(Record):
+class PublishInstanceStatusRequest(Record, frozen=True):
     """Health of the instance's container runtime."""
 
     metadata: InstanceStatusMetadata | None = None
@@ -219,44 +219,44 @@ class PublishInstanceStatusRequest(Record):
     timestamp: float = 0.0
 
 
-class StartTelemetrySessionRequest(Record):
+class StartTelemetrySessionRequest(Record, frozen=True):
     """The parameters of a telemetry connection."""
 
     cluster: str = ""
     container_instance: str = ""
 
 
-class StopTelemetrySessionMessage(Record):
+class StopTelemetrySessionMessage(Record, frozen=True):
     """The control plane wants no more telemetry."""
 
     message: str = ""
 
 
-class AckPublishMetric(Record):
+class AckPublishMetric(Record, frozen=True):
     """Metrics were taken."""
 
     message: str = ""
 
 
-class AckPublishHealth(Record):
+class AckPublishHealth(Record, frozen=True):
     """Health was taken."""
 
     message: str = ""
 
 
-class AckPublishInstanceStatus(Record):
+class AckPublishInstanceStatus(Record, frozen=True):
     """Instance status was taken."""
 
     message: str = ""
 
 
-class ResourceValidationException(Record):
+class ResourceValidationException(Record, frozen=True):
     """A telemetry message names a resource that isn't valid."""
 
     message: str = ""
 
 
-class InvalidParameterException(Record):
+class InvalidParameterException(Record, frozen=True):
     """A telemetry message holds an invalid value."""
 
     message: str = ""

@@ -1,0 +1,199 @@
+"""The agent's entry: register, take up what was running, stay connected until told to stop.
+
+SIGTERM and SIGINT stop the agent and leave its containers running, as Amazon's agent does. Not
+here: reading settings (`cli`, `config`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final
+
+from homeport.agent.container_spec import InstanceFacts
+from homeport.agent.control_session import ControlSession
+from homeport.agent.docker import Engine, EngineRefusal, EngineUnavailable, check_engine
+from homeport.agent.engine_watch import EngineWatch
+from homeport.agent.link import Link
+from homeport.agent.registration import ARN_FACT, refuse_other_cluster, register
+from homeport.agent.reporter import Reporter
+from homeport.agent.runner import Runner
+from homeport.agent.settings import AgentSettings, AgentStartError
+from homeport.agent.sockets import Endpoints, Identity, SocketKeeper
+from homeport.agent.state_file import StateFile
+from homeport.agent.task_machine import TaskMachine
+from homeport.agent.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOG: Final = logging.getLogger("homeport.agent")
+
+CONCURRENT_REMOVALS: Final = 8
+
+
+class _Stopped(Exception):
+    """Raised inside the task group to end it."""
+
+
+async def run_agent(settings: AgentSettings) -> None:
+    """Run until SIGTERM or SIGINT; raises AgentStartError with one line that says what to do."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await serve_agent(settings, stop)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def serve_agent(settings: AgentSettings, stop: asyncio.Event) -> None:
+    """Run until `stop` is set; containers are left as they are."""
+    state_file = StateFile(settings.data_dir)
+    link = Link(settings)
+    try:
+        engine = _open_engine(settings)
+        try:
+            refuse_other_cluster(settings, state_file.read_facts())
+            info = await check_engine(engine, settings.docker_host)
+            arn = await _until_stopped(register(settings, link, state_file, info), stop)
+            if arn is not None:
+                await _run_parts(settings, (state_file, link, engine), (arn, info), stop)
+        finally:
+            await engine.close()
+    except sqlite3.Error as error:
+        raise AgentStartError(
+            f"can't write the agent's state to {state_file.path}: {error}; make room or repair"
+            " the disk, then start the agent again: its containers keep running"
+        ) from error
+    finally:
+        await link.close()
+        state_file.close()
+
+
+async def remove_containers(settings: AgentSettings) -> int:
+    """Remove all containers of this instance from the Engine; answers how many there were.
+
+    For an instance that won't come back; its agent must have stopped before. The agent's data
+    directory says which instance that is.
+    """
+    state_file = StateFile(settings.data_dir)
+    try:
+        arn = state_file.read_facts().get(ARN_FACT)
+    finally:
+        state_file.close()
+    if arn is None:
+        return 0
+    engine = _open_engine(settings)
+    gate = asyncio.Semaphore(CONCURRENT_REMOVALS)
+
+    async def remove(runtime_id: str) -> None:
+        async with gate:
+            await engine.remove_container(runtime_id)
+
+    try:
+        found = await engine.list_own(arn)
+        await asyncio.gather(*(remove(container["Id"]) for container in found))
+    except (EngineUnavailable, EngineRefusal) as error:
+        raise AgentStartError(f"can't remove this instance's containers: {error}") from error
+    finally:
+        await engine.close()
+    return len(found)
+
+
+def _open_engine(settings: AgentSettings) -> Engine:
+    try:
+        return Engine(settings)
+    except ValueError as error:
+        raise AgentStartError(f"docker host {settings.docker_host!r}: {error}") from error
+
+
+async def _run_parts(
+    settings: AgentSettings,
+    edges: tuple[StateFile, Link, Engine],
+    identity: tuple[str, dict[str, Any]],
+    stop: asyncio.Event,
+) -> None:
+    """Wire the parts together and run them in one task group: one's bug ends all."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            runner = _start_parts(settings, edges, identity, tasks)
+            await stop.wait()
+            runner.close()
+            raise _Stopped
+    except* _Stopped:
+        LOG.info("agent stopped; its containers keep running")
+    except* sqlite3.Error as group:
+        raise next(_leaves(group)) from None
+
+
+def _start_parts(
+    settings: AgentSettings,
+    edges: tuple[StateFile, Link, Engine],
+    identity: tuple[str, dict[str, Any]],
+    tasks: asyncio.TaskGroup,
+) -> Runner:
+    state_file, link, engine = edges
+    arn, info = identity
+    facts = InstanceFacts(
+        cluster_name=settings.cluster.rpartition("/")[2],
+        container_instance_arn=arn,
+        bind_address=settings.bind_address,
+    )
+    who = Identity(
+        cluster=settings.cluster,
+        container_instance_arn=arn,
+        docker_version=str(info.get("ServerVersion") or ""),
+    )
+    machine = TaskMachine(
+        stop_timeout_s=settings.container_stop_timeout_s,
+        cleanup_delay_s=settings.task_cleanup_wait_s,
+    )
+    machine.load(state_file.read_tasks())
+    runner = Runner(
+        settings=settings,
+        facts=facts,
+        machine=machine,
+        engine=engine,
+        state_file=state_file,
+        tasks=tasks,
+    )
+    reporter = Reporter(link, state_file, tasks)
+    runner.on_report = reporter.send
+    for report in state_file.read_reports():
+        reporter.send(report)
+    watch = EngineWatch(engine, runner, facts)
+    telemetry = Telemetry(docker=engine.docker, runner=runner, watch=watch, identity=who)
+    control = ControlSession(runner, who)
+    endpoints = Endpoints(link, who)
+    tasks.create_task(watch.run())
+    for name, session in (("acs", control), ("tcs", telemetry)):
+        keeper = SocketKeeper(name=name, settings=settings, link=link, endpoints=endpoints)
+        tasks.create_task(keeper.run(session.find_url, session.serve))
+    LOG.info("container instance %s is up", arn)
+    return runner
+
+
+async def _until_stopped(work: Any, stop: asyncio.Event) -> Any:
+    """The result of the work, or None if the stop came first."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return await working if working.done() else None
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        await asyncio.gather(working, stopping, return_exceptions=True)
+
+
+def _leaves(group: BaseExceptionGroup[Any]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

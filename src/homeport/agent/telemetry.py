@@ -1,0 +1,273 @@
+"""The agent's side of TCS: metrics every 20 s, health on change, the container runtime's state.
+
+Sampling costs one Engine call per container and interval. Not here: how a sample becomes a metric
+(`metrics`), connecting (`sockets`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import msgspec
+
+from homeport.agent.metrics import Sample, make_metric, read_sample
+from homeport.agent.sockets import Ending, describe_agent, make_url, read_refusal
+from homeport.agent.task_state import Phase, TaskState
+from homeport.wire.agent_messages import acs, tcs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiodocker import Docker
+
+    from homeport.agent.engine_watch import EngineWatch
+    from homeport.agent.runner import Runner
+    from homeport.agent.sockets import Identity, Socket
+    from homeport.api import ecs
+
+LOG: Final = logging.getLogger("homeport.agent")
+
+METRICS_INTERVAL_S: Final = 20.0
+"""docs.aws.amazon.com/AmazonECS/latest/developerguide/cloudwatch-metrics.html"""
+
+TASKS_PER_MESSAGE: Final = 10
+CONCURRENT_SAMPLES: Final = 4
+SAMPLE_TIMEOUT_S: Final = 10
+HTTP_OK: Final = 200
+RUNTIME_CHECK: Final = "ContainerRuntime"
+
+
+class Telemetry:
+    """Publishes on one socket after another what the machine and the Engine know."""
+
+    def __init__(
+        self, *, docker: Docker, runner: Runner, watch: EngineWatch, identity: Identity
+    ) -> None:
+        self._docker = docker
+        self._runner = runner
+        self._watch = watch
+        self._identity = identity
+        self._samples: dict[str, Sample] = {}
+        self._news = asyncio.Event()
+        self._is_health_new = False
+        self._is_status_new = False
+        runner.on_health = self._note_health
+        watch.on_change = self._note_status
+
+    def find_url(self, endpoints: ecs.DiscoverPollEndpointResponse) -> str:
+        """Where to connect, with who we are."""
+        query = {
+            **describe_agent(),
+            "cluster": self._identity.cluster,
+            "containerInstance": self._identity.container_instance_arn,
+            "dockerVersion": self._identity.docker_version,
+        }
+        return make_url(endpoints.telemetry_endpoint, query)
+
+    async def serve(self, socket: Socket) -> Ending:
+        """Publish until the connection ends; answers are read and need no reply."""
+        publishing = asyncio.create_task(self._publish(socket))
+        try:
+            while True:
+                message = await socket.receive()
+                if isinstance(message, Ending):
+                    return message
+                ending = read_refusal(message)
+                if ending is not None:
+                    return ending
+                if isinstance(message, acs.HeartbeatMessage) and message.message_id:
+                    await socket.send(acs.HeartbeatAckRequest(message_id=message.message_id))
+                elif isinstance(message, tcs.StopTelemetrySessionMessage):
+                    return Ending.BROKEN
+        finally:
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+
+    def _note_health(self) -> None:
+        self._is_health_new = True
+        self._news.set()
+
+    def _note_status(self) -> None:
+        self._is_status_new = True
+        self._news.set()
+
+    async def _publish(self, socket: Socket) -> None:
+        """Everything at once after connecting and at each interval; changes in between."""
+        try:
+            while True:
+                await self._publish_metrics(socket)
+                await self._publish_health(socket)
+                await self._publish_status(socket)
+                await self._publish_news(socket, time.monotonic() + METRICS_INTERVAL_S)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            LOG.debug("telemetry: %r", error)
+
+    async def _publish_news(self, socket: Socket, until_s: float) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(until_s - time.monotonic()):
+                    await self._news.wait()
+            except TimeoutError:
+                return
+            self._news.clear()
+            if self._is_health_new:
+                await self._publish_health(socket)
+            if self._is_status_new:
+                await self._publish_status(socket)
+
+    async def _publish_metrics(self, socket: Socket) -> None:
+        metrics = await self._sample_tasks()
+        if not metrics:
+            await socket.send(
+                tcs.PublishMetricsRequest(
+                    metadata=self._metrics_metadata(is_idle=True, is_last=True),
+                    timestamp=time.time(),
+                )
+            )
+        for chunk, is_last in _cut(metrics):
+            await socket.send(
+                tcs.PublishMetricsRequest(
+                    metadata=self._metrics_metadata(is_idle=False, is_last=is_last),
+                    task_metrics=tuple(chunk),
+                    timestamp=time.time(),
+                )
+            )
+
+    def _metrics_metadata(self, *, is_idle: bool, is_last: bool) -> tcs.MetricsMetadata:
+        return tcs.MetricsMetadata(
+            cluster=self._identity.cluster,
+            container_instance=self._identity.container_instance_arn,
+            message_id=str(uuid.uuid4()),
+            idle=is_idle,
+            fin=is_last,
+        )
+
+    async def _sample_tasks(self) -> list[tcs.TaskMetric]:
+        running = [
+            (state, container)
+            for state in self._runner.machine.tasks.values()
+            for container in state.containers
+            if container.phase is Phase.RUNNING
+        ]
+        if not running or not self._watch.is_ok:
+            return []
+        gate = asyncio.Semaphore(CONCURRENT_SAMPLES)
+
+        async def sample(runtime_id: str) -> Sample | None:
+            async with gate:
+                return await self._read_stats(runtime_id)
+
+        samples = await asyncio.gather(*(sample(c.runtime_id) for _, c in running))
+        by_task: dict[str, list[tcs.ContainerMetric]] = {}
+        kept: dict[str, Sample] = {}
+        for (state, container), now in zip(running, samples, strict=True):
+            if now is None:
+                continue
+            kept[container.runtime_id] = now
+            before = self._samples.get(container.runtime_id)
+            policy = state.definition(container.name).restart_policy
+            restarts = container.restart_count if policy and policy.enabled else None
+            metric = make_metric(container.name, before, now, restarts)
+            by_task.setdefault(state.arn, []).append(metric)
+        self._samples = kept
+        tasks = self._runner.machine.tasks
+        return [_task_metric(tasks[arn], found) for arn, found in by_task.items() if arn in tasks]
+
+    async def _read_stats(self, runtime_id: str) -> Sample | None:
+        """One-shot statistics; None if the container or the Engine has gone meanwhile."""
+        docker = self._docker
+        url = f"{docker.docker_host}/{docker.api_version}/containers/{runtime_id}/stats"
+        try:
+            async with asyncio.timeout(SAMPLE_TIMEOUT_S):
+                async with docker.session.get(
+                    url, params={"stream": "false", "one-shot": "true"}
+                ) as response:
+                    body = await response.read()
+                    if response.status != HTTP_OK:
+                        return None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            LOG.debug("statistics of %s: %r", runtime_id, error)
+            return None
+        stats: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+        return read_sample(stats, time.monotonic_ns())
+
+    async def _publish_health(self, socket: Socket) -> None:
+        self._is_health_new = False
+        tasks = [
+            h for s in self._runner.machine.tasks.values() if (h := task_health(s)) is not None
+        ]
+        for chunk, is_last in _cut(tasks):
+            metadata = tcs.HealthMetadata(
+                cluster=self._identity.cluster,
+                container_instance=self._identity.container_instance_arn,
+                message_id=str(uuid.uuid4()),
+                fin=is_last,
+            )
+            await socket.send(
+                tcs.PublishHealthRequest(
+                    metadata=metadata, tasks=tuple(chunk), timestamp=time.time()
+                )
+            )
+
+    async def _publish_status(self, socket: Socket) -> None:
+        self._is_status_new = False
+        now_s = time.time()
+        status = tcs.InstanceStatus(
+            type=RUNTIME_CHECK,
+            status="OK" if self._watch.is_ok else "IMPAIRED",
+            status_reason=self._watch.reason,
+            last_updated=now_s,
+            last_status_change=self._watch.changed_at_ms / 1000,
+        )
+        metadata = tcs.InstanceStatusMetadata(
+            cluster=self._identity.cluster,
+            container_instance=self._identity.container_instance_arn,
+            request_id=str(uuid.uuid4()),
+        )
+        await socket.send(
+            tcs.PublishInstanceStatusRequest(metadata=metadata, statuses=(status,), timestamp=now_s)
+        )
+
+
+def task_health(state: TaskState) -> tcs.TaskHealth | None:
+    """The health of a running task's checked containers; None if there is none to tell."""
+    checked = tuple(
+        tcs.ContainerHealth(
+            container_name=container.name,
+            health_status=container.health,
+            status_since=(container.health_since_ms or 0) / 1000,
+        )
+        for container in state.containers
+        if container.phase is Phase.RUNNING
+        and state.definition(container.name).health_check_type.lower() == "docker"
+    )
+    if not checked:
+        return None
+    return tcs.TaskHealth(
+        task_arn=state.arn,
+        cluster_arn=state.task.task_cluster_arn,
+        task_definition_family=state.task.family,
+        task_definition_version=state.task.version,
+        containers=checked,
+    )
+
+
+def _task_metric(state: TaskState, containers: list[tcs.ContainerMetric]) -> tcs.TaskMetric:
+    return tcs.TaskMetric(
+        task_arn=state.arn,
+        cluster_arn=state.task.task_cluster_arn,
+        task_definition_family=state.task.family,
+        task_definition_version=state.task.version,
+        container_metrics=tuple(containers),
+    )
+
+
+def _cut(items: list[Any]) -> Iterator[tuple[list[Any], bool]]:
+    """Chunks of a message's size, each with whether it is the last."""
+    for start in range(0, len(items), TASKS_PER_MESSAGE):
+        yield items[start : start + TASKS_PER_MESSAGE], start + TASKS_PER_MESSAGE >= len(items)

@@ -1,0 +1,273 @@
+"""A real agent on a real Docker Engine runs what the control plane sends, and tells what happens."""
+
+import asyncio
+import json
+import urllib.request
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_control_plane import ControlPlane
+from homeport.agent.main import remove_containers, serve_agent
+from homeport.agent.settings import AgentSettings
+from homeport.cli.engine_api import EngineApi
+from homeport.wire.agent_messages import acs, payload, tcs
+
+pytestmark = pytest.mark.docker
+
+
+class Agent:
+    """An agent in this process, its instance ARN, and the control plane it talks to."""
+
+    def __init__(self, control: ControlPlane, settings: AgentSettings) -> None:
+        self.control = control
+        self.settings = settings
+        self.arn = ""
+        self._stop = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        known = len(self.control.bodies("RegisterContainerInstance"))
+        self._stop.clear()
+        self._running = asyncio.create_task(serve_agent(self.settings, self._stop))
+        await self.control.wait(
+            lambda: (
+                len(self.control.bodies("DiscoverPollEndpoint")) > 0
+                and len(self.control.bodies("RegisterContainerInstance")) > known
+            )
+        )
+        self.arn = self.control.bodies("DiscoverPollEndpoint")[-1]["containerInstance"]
+        await self.control.wait_connected(self.arn)
+
+    async def stop(self) -> None:
+        self._stop.set()
+        if self._running is not None:
+            await self._running
+            self._running = None
+
+
+@pytest.fixture
+async def control() -> AsyncIterator[ControlPlane]:
+    plane = ControlPlane()
+    await plane.start()
+    yield plane
+    await plane.stop()
+
+
+@pytest.fixture
+async def agent(
+    control: ControlPlane, tmp_path: Path, docker_engine: EngineApi, busybox_image: str
+) -> AsyncIterator[Agent]:
+    settings = AgentSettings(
+        endpoint=control.endpoint,
+        data_dir=tmp_path / "agent",
+        docker_host=docker_engine.docker_host,
+        image_pull_behavior="prefer-cached",
+        bind_address="127.0.0.1",
+        container_stop_timeout_s=1,
+        attributes={"stack": "test"},
+        availability_zone="us-east-1a",
+    )
+    agent = Agent(control, settings)
+    await agent.start()
+    yield agent
+    await agent.stop()
+    await remove_containers(settings)
+
+
+def make_task(*containers: payload.Container, **members: Any) -> payload.Task:
+    task_id = uuid.uuid4().hex
+    return payload.Task(
+        arn=f"arn:aws:ecs:us-east-1:123456789012:task/default/{task_id}",
+        desired_status="RUNNING",
+        family="demo",
+        version="1",
+        containers=containers,
+        network_mode=members.pop("network_mode", "bridge"),
+        **members,
+    )
+
+
+def make_container(image: str, name: str = "web", **members: Any) -> payload.Container:
+    members = {"memory": 16, "essential": True, **members}
+    return payload.Container(name=name, image=image, **members)
+
+
+async def test_a_web_task_is_reported_running_with_its_port_and_answers(
+    agent: Agent, busybox_image: str
+):
+    web = make_container(
+        busybox_image,
+        command=("/serve",),
+        port_mappings=(payload.PortMapping(container_port=80, protocol="tcp"),),
+    )
+    task = make_task(web)
+    await agent.control.send_tasks(agent.arn, task)
+    report = await agent.control.wait_report(task, "RUNNING")
+    [change] = report["containers"]
+    assert change["status"] == "RUNNING"
+    assert change["runtimeId"]
+    [binding] = change["networkBindings"]
+    assert binding["containerPort"] == 80
+    assert binding["bindIP"] == "127.0.0.1"
+    assert report["pullStartedAt"] <= report["pullStoppedAt"]
+    url = f"http://127.0.0.1:{binding['hostPort']}/"
+    answer = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).status)
+    assert answer == 200
+
+    await agent.control.send_stop(agent.arn, task)
+    stopped = await agent.control.wait_report(task, "STOPPED")
+    assert stopped["containers"][0]["exitCode"] in (0, 137, 143)
+    assert stopped["executionStoppedAt"]
+
+
+async def test_a_container_killed_behind_the_agents_back_is_reported(
+    agent: Agent, busybox_image: str, docker_engine: EngineApi
+):
+    task = make_task(make_container(busybox_image, command=("sleep", "1000")))
+    await agent.control.send_tasks(agent.arn, task)
+    running = await agent.control.wait_report(task, "RUNNING")
+    runtime_id = running["containers"][0]["runtimeId"]
+    await asyncio.to_thread(docker_engine.kill_container, runtime_id)
+    stopped = await agent.control.wait_report(task, "STOPPED")
+    assert stopped["containers"][0]["exitCode"] == 137
+    assert stopped["containers"][0]["runtimeId"] == runtime_id
+
+
+async def test_exit_codes_and_both_states_of_a_short_container_are_told(
+    agent: Agent, busybox_image: str
+):
+    init = make_container(busybox_image, "init", command=("true",), essential=False)
+    web = make_container(
+        busybox_image,
+        command=("sh", "-c", "sleep 0.3; exit 7"),
+        depends_on=(payload.ContainerDependency(container_name="init", condition="SUCCESS"),),
+    )
+    task = make_task(init, web)
+    await agent.control.send_tasks(agent.arn, task)
+    running = await agent.control.wait_report(task, "RUNNING")
+    told = [(c["containerName"], c["status"], c.get("exitCode")) for c in running["containers"]]
+    assert told == [("init", "RUNNING", None), ("init", "STOPPED", 0), ("web", "RUNNING", None)]
+    stopped = await agent.control.wait_report(task, "STOPPED")
+    assert [c.get("exitCode") for c in stopped["containers"]] == [7]
+
+
+async def test_an_image_that_cannot_be_pulled_stops_the_task_with_the_reason(agent: Agent):
+    task = make_task(make_container("127.0.0.1:9/no/such:image"))
+    await agent.control.send_tasks(agent.arn, task)
+    stopped = await agent.control.wait_report(task, "STOPPED")
+    assert stopped["containers"][0]["reason"].startswith("CannotPullContainerError: ")
+    assert "runtimeId" not in stopped["containers"][0]
+
+
+async def test_a_command_that_does_not_exist_stops_the_task_with_the_reason(
+    agent: Agent, busybox_image: str
+):
+    task = make_task(make_container(busybox_image, command=("/no/such/program",)))
+    await agent.control.send_tasks(agent.arn, task)
+    stopped = await agent.control.wait_report(task, "STOPPED")
+    assert stopped["containers"][0]["reason"].startswith("CannotStartContainerError: ")
+
+
+async def test_docker_settings_reach_the_container(
+    agent: Agent, busybox_image: str, docker_engine: EngineApi
+):
+    host_config = {"Ulimits": [{"Name": "nofile", "Soft": 99, "Hard": 99}], "CapDrop": ["NET_RAW"]}
+    container = make_container(
+        busybox_image,
+        command=("sh", "-c", "ulimit -n; echo $COLOUR; id -u; cat /data/x; sleep 1000"),
+        environment={"COLOUR": "blue"},
+        docker_config=payload.DockerConfig(
+            config=json.dumps({"User": "1000", "WorkingDir": "/tmp", "Hostname": "box"}),
+            host_config=json.dumps(host_config),
+        ),
+        mount_points=(payload.MountPoint(source_volume="data", container_path="/data"),),
+    )
+    volume = payload.Volume(name="data", type="host", host=payload.HostVolumeProperties())
+    task = make_task(container, volumes=(volume,), cpu=0.25, memory=32)
+    await agent.control.send_tasks(agent.arn, task)
+    running = await agent.control.wait_report(task, "RUNNING")
+    runtime_id = running["containers"][0]["runtimeId"]
+    shown = docker_engine._call("GET", f"/containers/{runtime_id}/json")
+    assert shown["Config"]["Labels"]["homeport.container-instance"] == agent.arn
+    assert shown["Config"]["Labels"]["com.amazonaws.ecs.task-arn"] == task.arn
+    assert shown["Name"].startswith("/ecs-demo-1-web-")
+    assert shown["Config"]["User"] == "1000"
+    assert shown["Config"]["Hostname"] == "box"
+    assert "COLOUR=blue" in shown["Config"]["Env"]
+    assert shown["HostConfig"]["Memory"] == 16 * 1024 * 1024
+    assert shown["HostConfig"]["NanoCpus"] == 250_000_000
+    assert shown["HostConfig"]["CapDrop"] == ["NET_RAW"]
+    assert shown["HostConfig"]["Ulimits"][0]["Hard"] == 99
+    assert shown["Mounts"][0]["Destination"] == "/data"
+
+
+async def test_health_is_published_when_it_changes(agent: Agent, busybox_image: str):
+    check = {"Test": ["CMD", "true"], "Interval": 100_000_000, "Retries": 1}
+    container = make_container(
+        busybox_image,
+        command=("sleep", "1000"),
+        health_check_type="docker",
+        docker_config=payload.DockerConfig(config=json.dumps({"Healthcheck": check})),
+    )
+    task = make_task(container)
+    await agent.control.send_tasks(agent.arn, task)
+
+    def find_healthy() -> bool:
+        return any(
+            isinstance(message, tcs.PublishHealthRequest)
+            and [c.health_status for t in message.tasks for c in t.containers] == ["HEALTHY"]
+            for message in agent.control.telemetry
+        )
+
+    await agent.control.wait(find_healthy)
+
+
+async def test_what_the_agent_cannot_do_stops_the_task_and_names_the_member(
+    agent: Agent, busybox_image: str
+):
+    task = make_task(make_container(busybox_image), network_mode="awsvpc")
+    await agent.control.send_tasks(agent.arn, task)
+    stopped = await agent.control.wait_report(task, "STOPPED")
+    assert stopped["reason"].startswith("ResourceInitializationError: networkMode awsvpc")
+
+
+async def test_a_task_missing_from_the_manifest_is_stopped_only_once_that_is_confirmed(
+    agent: Agent, busybox_image: str
+):
+    task = make_task(make_container(busybox_image, command=("sleep", "1000")))
+    await agent.control.send_tasks(agent.arn, task)
+    await agent.control.wait_report(task, "RUNNING")
+    manifest = acs.TaskManifestMessage(
+        container_instance_arn=agent.arn, message_id="tm1", timeline=1, generated_at=1
+    )
+    await agent.control.send(agent.arn, manifest)
+
+    def find_question() -> Any:
+        kind = acs.TaskStopVerificationMessage
+        return [m for m in agent.control.messages if isinstance(m, kind)]
+
+    [question] = await agent.control.wait(find_question)
+    assert [candidate.task_arn for candidate in question.stop_candidates] == [task.arn]
+    assert not agent.control.reports(task, "STOPPED")
+    answer = acs.TaskStopVerificationAck(
+        message_id="tm1", generated_at=2, stop_tasks=question.stop_candidates
+    )
+    await agent.control.send(agent.arn, answer)
+    await agent.control.wait_report(task, "STOPPED")
+
+
+async def test_the_first_registration_says_what_the_instance_is(agent: Agent):
+    [body] = agent.control.bodies("RegisterContainerInstance")
+    names = {a["name"]: a.get("value") for a in body["attributes"]}
+    assert names["stack"] == "test"
+    assert names["ecs.os-type"] == "linux"
+    assert "ecs.capability.container-ordering" in names
+    assert [r["name"] for r in body["totalResources"]] == ["CPU", "MEMORY", "PORTS", "PORTS_UDP"]
+    document = json.loads(body["instanceIdentityDocument"])
+    assert document["availabilityZone"] == "us-east-1a"
+    assert document["instanceId"].startswith("i-")
+    assert "containerInstanceArn" not in body
