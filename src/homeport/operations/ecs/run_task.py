@@ -1,0 +1,194 @@
+"""RunTask: tasks on the container instances that placement finds for them."""
+
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import replace
+
+from homeport.api import ecs
+from homeport.core.decision import Decision
+from homeport.core.placement.placing import place_tasks
+from homeport.core.placement.request import Placement, PlacementRequest
+from homeport.model.client_token import ClientToken
+from homeport.model.cluster import Cluster
+from homeport.model.container_instance import ACTIVE, ContainerInstance
+from homeport.model.task import Task
+from homeport.operations.context import CallContext
+from homeport.operations.ecs.client_tokens import (
+    check_token,
+    find_token,
+    fingerprint_of,
+    token_key,
+)
+from homeport.operations.ecs.placement_members import check_constraints, check_strategies
+from homeport.operations.ecs.task_launch import (
+    LaunchTerms,
+    check_terms,
+    launch_tasks,
+    render_launched,
+)
+from homeport.operations.lookup import find_cluster
+from homeport.operations.render.tasks import render_task
+from homeport.state.changes import Put
+from homeport.state.view import View
+
+TASKS_PER_CALL = 10
+STARTED_BY_LENGTH_CHARACTERS = 128
+CLIENT_TOKEN_LENGTH_CHARACTERS = 64
+UNSUCCESSFUL_CALL_RETENTION_S = 3_600
+LAUNCH_TYPES = ("EC2", "EXTERNAL")
+
+_decode_failures = msgspec.json.Decoder(list[ecs.Failure]).decode
+
+
+def run_task(view: View, request: ecs.RunTaskRequest, context: CallContext) -> Decision:
+    """Start up to 10 tasks of one task definition where they fit.
+
+    Not all or nothing: tasks that were placed and a failure for each container instance that
+    refused stand side by side. A clientToken that was used before gets its first answer again
+    (reference: task-lifecycle §8).
+    """
+    cluster = find_cluster(view, context.scope, request.cluster)
+    token = check_token(request.client_token, CLIENT_TOKEN_LENGTH_CHARACTERS)
+    anonymous = replace(request, client_token=None)
+    key = None if token is None else token_key("RunTask", cluster.arn, token)
+    known = None if key is None else find_token(view, key, anonymous, context)
+    if known is not None:
+        tasks = tuple(task for arn in known.resource_arns if (task := view.task(arn)) is not None)
+        if tasks or not known.resource_arns:
+            return Decision(reply=_replay(view, known, tasks))
+    count = _check_count(request.count)
+    launch_type = _check_launch_type(request)
+    terms = check_terms(
+        view,
+        cluster,
+        request,
+        context,
+        launch_type=launch_type,
+        started_by_characters=STARTED_BY_LENGTH_CHARACTERS,
+    )
+    placement = _place(view, cluster, request, terms, count, context)
+    launch = launch_tasks(terms, cluster, _instances_of(view, placement), context)
+    failures = _render_failures(placement)
+    changes = launch.changes
+    if key is not None:
+        arns = tuple(task.arn for task in launch.tasks)
+        changes = (*changes, Put(_used_token(key, anonymous, arns, failures, context)))
+    return Decision(
+        reply=ecs.RunTaskResponse(tasks=render_launched(view, terms, launch), failures=failures),
+        changes=changes,
+        effects=launch.effects,
+    )
+
+
+def _check_count(count: int | None) -> int:
+    if count is None:
+        return 1
+    if not 1 <= count <= TASKS_PER_CALL:
+        raise ecs.InvalidParameterException(
+            f"count must be between 1 and {TASKS_PER_CALL}, it is {count}."
+        )
+    return count
+
+
+def _check_launch_type(request: ecs.RunTaskRequest) -> str:
+    if request.capacity_provider_strategy:
+        if request.launch_type is not None:
+            raise ecs.InvalidParameterException(
+                "Specify either Launch Type or Capacity Provider Strategy, but not both."
+            )
+        raise ecs.UnsupportedFeatureException(
+            "Homeport does not implement capacity providers yet: leave capacityProviderStrategy "
+            "out, or use launchType EC2 or EXTERNAL."
+        )
+    launch_type = request.launch_type or "EC2"
+    if launch_type not in LAUNCH_TYPES:
+        raise ecs.UnsupportedFeatureException(
+            f"Homeport does not implement launch type {launch_type[:255]} yet. Use EC2 or EXTERNAL."
+        )
+    if request.platform_version:
+        raise ecs.InvalidParameterException(
+            f"The platform version must be null when specifying an {launch_type} launch type."
+        )
+    return launch_type
+
+
+def _place(
+    view: View,
+    cluster: Cluster,
+    request: ecs.RunTaskRequest,
+    terms: LaunchTerms,
+    count: int,
+    context: CallContext,
+) -> Placement:
+    own = terms.definition.placement_constraints
+    constraints = check_constraints(request.placement_constraints, from_definition=len(own))
+    strategies = check_strategies(request.placement_strategy)
+    instances = view.container_instances(cluster.arn).values()
+    if not any(instance.status == ACTIVE for instance in instances):
+        raise ecs.InvalidParameterException("No Container Instances were found in your cluster.")
+    placement_request = PlacementRequest(
+        cluster_arn=cluster.arn,
+        group=terms.group,
+        resources=terms.resources,
+        requires_attributes=terms.definition.requires_attributes,
+        constraints=(*own, *constraints),
+        strategies=strategies,
+        launch_type=terms.launch_type,
+        count=count,
+    )
+    return place_tasks(view, placement_request, context.moment)
+
+
+def _instances_of(view: View, placement: Placement) -> list[ContainerInstance]:
+    chosen = (view.container_instance(arn) for arn in placement.container_instance_arns)
+    return [instance for instance in chosen if instance is not None]
+
+
+def _render_failures(placement: Placement) -> list[ecs.Failure]:
+    return [
+        ecs.Failure(
+            arn=refusal.container_instance_arn, reason=refusal.reason, detail=refusal.detail
+        )
+        for refusal in placement.refusals
+    ]
+
+
+def _used_token(
+    key: str,
+    request: ecs.RunTaskRequest,
+    task_arns: tuple[str, ...],
+    failures: list[ecs.Failure],
+    context: CallContext,
+) -> ClientToken:
+    """Keep what the call did for AWS's 24 hours, or for an hour if it started nothing."""
+    keep_s = context.settings.client_token_retention_s
+    if not task_arns:
+        keep_s = min(keep_s, UNSUCCESSFUL_CALL_RETENTION_S)
+    return ClientToken(
+        key=key,
+        fingerprint=fingerprint_of(request),
+        resource_arns=task_arns,
+        document=msgspec.json.encode(failures),
+        expires_at_ms=context.moment.now_ms + keep_s * 1_000,
+    )
+
+
+def _replay(view: View, known: ClientToken, tasks: tuple[Task, ...]) -> ecs.RunTaskResponse:
+    """Answer as the first time, with the tasks as they are now; of stopped ones only the status."""
+    return ecs.RunTaskResponse(
+        tasks=[
+            ecs.Task(
+                task_arn=task.arn,
+                last_status=task.last_status,
+                desired_status=task.desired_status,
+            )
+            if task.is_stopped
+            else render_task(view, task, view.tags(task.arn))
+            for task in tasks
+        ],
+        failures=_decode_failures(known.document) if known.document else [],
+    )
+
+
+OPERATIONS: dict[str, Callable[..., Decision]] = {"RunTask": run_task}
