@@ -35,9 +35,7 @@ _TAILS = {
     "RESOURCE:PORTS": "is already using a port required by your task.",
     "ATTRIBUTE": "is missing an attribute required by your task.",
 }
-_ADVICE = (
-    "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
-)
+_ADVICE = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
 
 
 def started_messages(service: Service, tasks: Sequence[Task]) -> list[str]:
@@ -96,17 +94,13 @@ def unplaced_message(service: Service, refusals: Sequence[Refusal]) -> str:
     closest = closest_refusal(refusals)
     tail = _TAILS.get(closest.reason, f'encountered error "{closest.reason}".')
     instance = short_id(closest.container_instance_arn)
-    return (
-        f"{beginning} The closest matching (container-instance {instance}) {tail} {_ADVICE}"
-    )
+    return f"{beginning} The closest matching (container-instance {instance}) {tail} {_ADVICE}"
 
 
 def closest_refusal(refusals: Sequence[Refusal]) -> Refusal:
     """Return the refusal of the container instance that passed most checks; ties by ARN."""
     ranks = {reason: rank for rank, reason in enumerate(_REFUSAL_ORDER)}
-    return min(
-        refusals, key=lambda r: (-ranks.get(r.reason, len(ranks)), r.container_instance_arn)
-    )
+    return min(refusals, key=lambda r: (-ranks.get(r.reason, len(ranks)), r.container_instance_arn))
 
 
 def is_news(view: View, service: Service, message: str, moment: Moment) -> bool:

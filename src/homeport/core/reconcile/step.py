@@ -96,9 +96,7 @@ def drain_step(view: View, service: Service, census: Census, moment: Moment) -> 
     )
 
 
-def _stop(
-    view: View, service: Service, census: Census, stops: Stops, moment: Moment
-) -> list[Task]:
+def _stop(view: View, service: Service, census: Census, stops: Stops, moment: Moment) -> list[Task]:
     """Choose the tasks to stop and want them STOPPED, with the reason that ECS gives."""
     stopped: list[Task] = []
     for group, count, is_for_health in (
@@ -191,9 +189,7 @@ def _count_failed_health(service: Service, stopped: Sequence[Task], moment: Mome
     )
 
 
-def _is_in_order(
-    service: Service, counts: Counts, launch: Launch, stopped: Sequence[Task]
-) -> bool:
+def _is_in_order(service: Service, counts: Counts, launch: Launch, stopped: Sequence[Task]) -> bool:
     """Whether the service is steady: one deployment, all wanted tasks RUNNING and healthy.
 
     That includes that none is still on its way out (services §5).
@@ -206,9 +202,7 @@ def _is_in_order(
     )
 
 
-def _conclude(
-    service: Service, moment: Moment, *, is_in_order: bool
-) -> tuple[Service, list[str]]:
+def _conclude(service: Service, moment: Moment, *, is_in_order: bool) -> tuple[Service, list[str]]:
     """Complete the deployment and note the steady state, each once."""
     if not is_in_order:
         return (replace(service, is_steady=False) if service.is_steady else service), []

@@ -1,0 +1,283 @@
+"""What CreateService and UpdateService refuse, and the defaults that they fill in.
+
+Messages and defaults: reference services §1, §5, §13, §14 and api-errors §3. Members of ECS that
+aren't built yet are refused by name; nothing is taken in silence.
+"""
+
+import re
+
+from msgspec.structs import replace
+
+from homeport.api import ecs
+from homeport.model.task_definition import TaskDefinition
+
+CLIENT_TOKEN_LENGTH_CHARACTERS = 36
+TASKS_PER_SERVICE = 5_000
+MINIMUM_HEALTHY_PERCENT = 100  # the default of REPLICA services
+MAXIMUM_PERCENT = 200  # likewise
+FAILURE_THRESHOLD_PERCENT = 50
+LAUNCH_TYPES = ("EC2", "EXTERNAL")
+
+ServiceRequest = ecs.CreateServiceRequest | ecs.UpdateServiceRequest
+
+_is_client_token = re.compile(r"[!-~]+").fullmatch
+
+
+def unsupported(what: str) -> ecs.UnsupportedFeatureException:
+    """Make the refusal of something that ECS has and Homeport hasn't yet."""
+    return ecs.UnsupportedFeatureException(
+        f"Homeport does not support {what} yet. See docs/differences.md for what it does."
+    )
+
+
+def check_client_token(token: str | None) -> str | None:
+    """Return CreateService's clientToken: at most 36 printable ASCII characters."""
+    if not token:
+        return None
+    if len(token) > CLIENT_TOKEN_LENGTH_CHARACTERS:
+        raise ecs.InvalidParameterException("idempotency token longer than 36.")
+    if _is_client_token(token) is None:
+        raise ecs.InvalidParameterException(
+            "clientToken must consist of ASCII characters in the range of 33-126."
+        )
+    return token
+
+
+def refuse_unbuilt_members(request: ServiceRequest) -> None:
+    """Refuse members whose meaning isn't built; empty lists and switched-off ones pass."""
+    for given, name in (
+        (request.load_balancers, "loadBalancers"),
+        (request.service_registries, "serviceRegistries"),
+        (request.volume_configurations, "volumeConfigurations"),
+        (request.vpc_lattice_configurations, "vpcLatticeConfigurations"),
+        (request.gateway_connectors, "gatewayConnectors"),
+        (request.monitoring, "monitoring"),
+    ):
+        if given:
+            raise unsupported(f"{name} of a service")
+    connect = request.service_connect_configuration
+    if connect is not None and connect.enabled:
+        raise unsupported("serviceConnectConfiguration with enabled true")
+    if request.platform_version is not None:
+        raise ecs.InvalidParameterException(
+            "The platform version must be null when specifying an EC2 launch type."
+        )
+    controller = request.deployment_controller
+    if controller is not None and controller.type not in (None, "ECS"):
+        raise unsupported(f"the deploymentController {controller.type}")
+
+
+def check_launch_type(request: ecs.CreateServiceRequest) -> str:
+    """Return the launch type, EC2 unless EXTERNAL is asked for."""
+    if request.launch_type is not None and request.capacity_provider_strategy:
+        raise ecs.InvalidParameterException(
+            "Specify either Launch Type or Capacity Provider Strategy, but not both."
+        )
+    if request.capacity_provider_strategy:
+        raise unsupported("capacityProviderStrategy")
+    launch_type = request.launch_type or "EC2"
+    if launch_type not in LAUNCH_TYPES:
+        raise unsupported(f"the launch type {launch_type}")
+    return launch_type
+
+
+def check_scheduling_strategy(request: ecs.CreateServiceRequest) -> str:
+    """Return REPLICA; a DAEMON request gets AWS's own refusals before ours."""
+    strategy = request.scheduling_strategy or "REPLICA"
+    if strategy not in ("REPLICA", "DAEMON"):
+        raise ecs.InvalidParameterException("Scheduling strategy should be one of [REPLICA,DAEMON]")
+    if strategy == "DAEMON":
+        if request.desired_count is not None:
+            raise ecs.InvalidParameterException(
+                "The daemon scheduling strategy does not support a desired count for services. "
+                "Remove the desired count value and try again"
+            )
+        raise unsupported("the scheduling strategy DAEMON")
+    return strategy
+
+
+def check_desired_count(count: int | None) -> int:
+    """Return CreateService's desiredCount."""
+    if count is None:
+        raise ecs.InvalidParameterException("DesiredCount is missing")
+    if count < 0:
+        raise ecs.InvalidParameterException("DesiredCount can not be lesser than 0")
+    return check_quota(count)
+
+
+def check_quota(count: int) -> int:
+    """Return a number of tasks that one service may have (reference: api-errors §10)."""
+    if count > TASKS_PER_SERVICE:
+        raise ecs.InvalidParameterException(
+            f"A service can have at most {TASKS_PER_SERVICE} tasks, {count} are desired."
+        )
+    return count
+
+
+def check_network(
+    definition: TaskDefinition, configuration: ecs.NetworkConfiguration | None
+) -> None:
+    """Refuse a network configuration that doesn't go with the task definition's network mode."""
+    has_vpc = configuration is not None and configuration.awsvpc_configuration is not None
+    if definition.network_mode != "awsvpc":
+        if has_vpc:
+            raise ecs.InvalidParameterException(
+                "Network Configuration is not valid for the given networkMode of this task "
+                "definition."
+            )
+        return
+    if configuration is None or configuration.awsvpc_configuration is None:
+        raise ecs.InvalidParameterException(
+            "Network Configuration must be provided when networkMode 'awsvpc' is specified."
+        )
+    if not configuration.awsvpc_configuration.subnets:
+        raise ecs.InvalidParameterException("subnets can not be empty.")
+    raise unsupported("task definitions with networkMode awsvpc")
+
+
+def check_launchable(definition: TaskDefinition, launch_type: str) -> None:
+    """Refuse a task definition that was registered for other launch types only."""
+    if definition.compatibilities and launch_type not in definition.compatibilities:
+        raise ecs.InvalidParameterException(
+            f"Task definition does not support launch_type {launch_type}."
+        )
+
+
+def check_propagate_tags(value: str | None) -> str:
+    """Return where the tags of tasks come from: SERVICE, TASK_DEFINITION or NONE."""
+    if value not in (None, "SERVICE", "TASK_DEFINITION", "NONE"):
+        raise ecs.InvalidParameterException(
+            "propagateTags should be one of [TASK_DEFINITION,SERVICE,NONE]"
+        )
+    return value or "NONE"
+
+
+def check_grace_period(seconds: int | None) -> int:
+    """Return the health check grace period in seconds; none is 0."""
+    if seconds is not None and seconds < 0:
+        raise ecs.InvalidParameterException(
+            "healthCheckGracePeriodSeconds can not be lesser than 0."
+        )
+    return seconds or 0
+
+
+def next_zone_rebalancing(asked: str | None, known: str, maximum_percent: int) -> str:
+    """Return availabilityZoneRebalancing; it needs room above 100 percent (services §13)."""
+    if asked not in (None, "ENABLED", "DISABLED"):
+        raise ecs.InvalidParameterException(
+            "availabilityZoneRebalancing should be one of [ENABLED,DISABLED]"
+        )
+    if maximum_percent > 100:
+        return asked or known
+    if asked == "ENABLED":
+        raise ecs.InvalidParameterException(
+            "Availability Zone rebalancing requires a maximumPercent greater than 100."
+        )
+    return "DISABLED"
+
+
+def default_configuration() -> ecs.DeploymentConfiguration:
+    """Return the deployment configuration of a service that was given none (services §5)."""
+    return ecs.DeploymentConfiguration(
+        strategy="ROLLING",
+        maximum_percent=MAXIMUM_PERCENT,
+        minimum_healthy_percent=MINIMUM_HEALTHY_PERCENT,
+        bake_time_in_minutes=0,
+        alarms=ecs.DeploymentAlarms(alarm_names=[], enable=False, rollback=False),
+        deployment_circuit_breaker=ecs.DeploymentCircuitBreaker(
+            enable=False,
+            rollback=False,
+            reset_on_healthy_task=True,
+            threshold_configuration=ecs.ThresholdConfiguration(
+                type="BOUNDED_PERCENT", value=FAILURE_THRESHOLD_PERCENT
+            ),
+        ),
+    )
+
+
+def next_configuration(
+    asked: ecs.DeploymentConfiguration | None, known: ecs.DeploymentConfiguration
+) -> ecs.DeploymentConfiguration:
+    """Return the deployment configuration with what is asked laid over what is known."""
+    if asked is None:
+        return known
+    _refuse_unbuilt_configuration(asked)
+    merged = replace(
+        known,
+        maximum_percent=_or_known(asked.maximum_percent, known.maximum_percent),
+        minimum_healthy_percent=_or_known(
+            asked.minimum_healthy_percent, known.minimum_healthy_percent
+        ),
+        bake_time_in_minutes=_or_known(asked.bake_time_in_minutes, known.bake_time_in_minutes),
+        alarms=_next_alarms(asked.alarms, known.alarms),
+        deployment_circuit_breaker=_next_circuit_breaker(
+            asked.deployment_circuit_breaker, known.deployment_circuit_breaker
+        ),
+    )
+    _check_percents(merged)
+    return merged
+
+
+def _or_known(asked: int | None, known: int | None) -> int | None:
+    return known if asked is None else asked
+
+
+def _check_percents(configuration: ecs.DeploymentConfiguration) -> None:
+    most = configuration.maximum_percent or 0
+    least = configuration.minimum_healthy_percent or 0
+    if not 0 <= least <= 100:
+        raise ecs.InvalidParameterException(
+            f"minimumHealthyPercent must be between 0 and 100, it is {least}."
+        )
+    if most < 100:
+        raise ecs.InvalidParameterException(f"maximumPercent must be at least 100, it is {most}.")
+    if most == least == 100:
+        raise ecs.InvalidParameterException(
+            "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block "
+            "deployments"
+        )
+
+
+def _refuse_unbuilt_configuration(asked: ecs.DeploymentConfiguration) -> None:
+    if asked.strategy not in (None, "ROLLING"):
+        raise unsupported(f"the deployment strategy {asked.strategy}")
+    breaker, alarms = asked.deployment_circuit_breaker, asked.alarms
+    early = asked.early_success_criteria
+    for given, name in (
+        (breaker is not None and breaker.enable, "deploymentCircuitBreaker with enable true"),
+        (alarms is not None and alarms.enable, "deployment alarms with enable true"),
+        (asked.lifecycle_hooks, "lifecycleHooks"),
+        (asked.linear_configuration, "linearConfiguration"),
+        (asked.canary_configuration, "canaryConfiguration"),
+        (asked.bake_time_in_minutes, "bakeTimeInMinutes over 0"),
+        (early is not None and early.enable, "earlySuccessCriteria with enable true"),
+    ):
+        if given:
+            raise unsupported(name)
+
+
+def _next_alarms(
+    asked: ecs.DeploymentAlarms | None, known: ecs.DeploymentAlarms | None
+) -> ecs.DeploymentAlarms | None:
+    if asked is None:
+        return known
+    return ecs.DeploymentAlarms(
+        alarm_names=asked.alarm_names or [],
+        enable=bool(asked.enable),
+        rollback=bool(asked.rollback),
+    )
+
+
+def _next_circuit_breaker(
+    asked: ecs.DeploymentCircuitBreaker | None, known: ecs.DeploymentCircuitBreaker | None
+) -> ecs.DeploymentCircuitBreaker | None:
+    if asked is None:
+        return known
+    resets = asked.reset_on_healthy_task
+    return ecs.DeploymentCircuitBreaker(
+        enable=bool(asked.enable),
+        rollback=bool(asked.rollback),
+        reset_on_healthy_task=True if resets is None else resets,
+        threshold_configuration=asked.threshold_configuration
+        or ecs.ThresholdConfiguration(type="BOUNDED_PERCENT", value=FAILURE_THRESHOLD_PERCENT),
+    )

@@ -1,0 +1,194 @@
+"""UpdateService, and the parts that creating and updating share; see `services`."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from homeport.api import ecs
+from homeport.core.decision import Decision
+from homeport.model.arn import Scope, make_deployment_id
+from homeport.model.placement import PlacementStrategy
+from homeport.model.service import Deployment, Service
+from homeport.model.task_definition import TaskDefinition
+from homeport.operations.context import CallContext
+from homeport.operations.ecs.placement_members import check_constraints, check_strategies
+from homeport.operations.ecs.service_rules import (
+    check_grace_period,
+    check_launchable,
+    check_network,
+    check_propagate_tags,
+    check_quota,
+    next_configuration,
+    next_zone_rebalancing,
+    refuse_unbuilt_members,
+    unsupported,
+)
+from homeport.operations.lookup import find_cluster, service_in, task_definition_in
+from homeport.operations.render.services import (
+    decode_document,
+    encode_document,
+    render_service,
+)
+from homeport.state.changes import Put
+from homeport.state.view import View
+
+
+def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallContext) -> Decision:
+    """Change what is wanted of a service (API:UpdateService; reference: services §6).
+
+    Another task definition, or forceNewDeployment, starts a deployment; nothing else does. A
+    member that isn't given stays as it is.
+    """
+    service = find_service(view, request.service, request.cluster, context)
+    if service.status != "ACTIVE":
+        raise ecs.ServiceNotActiveException("Service was not ACTIVE.")
+    refuse_unbuilt_members(request)
+    if request.capacity_provider_strategy:
+        raise unsupported("capacityProviderStrategy")
+    definition = _next_definition(view, request, service, context.scope)
+    check_network(definition, request.network_configuration)
+    updated = _with_settings(service, request, definition)
+    is_new = definition.arn != service.primary.task_definition_arn
+    if is_new or request.force_new_deployment:
+        updated = _with_deployment(updated, definition, context)
+    events = view.service_events(service.arn)
+    return Decision(
+        reply=ecs.UpdateServiceResponse(service=render_service(view, updated, events=events)),
+        changes=(Put(updated),) if updated != service else (),
+    )
+
+
+def find_service(
+    view: View, identifier: str | None, cluster: str | None, context: CallContext
+) -> Service:
+    """Return the service that a request names, or raise ServiceNotFoundException."""
+    found = find_cluster(view, context.scope, cluster)
+    service = service_in(view, context.scope, found, identifier) if identifier else None
+    if service is None:
+        raise ecs.ServiceNotFoundException("Service not found.")
+    return service
+
+
+def find_definition(view: View, scope: Scope, identifier: str | None) -> TaskDefinition:
+    """Return the ACTIVE task definition that a request names, or raise ClientException."""
+    if not identifier:
+        raise ecs.InvalidParameterException("TaskDefinition can not be blank.")
+    definition = task_definition_in(view, scope, identifier)
+    if definition is None:
+        raise ecs.ClientException("TaskDefinition not found.")
+    if definition.status != "ACTIVE":
+        raise ecs.ClientException("TaskDefinition is inactive")
+    return definition
+
+
+def new_deployment(definition: TaskDefinition, context: CallContext) -> Deployment:
+    """Make the PRIMARY deployment of a task definition, IN_PROGRESS from now on (services §5)."""
+    deployment_id = make_deployment_id(next(context.moment.ids()))
+    return Deployment(
+        id=deployment_id,
+        status="PRIMARY",
+        task_definition_arn=definition.arn,
+        rollout_state_reason=f"ECS deployment {deployment_id} in progress.",
+        created_at_ms=context.moment.now_ms,
+        updated_at_ms=context.moment.now_ms,
+    )
+
+
+def next_strategies(
+    asked: Sequence[ecs.PlacementStrategy] | None,
+) -> tuple[PlacementStrategy, ...]:
+    """Return placement strategies; an empty object among them means none (API:UpdateService)."""
+    return check_strategies([s for s in asked or () if s.type is not None or s.field is not None])
+
+
+def _next_definition(
+    view: View, request: ecs.UpdateServiceRequest, service: Service, scope: Scope
+) -> TaskDefinition:
+    """Return the task definition from now on; an INACTIVE one may go on, but not be chosen."""
+    if request.task_definition:
+        definition = find_definition(view, scope, request.task_definition)
+        check_launchable(definition, service.launch_type or "EC2")
+        return definition
+    known = view.task_definition(service.task_definition_arn)
+    assert known is not None, service.task_definition_arn
+    return known
+
+
+def _with_settings(
+    service: Service, request: ecs.UpdateServiceRequest, definition: TaskDefinition
+) -> Service:
+    """Return the service with everything that starts no deployment."""
+    document = decode_document(service.document)
+    configuration = next_configuration(
+        request.deployment_configuration, document.deployment_configuration
+    )
+    maximum_percent = configuration.maximum_percent or 0
+    constraints, strategies = service.placement_constraints, service.placement_strategy
+    if request.placement_constraints is not None:
+        constraints = check_constraints(
+            request.placement_constraints, from_definition=len(definition.placement_constraints)
+        )
+    if request.placement_strategy is not None:
+        strategies = next_strategies(request.placement_strategy)
+    grace_period_s = request.health_check_grace_period_seconds
+    if grace_period_s is None:
+        grace_period_s = document.health_check_grace_period_seconds
+    updated = replace(
+        service,
+        desired_count=_next_count(request.desired_count, service.desired_count),
+        minimum_healthy_percent=configuration.minimum_healthy_percent or 0,
+        maximum_percent=maximum_percent,
+        health_check_grace_period_s=check_grace_period(grace_period_s),
+        placement_constraints=constraints,
+        placement_strategy=strategies,
+        enable_ecs_managed_tags=_or_known(
+            request.enable_ecs_managed_tags, service.enable_ecs_managed_tags
+        ),
+        enable_execute_command=_or_known(
+            request.enable_execute_command, service.enable_execute_command
+        ),
+        propagate_tags=check_propagate_tags(request.propagate_tags or service.propagate_tags),
+    )
+    described = replace(
+        document,
+        deployment_configuration=configuration,
+        availability_zone_rebalancing=next_zone_rebalancing(
+            request.availability_zone_rebalancing,
+            document.availability_zone_rebalancing,
+            maximum_percent,
+        ),
+        health_check_grace_period_seconds=grace_period_s,
+        service_connect_configuration=request.service_connect_configuration
+        or document.service_connect_configuration,
+    )
+    if described == document and updated == service:
+        return service
+    # No longer what CreateService asked for: that call again isn't idempotent any more.
+    return replace(updated, document=encode_document(replace(described, fingerprint=b"")))
+
+
+def _with_deployment(service: Service, definition: TaskDefinition, context: CallContext) -> Service:
+    """Return the service with a new PRIMARY deployment; the throttle starts afresh (§3)."""
+    older = tuple(replace(d, status="ACTIVE") for d in service.deployments)
+    document = replace(decode_document(service.document), fingerprint=b"")
+    return replace(
+        service,
+        task_definition_arn=definition.arn,
+        deployments=(new_deployment(definition, context), *older),
+        document=encode_document(document),
+        is_steady=False,
+        failed_launches=0,
+        next_launch_at_ms=0,
+    )
+
+
+def _next_count(asked: int | None, known: int) -> int:
+    if asked is None:
+        return known
+    if asked < 0:
+        raise ecs.InvalidParameterException("Task count can not be lesser than 0")
+    return check_quota(asked)
+
+
+def _or_known(asked: bool | None, known: bool) -> bool:
+    return known if asked is None else asked

@@ -1,0 +1,282 @@
+"""CreateService, DeleteService, DescribeServices and ListServices; updates live next door.
+
+They only write down what is wanted: the service scheduler (core.reconcile) does the rest. Services
+are REPLICA services of the ECS deployment controller so far; `service_rules` refuses the others.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import msgspec
+from msgspec.structs import replace
+
+from homeport.api import ecs
+from homeport.core.decision import Decision
+from homeport.model.arn import Scope, make_service_arn
+from homeport.model.client_token import ClientToken
+from homeport.model.cluster import Cluster
+from homeport.model.record import Tag
+from homeport.model.service import Service
+from homeport.operations.context import CallContext
+from homeport.operations.ecs.placement_members import check_constraints
+from homeport.operations.ecs.service_rules import (
+    check_client_token,
+    check_desired_count,
+    check_grace_period,
+    check_launch_type,
+    check_launchable,
+    check_network,
+    check_propagate_tags,
+    check_scheduling_strategy,
+    default_configuration,
+    next_configuration,
+    next_zone_rebalancing,
+    refuse_unbuilt_members,
+)
+from homeport.operations.ecs.service_updates import (
+    find_definition,
+    find_service,
+    new_deployment,
+    next_strategies,
+    update_service,
+)
+from homeport.operations.ecs.tags import check_tags, put_tags
+from homeport.operations.lookup import find_cluster, service_arn_from, service_in
+from homeport.operations.names import check_service_name
+from homeport.operations.paging import page_size, read_token, take_page
+from homeport.operations.render.services import (
+    ServiceDocument,
+    decode_document,
+    encode_document,
+    render_service,
+)
+from homeport.state.changes import Change, Delete, Put, delete_of
+from homeport.state.view import View
+
+SERVICES_PER_DESCRIBE = 10
+SERVICES_PER_PAGE = 10
+
+_NOT_IDEMPOTENT = "Creation of service was not idempotent."
+
+
+def create_service(view: View, request: ecs.CreateServiceRequest, context: CallContext) -> Decision:
+    """Keep a number of tasks running from now on (API:CreateService; services §14).
+
+    The same call again, by clientToken or by name, answers with the service that is there.
+    """
+    name = check_service_name(request.service_name)
+    token = check_client_token(request.client_token)
+    cluster = find_cluster(view, context.scope, request.cluster)
+    arn = make_service_arn(context.scope, cluster.name, name)
+    fingerprint = _fingerprint(request)
+    known = _answered_before(view, cluster, token, fingerprint, context) or _same_name(
+        view, arn, fingerprint
+    )
+    if known is not None:
+        return Decision(reply=_created(view, known, view.tags(known.arn)))
+    service = _new_service(view, request, context, cluster, name, fingerprint)
+    tags = check_tags(request.tags)
+    changes: list[Change] = [*_forget_predecessor(view, arn), *put_tags(arn, tags), Put(service)]
+    if token is not None:
+        changes.append(Put(_make_token(token, fingerprint, service, context)))
+    return Decision(reply=_created(view, service, tags), changes=tuple(changes))
+
+
+def delete_service(view: View, request: ecs.DeleteServiceRequest, context: CallContext) -> Decision:
+    """Drain a service: its tasks are stopped, and when none is left it is INACTIVE (services §14).
+
+    A service that is scaled above 0 needs `force`. Deleting it again changes nothing.
+    """
+    service = find_service(view, request.service, request.cluster, context)
+    if service.status == "INACTIVE":
+        raise ecs.ServiceNotFoundException("Service not found.")
+    events = view.service_events(service.arn)
+    if service.status == "DRAINING":
+        reply = ecs.DeleteServiceResponse(service=render_service(view, service, events=events))
+        return Decision(reply=reply)
+    if service.desired_count > 0 and not request.force:
+        raise ecs.InvalidParameterException(
+            "The service cannot be stopped while it is scaled above 0."
+        )
+    draining = replace(service, status="DRAINING", desired_count=0, is_steady=False)
+    reply = ecs.DeleteServiceResponse(service=render_service(view, draining, events=events))
+    return Decision(reply=reply, changes=(Put(draining),))
+
+
+def describe_services(
+    view: View, request: ecs.DescribeServicesRequest, context: CallContext
+) -> Decision:
+    """Describe up to ten services; unknown ones are failures, repeated ones come once (§14)."""
+    cluster = find_cluster(view, context.scope, request.cluster)
+    asked = request.services or []
+    if not asked:
+        raise ecs.InvalidParameterException("Services cannot be empty.")
+    if len(asked) > SERVICES_PER_DESCRIBE:
+        raise ecs.InvalidParameterException(
+            f"Services can have at most {SERVICES_PER_DESCRIBE} items, here are {len(asked)}."
+        )
+    with_tags = "TAGS" in (request.include or ())
+    services: list[ecs.Service] = []
+    failures: list[ecs.Failure] = []
+    for arn in dict.fromkeys(service_arn_from(context.scope, cluster, name) for name in asked):
+        service = service_in(view, context.scope, cluster, arn)
+        if service is None:
+            failures.append(ecs.Failure(arn=arn, reason="MISSING"))
+            continue
+        tags = view.tags(arn) if with_tags else ()
+        events = view.service_events(arn)
+        services.append(render_service(view, service, tags=tags, events=events))
+    return Decision(reply=ecs.DescribeServicesResponse(services=services, failures=failures))
+
+
+def list_services(view: View, request: ecs.ListServicesRequest, context: CallContext) -> Decision:
+    """List a cluster's ACTIVE services by name, ten a page unless asked otherwise (§14)."""
+    cluster = find_cluster(view, context.scope, request.cluster)
+    size = page_size(request.max_results, SERVICES_PER_PAGE)
+    matching = (
+        service
+        for service in view.listed_services(cluster.arn, read_token(request.next_token))
+        if request.launch_type in (None, service.launch_type)
+        and request.scheduling_strategy in (None, service.scheduling_strategy)
+        and request.resource_management_type in (None, "CUSTOMER")
+    )
+    page, token = take_page(matching, size, lambda service: service.name)
+    return Decision(
+        reply=ecs.ListServicesResponse(
+            service_arns=[service.arn for service in page], next_token=token
+        )
+    )
+
+
+def _created(view: View, service: Service, tags: tuple[Tag, ...]) -> ecs.CreateServiceResponse:
+    events = view.service_events(service.arn)
+    return ecs.CreateServiceResponse(
+        service=render_service(view, service, tags=tags, events=events)
+    )
+
+
+def _fingerprint(request: ecs.CreateServiceRequest) -> bytes:
+    asked = msgspec.json.encode(replace(request, client_token=None))
+    return hashlib.blake2b(asked, digest_size=16).digest()
+
+
+def _token_key(cluster_arn: str, token: str) -> str:
+    return f"CreateService/{cluster_arn}/{token}"
+
+
+def _make_token(
+    token: str, fingerprint: bytes, service: Service, context: CallContext
+) -> ClientToken:
+    return ClientToken(
+        key=_token_key(service.cluster_arn, token),
+        fingerprint=fingerprint,
+        resource_arns=(service.arn,),
+        expires_at_ms=context.moment.now_ms + context.settings.client_token_retention_s * 1_000,
+    )
+
+
+def _answered_before(
+    view: View, cluster: Cluster, token: str | None, fingerprint: bytes, context: CallContext
+) -> Service | None:
+    """Return the service that this token made; another request with it is refused."""
+    known = None if token is None else view.client_token(_token_key(cluster.arn, token))
+    if known is None or known.expires_at_ms <= context.moment.now_ms:
+        return None
+    if known.fingerprint != fingerprint:
+        raise ecs.InvalidParameterException(_NOT_IDEMPOTENT)
+    return view.service(known.resource_arns[0])
+
+
+def _same_name(view: View, arn: str, fingerprint: bytes) -> Service | None:
+    """Return the ACTIVE service that the very same call made; refuse any other use of the name."""
+    known = view.service(arn)
+    if known is None or known.status == "INACTIVE":
+        return None
+    if known.status == "DRAINING":
+        raise ecs.InvalidParameterException("Unable to Start a service that is still Draining.")
+    if decode_document(known.document).fingerprint != fingerprint:
+        raise ecs.InvalidParameterException(_NOT_IDEMPOTENT)
+    return known
+
+
+def _forget_predecessor(view: View, arn: str) -> list[Change]:
+    """Forget events and tags of an INACTIVE service whose name is used again."""
+    if view.service(arn) is None:
+        return []
+    changes: list[Change] = [delete_of(event) for event in view.service_events(arn)]
+    if view.tags(arn):
+        changes.append(Delete("tags", arn))
+    return changes
+
+
+def _new_service(
+    view: View,
+    request: ecs.CreateServiceRequest,
+    context: CallContext,
+    cluster: Cluster,
+    name: str,
+    fingerprint: bytes,
+) -> Service:
+    refuse_unbuilt_members(request)
+    strategy = check_scheduling_strategy(request)
+    launch_type = check_launch_type(request)
+    desired_count = check_desired_count(request.desired_count)
+    if request.role is not None:
+        raise ecs.InvalidParameterException(
+            "role is only valid for services with loadBalancers; leave it out."
+        )
+    definition = find_definition(view, context.scope, request.task_definition)
+    check_launchable(definition, launch_type)
+    check_network(definition, request.network_configuration)
+    configuration = next_configuration(request.deployment_configuration, default_configuration())
+    maximum_percent = configuration.maximum_percent or 0
+    document = ServiceDocument(
+        deployment_configuration=configuration,
+        availability_zone_rebalancing=next_zone_rebalancing(
+            request.availability_zone_rebalancing, "ENABLED", maximum_percent
+        ),
+        role_arn=_service_linked_role(context.scope),
+        created_by=context.principal_arn,
+        health_check_grace_period_seconds=request.health_check_grace_period_seconds,
+        service_connect_configuration=request.service_connect_configuration,
+        fingerprint=fingerprint,
+    )
+    now_ms = context.moment.now_ms
+    return Service(
+        arn=make_service_arn(context.scope, cluster.name, name),
+        cluster_arn=cluster.arn,
+        name=name,
+        scheduling_strategy=strategy,
+        task_definition_arn=definition.arn,
+        desired_count=desired_count,
+        launch_type=launch_type,
+        minimum_healthy_percent=configuration.minimum_healthy_percent or 0,
+        maximum_percent=maximum_percent,
+        health_check_grace_period_s=check_grace_period(request.health_check_grace_period_seconds),
+        placement_constraints=check_constraints(
+            request.placement_constraints, from_definition=len(definition.placement_constraints)
+        ),
+        placement_strategy=next_strategies(request.placement_strategy),
+        deployments=(new_deployment(definition, context),),
+        enable_ecs_managed_tags=bool(request.enable_ecs_managed_tags),
+        propagate_tags=check_propagate_tags(request.propagate_tags),
+        enable_execute_command=bool(request.enable_execute_command),
+        document=encode_document(document),
+        created_at_ms=now_ms,
+    )
+
+
+def _service_linked_role(scope: Scope) -> str:
+    return (
+        f"arn:aws:iam::{scope.account_id}:role/aws-service-role/ecs.amazonaws.com/"
+        "AWSServiceRoleForECS"
+    )
+
+
+OPERATIONS: dict[str, Callable[..., Decision]] = {
+    "CreateService": create_service,
+    "UpdateService": update_service,
+    "DeleteService": delete_service,
+    "DescribeServices": describe_services,
+    "ListServices": list_services,
+}

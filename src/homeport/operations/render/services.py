@@ -1,0 +1,108 @@
+"""Services, deployments and events as AWS describes them; who may see them isn't decided here."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from homeport.api import ecs
+from homeport.model.record import Tag
+from homeport.model.service import Deployment, Service, ServiceEvent
+from homeport.operations.ecs.tags import render_tags
+from homeport.state.view import View
+
+
+class ServiceDocument(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
+    """The members of a service that no decision reads: kept as given, or as AWS defaults them."""
+
+    deployment_configuration: ecs.DeploymentConfiguration
+    availability_zone_rebalancing: str
+    role_arn: str
+    created_by: str
+    health_check_grace_period_seconds: int | None = None
+    service_connect_configuration: ecs.ServiceConnectConfiguration | None = None
+    fingerprint: bytes = b""  # of the CreateService call, while the service still is as it asked
+
+
+encode_document = msgspec.json.Encoder().encode
+decode_document = msgspec.json.Decoder(ServiceDocument).decode
+
+
+def render_service(
+    view: View,
+    service: Service,
+    *,
+    tags: tuple[Tag, ...] = (),
+    events: Sequence[ServiceEvent] = (),
+) -> ecs.Service:
+    """Render a service with its counts; an INACTIVE one has no deployments left (API:Service)."""
+    document = decode_document(service.document)
+    is_inactive = service.status == "INACTIVE"
+    deployments = [
+        _render_deployment(view, service, deployment, document)
+        for deployment in (() if is_inactive else service.deployments)
+    ]
+    return ecs.Service(
+        service_arn=service.arn,
+        service_name=service.name,
+        cluster_arn=service.cluster_arn,
+        load_balancers=[],
+        service_registries=[],
+        status=service.status,
+        desired_count=service.desired_count,
+        running_count=sum(d.running_count or 0 for d in deployments),
+        pending_count=sum(d.pending_count or 0 for d in deployments),
+        launch_type=service.launch_type,
+        task_definition=service.task_definition_arn,
+        deployment_configuration=document.deployment_configuration,
+        deployments=deployments,
+        role_arn=document.role_arn,
+        events=[_render_event(event) for event in events],
+        created_at=service.created_at_ms / 1_000,
+        placement_constraints=[
+            ecs.PlacementConstraint(type=constraint.kind, expression=constraint.expression)
+            for constraint in service.placement_constraints
+        ],
+        placement_strategy=[
+            ecs.PlacementStrategy(type=strategy.kind, field=strategy.field)
+            for strategy in service.placement_strategy
+        ],
+        health_check_grace_period_seconds=document.health_check_grace_period_seconds,
+        scheduling_strategy=service.scheduling_strategy,
+        deployment_controller=ecs.DeploymentController(type="ECS"),
+        tags=render_tags(tags) if tags else None,
+        created_by=document.created_by,
+        enable_ecs_managed_tags=service.enable_ecs_managed_tags,
+        propagate_tags=service.propagate_tags,
+        enable_execute_command=service.enable_execute_command,
+        availability_zone_rebalancing=document.availability_zone_rebalancing,
+    )
+
+
+def _render_deployment(
+    view: View, service: Service, deployment: Deployment, document: ServiceDocument
+) -> ecs.Deployment:
+    load = view.deployment_load(service.arn, deployment.id)
+    is_primary = deployment.status == "PRIMARY"
+    return ecs.Deployment(
+        id=deployment.id,
+        status=deployment.status,
+        task_definition=deployment.task_definition_arn,
+        desired_count=service.desired_count if is_primary else load.running + load.pending,
+        pending_count=load.pending,
+        running_count=load.running,
+        failed_tasks=deployment.failed_tasks,
+        created_at=deployment.created_at_ms / 1_000,
+        updated_at=deployment.updated_at_ms / 1_000,
+        launch_type=service.launch_type,
+        rollout_state=deployment.rollout_state,
+        rollout_state_reason=deployment.rollout_state_reason,
+        service_connect_configuration=(
+            document.service_connect_configuration if is_primary else None
+        ),
+    )
+
+
+def _render_event(event: ServiceEvent) -> ecs.ServiceEvent:
+    return ecs.ServiceEvent(
+        id=event.id, created_at=event.created_at_ms / 1_000, message=event.message
+    )
