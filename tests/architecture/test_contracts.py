@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from describe_settings import DOCUMENT, describe_settings
+
 ROOT = Path(__file__).resolve().parents[2]
 CHECK_TIMEOUT_S = 120
 
@@ -57,3 +59,7 @@ def test_the_command_line_does_not_load_what_only_some_commands_need():
     ).stdout.split()
     heavy = {"boto3", "botocore", "aiodocker", "aiohttp", "numpy", "uvicorn", "starlette"}
     assert heavy.isdisjoint(loaded)
+
+
+def test_the_settings_are_documented_as_they_are():
+    assert DOCUMENT.read_text() == describe_settings(), "run: python tools/describe_settings.py"
