@@ -18,8 +18,8 @@ def agent(*, config: ConfigFile = None, **flags: object) -> None:
 
     import uvloop  # imported late: only this command needs it
 
-    from homeport.agent.main import AgentStartError, run_agent
-    from homeport.agent.settings import make_settings
+    from homeport.agent.main import run_agent
+    from homeport.agent.settings import AgentStartError, make_settings
 
     try:
         uvloop.run(run_agent(make_settings(settings)))
