@@ -1,6 +1,6 @@
 """Stop, describe and list tasks; how they start is `run_task`'s and `start_task`'s work."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from homeport.api import ecs
 from homeport.core.decision import Decision
@@ -19,7 +19,7 @@ from homeport.operations.lookup import (
     task_in,
 )
 from homeport.operations.paging import page_size, read_token, take_page
-from homeport.operations.render.tasks import render_task
+from homeport.operations.render.tasks import DescribedTasks, encode_task, render_task
 from homeport.state.changes import Change, Delete, Put
 from homeport.state.view import View
 
@@ -68,15 +68,18 @@ def describe_tasks(view: View, request: ecs.DescribeTasksRequest, context: CallC
             f"{len(identifiers)}."
         )
     with_tags = "TAGS" in (request.include or ())
-    tasks: list[ecs.Task] = []
-    failures: list[ecs.Failure] = []
-    for arn in dict.fromkeys(_task_arns(cluster, identifiers, context)):
-        task = view.task(arn)
+    found = {}
+    failures: dict[str, ecs.Failure] = {}
+    for identifier in identifiers:
+        task = view.task(identifier) or _task_by_id(view, cluster, identifier, context)
         if task is None or task.cluster_arn != cluster.arn:
-            failures.append(ecs.Failure(arn=arn, reason="MISSING"))
-        else:
-            tasks.append(render_task(view, task, view.tags(arn) if with_tags else ()))
-    return Decision(reply=ecs.DescribeTasksResponse(tasks=tasks, failures=failures))
+            arn = task_arn_from(context.scope, cluster, identifier)
+            failures[arn] = ecs.Failure(arn=arn, reason="MISSING")
+        elif task.arn not in found:
+            found[task.arn] = encode_task(view, task, view.tags(task.arn) if with_tags else ())
+    return Decision(
+        reply=DescribedTasks(tasks=list(found.values()), failures=list(failures.values()))
+    )
 
 
 def list_tasks(view: View, request: ecs.ListTasksRequest, context: CallContext) -> Decision:
@@ -102,16 +105,14 @@ def list_tasks(view: View, request: ecs.ListTasksRequest, context: CallContext) 
     )
 
 
-def _task_arns(cluster: Cluster, identifiers: Iterable[str], context: CallContext) -> Iterator[str]:
-    for identifier in identifiers:
-        arn = task_arn_from(context.scope, cluster, identifier)
-        if identifier.startswith("arn:"):
-            parsed = parse_arn(arn)
-            if parsed is None or parsed.kind != "task":
-                raise ecs.InvalidParameterException(
-                    f"Invalid identifier: {identifier[:255]} is not a task's ARN."
-                )
-        yield arn
+def _task_by_id(view: View, cluster: Cluster, identifier: str, context: CallContext) -> Task | None:
+    arn = task_arn_from(context.scope, cluster, identifier)
+    parsed = parse_arn(arn)
+    if parsed is None or parsed.kind != "task":
+        raise ecs.InvalidParameterException(
+            f"Invalid identifier: {identifier[:255]} is not a task's id or ARN."
+        )
+    return view.task(arn)
 
 
 def _refuse_filters(request: ecs.ListTasksRequest) -> None:

@@ -1,32 +1,69 @@
 """Tasks and containers as AWS describes them; which tasks a caller sees isn't decided here."""
 
+from functools import lru_cache
+
 import msgspec
 
 from homeport.api import ecs
+from homeport.api.shapes import Shape
 from homeport.model.record import Tag
 from homeport.model.task import Container, NetworkBinding, Task
 from homeport.operations.ecs.tags import render_tags
 from homeport.state.view import View
 
 ATTRIBUTE_CPU_ARCHITECTURE = "ecs.cpu-architecture"
+ENCODED_TASKS = 2_048  # kept as JSON, one or two KiB each
 
 _decode_overrides = msgspec.json.Decoder(ecs.TaskOverride).decode
 
 
+class DescribedTasks(Shape, kw_only=True):
+    """DescribeTasks' answer with tasks that are JSON already; on the wire it is AWS's shape."""
+
+    tasks: list[msgspec.Raw]
+    failures: list[ecs.Failure]
+
+
 def render_task(view: View, task: Task, tags: tuple[Tag, ...] = ()) -> ecs.Task:
-    """Render a task as RunTask, StopTask and DescribeTasks show it (API:Task).
+    """Render a task as RunTask and StopTask answer it (API:Task).
 
     Timestamps are epoch seconds, CPU units and MiB are strings.
     """
+    return _render(task, *_seen_on_instance(view, task), tags)
+
+
+def encode_task(view: View, task: Task, tags: tuple[Tag, ...] = ()) -> msgspec.Raw:
+    """Render a task to JSON for DescribeTasks, which clients call over and over while they wait.
+
+    What was rendered last is kept: records are frozen, so that the same task is the same text.
+    """
+    return _encode(task, *_seen_on_instance(view, task), tags)
+
+
+@lru_cache(maxsize=ENCODED_TASKS)
+def _encode(
+    task: Task, connectivity: str | None, architecture: str | None, tags: tuple[Tag, ...]
+) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(_render(task, connectivity, architecture, tags)))
+
+
+def _seen_on_instance(view: View, task: Task) -> tuple[str | None, str | None]:
+    """Return the task's connectivity, and its CPU architecture, as its instance has them."""
     instance = view.container_instance(task.container_instance_arn or "")
+    if instance is None:
+        return task.connectivity, None
     connectivity = task.connectivity
-    attributes: list[ecs.Attribute] = []
-    if instance is not None:
-        architecture = instance.attributes.get(ATTRIBUTE_CPU_ARCHITECTURE)
-        if architecture is not None:
-            attributes.append(ecs.Attribute(name=ATTRIBUTE_CPU_ARCHITECTURE, value=architecture))
-        if not task.is_stopped:
-            connectivity = "CONNECTED" if instance.agent_connected else "DISCONNECTED"
+    if not task.is_stopped:
+        connectivity = "CONNECTED" if instance.agent_connected else "DISCONNECTED"
+    return connectivity, instance.attributes.get(ATTRIBUTE_CPU_ARCHITECTURE)
+
+
+def _render(
+    task: Task, connectivity: str | None, architecture: str | None, tags: tuple[Tag, ...]
+) -> ecs.Task:
+    attributes = []
+    if architecture is not None:
+        attributes.append(ecs.Attribute(name=ATTRIBUTE_CPU_ARCHITECTURE, value=architecture))
     return ecs.Task(
         attachments=[],
         attributes=attributes,
