@@ -7,12 +7,15 @@ sends payloads and waits for reports.
 import asyncio
 import itertools
 import json
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from aiohttp import WSMsgType, web
 
+from homeport.agent.main import serve_agent
+from homeport.agent.settings import AgentSettings
 from homeport.wire.agent_messages import acs, payload, tcs
 from homeport.wire.agent_messages.frames import Message, decode_frame, encode_frame
 
@@ -160,3 +163,51 @@ def make_instance_arn(instance_id: str) -> str:
 def refusal(code: str, message: str, status: int = 400) -> web.Response:
     """An AWS error as the wire has it."""
     return web.json_response({"__type": code, "message": message}, status=status)
+
+
+class AgentHere:
+    """An agent in this process, its instance ARN, and the control plane it talks to."""
+
+    def __init__(self, control: ControlPlane, settings: AgentSettings) -> None:
+        self.control = control
+        self.settings = settings
+        self.arn = ""
+        self._stop = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        known = len(self.control.bodies("RegisterContainerInstance"))
+        self._stop.clear()
+        self._running = asyncio.create_task(serve_agent(self.settings, self._stop))
+        await self.control.wait(
+            lambda: (
+                len(self.control.bodies("DiscoverPollEndpoint")) > 0
+                and len(self.control.bodies("RegisterContainerInstance")) > known
+            )
+        )
+        self.arn = self.control.bodies("DiscoverPollEndpoint")[-1]["containerInstance"]
+        await self.control.wait_connected(self.arn)
+
+    async def stop(self) -> None:
+        self._stop.set()
+        if self._running is not None:
+            await self._running
+            self._running = None
+
+
+def make_task(*containers: payload.Container, **members: Any) -> payload.Task:
+    task_id = uuid.uuid4().hex
+    return payload.Task(
+        arn=f"arn:aws:ecs:us-east-1:123456789012:task/default/{task_id}",
+        desired_status="RUNNING",
+        family="demo",
+        version="1",
+        containers=containers,
+        network_mode=members.pop("network_mode", "bridge"),
+        **members,
+    )
+
+
+def make_container(image: str, name: str = "web", **members: Any) -> payload.Container:
+    members = {"memory": 16, "essential": True, **members}
+    return payload.Container(name=name, image=image, **members)

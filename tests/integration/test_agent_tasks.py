@@ -1,52 +1,23 @@
-"""A real agent on a real Docker Engine runs what the control plane sends, and tells what happens."""
+"""A real agent on a real Docker Engine runs what it is sent, and tells what happens."""
 
 import asyncio
 import json
+import time
 import urllib.request
-import uuid
 from collections.abc import AsyncIterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent_control_plane import ControlPlane
-from homeport.agent.main import remove_containers, serve_agent
+from agent_control_plane import WAIT_LIMIT_S, AgentHere, ControlPlane, make_container, make_task
+from homeport.agent.main import remove_containers
 from homeport.agent.settings import AgentSettings
 from homeport.cli.engine_api import EngineApi
 from homeport.wire.agent_messages import acs, payload, tcs
 
 pytestmark = pytest.mark.docker
-
-
-class Agent:
-    """An agent in this process, its instance ARN, and the control plane it talks to."""
-
-    def __init__(self, control: ControlPlane, settings: AgentSettings) -> None:
-        self.control = control
-        self.settings = settings
-        self.arn = ""
-        self._stop = asyncio.Event()
-        self._running: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        known = len(self.control.bodies("RegisterContainerInstance"))
-        self._stop.clear()
-        self._running = asyncio.create_task(serve_agent(self.settings, self._stop))
-        await self.control.wait(
-            lambda: (
-                len(self.control.bodies("DiscoverPollEndpoint")) > 0
-                and len(self.control.bodies("RegisterContainerInstance")) > known
-            )
-        )
-        self.arn = self.control.bodies("DiscoverPollEndpoint")[-1]["containerInstance"]
-        await self.control.wait_connected(self.arn)
-
-    async def stop(self) -> None:
-        self._stop.set()
-        if self._running is not None:
-            await self._running
-            self._running = None
 
 
 @pytest.fixture
@@ -60,7 +31,7 @@ async def control() -> AsyncIterator[ControlPlane]:
 @pytest.fixture
 async def agent(
     control: ControlPlane, tmp_path: Path, docker_engine: EngineApi, busybox_image: str
-) -> AsyncIterator[Agent]:
+) -> AsyncIterator[AgentHere]:
     settings = AgentSettings(
         endpoint=control.endpoint,
         data_dir=tmp_path / "agent",
@@ -71,33 +42,29 @@ async def agent(
         attributes={"stack": "test"},
         availability_zone="us-east-1a",
     )
-    agent = Agent(control, settings)
+    agent = AgentHere(control, settings)
     await agent.start()
     yield agent
     await agent.stop()
     await remove_containers(settings)
 
 
-def make_task(*containers: payload.Container, **members: Any) -> payload.Task:
-    task_id = uuid.uuid4().hex
-    return payload.Task(
-        arn=f"arn:aws:ecs:us-east-1:123456789012:task/default/{task_id}",
-        desired_status="RUNNING",
-        family="demo",
-        version="1",
-        containers=containers,
-        network_mode=members.pop("network_mode", "bridge"),
-        **members,
-    )
-
-
-def make_container(image: str, name: str = "web", **members: Any) -> payload.Container:
-    members = {"memory": 16, "essential": True, **members}
-    return payload.Container(name=name, image=image, **members)
+def fetch(url: str) -> int:
+    """The HTTP status, as soon as the program in the container listens."""
+    deadline_s = time.monotonic() + WAIT_LIMIT_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return int(answer.status)
+        except (OSError, HTTPException):
+            # The container runs, but nothing says when the program in it is ready.
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.02)
 
 
 async def test_a_web_task_is_reported_running_with_its_port_and_answers(
-    agent: Agent, busybox_image: str
+    agent: AgentHere, busybox_image: str
 ):
     web = make_container(
         busybox_image,
@@ -115,8 +82,7 @@ async def test_a_web_task_is_reported_running_with_its_port_and_answers(
     assert binding["bindIP"] == "127.0.0.1"
     assert report["pullStartedAt"] <= report["pullStoppedAt"]
     url = f"http://127.0.0.1:{binding['hostPort']}/"
-    answer = await asyncio.to_thread(lambda: urllib.request.urlopen(url, timeout=5).status)
-    assert answer == 200
+    assert await asyncio.to_thread(fetch, url) == 200
 
     await agent.control.send_stop(agent.arn, task)
     stopped = await agent.control.wait_report(task, "STOPPED")
@@ -125,7 +91,7 @@ async def test_a_web_task_is_reported_running_with_its_port_and_answers(
 
 
 async def test_a_container_killed_behind_the_agents_back_is_reported(
-    agent: Agent, busybox_image: str, docker_engine: EngineApi
+    agent: AgentHere, busybox_image: str, docker_engine: EngineApi
 ):
     task = make_task(make_container(busybox_image, command=("sleep", "1000")))
     await agent.control.send_tasks(agent.arn, task)
@@ -138,7 +104,7 @@ async def test_a_container_killed_behind_the_agents_back_is_reported(
 
 
 async def test_exit_codes_and_both_states_of_a_short_container_are_told(
-    agent: Agent, busybox_image: str
+    agent: AgentHere, busybox_image: str
 ):
     init = make_container(busybox_image, "init", command=("true",), essential=False)
     web = make_container(
@@ -155,7 +121,7 @@ async def test_exit_codes_and_both_states_of_a_short_container_are_told(
     assert [c.get("exitCode") for c in stopped["containers"]] == [7]
 
 
-async def test_an_image_that_cannot_be_pulled_stops_the_task_with_the_reason(agent: Agent):
+async def test_an_image_that_cannot_be_pulled_stops_the_task_with_the_reason(agent: AgentHere):
     task = make_task(make_container("127.0.0.1:9/no/such:image"))
     await agent.control.send_tasks(agent.arn, task)
     stopped = await agent.control.wait_report(task, "STOPPED")
@@ -164,7 +130,7 @@ async def test_an_image_that_cannot_be_pulled_stops_the_task_with_the_reason(age
 
 
 async def test_a_command_that_does_not_exist_stops_the_task_with_the_reason(
-    agent: Agent, busybox_image: str
+    agent: AgentHere, busybox_image: str
 ):
     task = make_task(make_container(busybox_image, command=("/no/such/program",)))
     await agent.control.send_tasks(agent.arn, task)
@@ -173,7 +139,7 @@ async def test_a_command_that_does_not_exist_stops_the_task_with_the_reason(
 
 
 async def test_docker_settings_reach_the_container(
-    agent: Agent, busybox_image: str, docker_engine: EngineApi
+    agent: AgentHere, busybox_image: str, docker_engine: EngineApi
 ):
     host_config = {"Ulimits": [{"Name": "nofile", "Soft": 99, "Hard": 99}], "CapDrop": ["NET_RAW"]}
     container = make_container(
@@ -205,7 +171,7 @@ async def test_docker_settings_reach_the_container(
     assert shown["Mounts"][0]["Destination"] == "/data"
 
 
-async def test_health_is_published_when_it_changes(agent: Agent, busybox_image: str):
+async def test_health_is_published_when_it_changes(agent: AgentHere, busybox_image: str):
     check = {"Test": ["CMD", "true"], "Interval": 100_000_000, "Retries": 1}
     container = make_container(
         busybox_image,
@@ -227,7 +193,7 @@ async def test_health_is_published_when_it_changes(agent: Agent, busybox_image: 
 
 
 async def test_what_the_agent_cannot_do_stops_the_task_and_names_the_member(
-    agent: Agent, busybox_image: str
+    agent: AgentHere, busybox_image: str
 ):
     task = make_task(make_container(busybox_image), network_mode="awsvpc")
     await agent.control.send_tasks(agent.arn, task)
@@ -236,7 +202,7 @@ async def test_what_the_agent_cannot_do_stops_the_task_and_names_the_member(
 
 
 async def test_a_task_missing_from_the_manifest_is_stopped_only_once_that_is_confirmed(
-    agent: Agent, busybox_image: str
+    agent: AgentHere, busybox_image: str
 ):
     task = make_task(make_container(busybox_image, command=("sleep", "1000")))
     await agent.control.send_tasks(agent.arn, task)
@@ -260,7 +226,7 @@ async def test_a_task_missing_from_the_manifest_is_stopped_only_once_that_is_con
     await agent.control.wait_report(task, "STOPPED")
 
 
-async def test_the_first_registration_says_what_the_instance_is(agent: Agent):
+async def test_the_first_registration_says_what_the_instance_is(agent: AgentHere):
     [body] = agent.control.bodies("RegisterContainerInstance")
     names = {a["name"]: a.get("value") for a in body["attributes"]}
     assert names["stack"] == "test"

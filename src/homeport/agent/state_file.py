@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 STATE_FILE_NAME: Final = "agent.db"
 STATE_VERSION: Final = 1
+LOCK_TIMEOUT_S: Final = 0.5
+"""Long enough for an agent that is just closing the file, short for one that won't."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -55,7 +57,9 @@ class StateFile:
         self.path = data_dir / STATE_FILE_NAME
         try:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(self.path, isolation_level=None)
+            self._db = sqlite3.connect(
+                self.path, isolation_level=None, timeout=LOCK_TIMEOUT_S
+            )
             # Held for the life of the agent: a second agent on the same directory is refused.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")

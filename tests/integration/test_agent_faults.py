@@ -1,0 +1,231 @@
+"""What an agent does when things go: its own process, its control plane, a neighbour, the network.
+
+The agent is a real process, killed and started again.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_control_plane import ControlPlane, make_container, make_task, refusal
+from homeport.agent.main import remove_containers
+from homeport.agent.settings import AgentSettings
+from homeport.cli.engine_api import EngineApi
+from homeport.wire.agent_messages import payload
+from homeport_process import HomeportProcess
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+
+class AgentProcess:
+    """`homeport agent` as a process of its own."""
+
+    def __init__(self, control: ControlPlane, data_dir: Path, docker_host: str) -> None:
+        self.control = control
+        self.data_dir = data_dir
+        self.docker_host = docker_host
+        self.arn = ""
+        self.process: HomeportProcess | None = None
+
+    async def start(self, *more: str) -> None:
+        before = len(self.control.bodies("DiscoverPollEndpoint"))
+        self.process = self.launch(*more)
+        found = await self.control.wait(
+            lambda: self.control.bodies("DiscoverPollEndpoint")[before:]
+        )
+        self.arn = found[0]["containerInstance"]
+        await self.control.wait_connected(self.arn)
+
+    def launch(self, *more: str, cluster: str = "default") -> HomeportProcess:
+        arguments = [
+            *("agent", "--endpoint", self.control.endpoint, "--cluster", cluster),
+            *("--data-dir", str(self.data_dir), "--docker-host", self.docker_host),
+            *("--image-pull-behavior", "prefer-cached", "--bind-address", "127.0.0.1"),
+            *("--container-stop-timeout-s", "1", "--attribute", "stack=test"),
+        ]
+        return HomeportProcess([*arguments, *more])
+
+    async def kill(self) -> None:
+        assert self.process is not None
+        await asyncio.to_thread(self.process.kill)
+
+    async def stop(self) -> int:
+        assert self.process is not None
+        return await asyncio.to_thread(self.process.stop)
+
+    async def clean(self) -> None:
+        if self.process is not None and self.process.process.poll() is None:
+            await self.kill()
+        await remove_containers(
+            AgentSettings(endpoint="", data_dir=self.data_dir, docker_host=self.docker_host)
+        )
+
+
+@pytest.fixture
+async def control() -> AsyncIterator[ControlPlane]:
+    plane = ControlPlane()
+    await plane.start()
+    yield plane
+    await plane.stop()
+
+
+@pytest.fixture
+async def make_agent(control: ControlPlane, tmp_path: Path, docker_host: str) -> AsyncIterator[Any]:
+    numbers = itertools.count(1)
+    made: list[AgentProcess] = []
+
+    def make() -> AgentProcess:
+        made.append(AgentProcess(control, tmp_path / f"agent{next(numbers)}", docker_host))
+        return made[-1]
+
+    yield make
+    for agent in made:
+        await agent.clean()
+
+
+@pytest.fixture
+def sleeper(busybox_image: str) -> payload.Container:
+    return make_container(busybox_image, command=("sleep", "1000"))
+
+
+async def test_a_killed_agent_comes_back_as_itself_and_leaves_its_tasks_alone(
+    make_agent: Any, control: ControlPlane, sleeper: payload.Container, docker_engine: EngineApi
+):
+    agent = make_agent()
+    await agent.start()
+    stays, dies = make_task(sleeper), make_task(sleeper)
+    await control.send_tasks(agent.arn, stays, dies)
+    first = await control.wait_report(stays, "RUNNING")
+    second = await control.wait_report(dies, "RUNNING")
+    await agent.kill()
+    lost = second["containers"][0]["runtimeId"]
+    await asyncio.to_thread(docker_engine.kill_container, lost)
+    arn = agent.arn
+    await agent.start()
+    assert agent.arn == arn
+    # What happened meanwhile is told once; what didn't isn't told again.
+    stopped = await control.wait_report(dies, "STOPPED")
+    assert stopped["containers"][0]["exitCode"] == 137
+    again = control.bodies("RegisterContainerInstance")[-1]
+    assert again["containerInstanceArn"] == arn
+    assert "stack" not in [a["name"] for a in again["attributes"]]
+    shown = docker_engine._call("GET", f"/containers/{first['containers'][0]['runtimeId']}/json")
+    assert shown["State"]["Running"]
+    await control.send_stop(agent.arn, stays)
+    await control.wait_report(stays, "STOPPED")
+    assert len(control.reports(stays, "RUNNING")) == 1
+    assert len(control.reports(dies)) == 2
+
+
+async def test_sigterm_stops_the_agent_and_not_its_containers(
+    make_agent: Any, control: ControlPlane, sleeper: payload.Container, docker_engine: EngineApi
+):
+    agent = make_agent()
+    await agent.start()
+    task = make_task(sleeper)
+    await control.send_tasks(agent.arn, task)
+    report = await control.wait_report(task, "RUNNING")
+    assert await agent.stop() == 0
+    shown = docker_engine._call("GET", f"/containers/{report['containers'][0]['runtimeId']}/json")
+    assert shown["State"]["Running"]
+    assert not control.reports(task, "STOPPED")
+
+
+async def test_two_agents_on_one_engine_leave_each_others_containers_alone(
+    make_agent: Any, control: ControlPlane, sleeper: payload.Container
+):
+    one, two = make_agent(), make_agent()
+    await one.start()
+    await two.start()
+    assert one.arn != two.arn
+    ours, theirs = make_task(sleeper), make_task(sleeper)
+    await control.send_tasks(one.arn, ours)
+    await control.send_tasks(two.arn, theirs)
+    await control.wait_report(ours, "RUNNING")
+    report = await control.wait_report(theirs, "RUNNING")
+    await one.kill()
+    await one.start()
+    removed = AgentSettings(endpoint="", data_dir=one.data_dir, docker_host=one.docker_host)
+    await one.stop()
+    assert await remove_containers(removed) == 1
+    await control.send_stop(two.arn, theirs)
+    stopped = await control.wait_report(theirs, "STOPPED")
+    assert stopped["containers"][0]["runtimeId"] == report["containers"][0]["runtimeId"]
+    assert len(control.reports(theirs)) == 2
+
+
+async def test_reports_are_repeated_until_the_control_plane_takes_them(
+    make_agent: Any, control: ControlPlane, sleeper: payload.Container
+):
+    agent = make_agent()
+    await agent.start()
+    control.failures["SubmitTaskStateChange"] = [
+        refusal("ServerException", "not now", 500),
+        refusal("ThrottlingException", "slow down"),
+    ]
+    task = make_task(sleeper)
+    await control.send_tasks(agent.arn, task)
+    await control.wait(lambda: len(control.reports(task, "RUNNING")) == 3)
+
+
+async def test_an_agent_that_lost_its_control_plane_connects_again(
+    make_agent: Any, control: ControlPlane, sleeper: payload.Container
+):
+    agent = make_agent()
+    await agent.start()
+    port = int(control.endpoint.rpartition(":")[2])
+    await control.stop()
+    await control.start(port)
+    await control.wait_connected(agent.arn)
+    task = make_task(sleeper)
+    await control.send_tasks(agent.arn, task)
+    await control.wait_report(task, "RUNNING")
+
+
+async def test_a_default_cluster_that_is_missing_is_created(make_agent: Any, control: ControlPlane):
+    control.failures["RegisterContainerInstance"] = [
+        refusal("ClientException", "Cluster not found.")
+    ]
+    agent = make_agent()
+    await agent.start()
+    assert control.bodies("CreateCluster") == [{"clusterName": "default"}]
+    assert len(control.bodies("RegisterContainerInstance")) == 2
+
+
+async def test_another_cluster_than_the_saved_one_is_refused(
+    make_agent: Any, control: ControlPlane
+):
+    agent = make_agent()
+    await agent.start()
+    await agent.stop()
+    process = agent.launch(cluster="other")
+    assert await asyncio.to_thread(process.wait) != 0
+    [line] = [line for line in process.lines if "Data mismatch" in line]
+    assert "saved cluster 'default' does not match configured cluster 'other'" in line
+
+
+async def test_no_docker_engine_is_one_line_that_says_what_to_do(
+    make_agent: Any, control: ControlPlane, tmp_path: Path
+):
+    agent = make_agent()
+    process = agent.launch("--docker-host", f"unix://{tmp_path}/none.sock")
+    assert await asyncio.to_thread(process.wait) != 0
+    [line] = process.lines
+    assert "no Docker Engine answers" in line
+    assert "DOCKER_HOST" in line
+
+
+async def test_a_second_agent_on_the_same_data_directory_is_refused(
+    make_agent: Any, control: ControlPlane
+):
+    agent = make_agent()
+    await agent.start()
+    process = agent.launch()
+    assert await asyncio.to_thread(process.wait) != 0
+    [line] = process.lines
+    assert "is another agent running with it?" in line
+    assert agent.process.process.poll() is None
