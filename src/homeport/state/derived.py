@@ -78,24 +78,29 @@ class DeploymentLoad:
 
 
 class ClusterLoad:
-    """How many tasks of one cluster are running and pending."""
+    """How many tasks of one cluster are running and pending, and those of EXTERNAL again."""
 
-    __slots__ = ("pending", "running")
+    __slots__ = ("external_pending", "external_running", "pending", "running")
 
     def __init__(self) -> None:
         self.pending = 0
         self.running = 0
+        self.external_pending = 0
+        self.external_running = 0
 
     def add(self, task: Task, sign: int) -> None:
         """Count one task in (`sign` 1) or out (-1)."""
+        is_external = task.launch_type == "EXTERNAL"
         if task.last_status == RUNNING:
             self.running += sign
+            self.external_running += sign * is_external
         else:
             self.pending += sign
+            self.external_pending += sign * is_external
 
     def values(self) -> tuple[int, ...]:
         """All counts, to compare with those computed from scratch."""
-        return (self.pending, self.running)
+        return (self.pending, self.running, self.external_pending, self.external_running)
 
 
 class Derived:

@@ -36,7 +36,16 @@ class Store:
         self.derived = Derived()
         self.clusters: Table[Cluster] = Table(
             key_of,
-            ordered={"scope": (lambda r: scope_of(r.arn), lambda r: r.name)},
+            ordered={
+                "scope": (
+                    lambda r: None if r.status == "INACTIVE" else scope_of(r.arn),
+                    lambda r: r.name,
+                ),
+                "deleted": (
+                    lambda r: "all" if r.status == "INACTIVE" else None,
+                    lambda r: r.deleted_at_ms or 0,
+                ),
+            },
         )
         self.container_instances: Table[ContainerInstance] = Table(
             key_of,

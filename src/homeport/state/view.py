@@ -46,11 +46,15 @@ class View:
         return self._store.clusters.get(make_cluster_arn(scope, name))
 
     def clusters(self, scope: Scope, after_name: str | None = None) -> Iterator[Cluster]:
-        """Iterate a scope's clusters by name, INACTIVE ones too."""
+        """Iterate a scope's clusters by name, without INACTIVE ones."""
         cursor = None
         if after_name is not None:
             cursor = (after_name, make_cluster_arn(scope, after_name))
         return self._store.clusters.after("scope", scope, cursor)
+
+    def deleted_clusters(self) -> Iterator[Cluster]:
+        """Iterate the INACTIVE clusters of all scopes, the longest gone first."""
+        return self._store.clusters.after("deleted", "all", None)
 
     def every_cluster(self) -> Iterator[Cluster]:
         """Iterate all clusters of all scopes."""

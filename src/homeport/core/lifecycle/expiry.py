@@ -19,6 +19,11 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     deregistered_instance_s: int = 3_600
     inactive_service_s: int = 86_400
 
+    @property
+    def inactive_cluster_s(self) -> int:
+        """A cluster stays as long as anything that was in it may."""
+        return max(self.stopped_task_s, self.deregistered_instance_s, self.inactive_service_s)
+
 
 def next_expiry_ms(view: View, limits: RetentionLimits) -> int | None:
     """Return when the next record expires, in epoch milliseconds; None when none will."""
@@ -73,6 +78,14 @@ def _streams(view: View, limits: RetentionLimits) -> tuple[_Expiring, ...]:
             for s in view.inactive_services()
         ),
         ((t.expires_at_ms, (delete_of(t),)) for t in view.expiring_tokens()),
+        # Last, so that what refers to a cluster goes before it or with it.
+        (
+            (
+                (c.deleted_at_ms or 0) + limits.inactive_cluster_s * 1_000,
+                _with_tags(view, c.arn, c),
+            )
+            for c in view.deleted_clusters()
+        ),
     )
 
 

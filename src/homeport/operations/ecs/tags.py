@@ -6,19 +6,76 @@ their own business. Reference: api-errors-and-limits §6.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from homeport.api import ecs
+from homeport.core.decision import Decision
+from homeport.model.arn import ParsedArn, make_cluster_arn, parse_arn
 from homeport.model.record import ResourceTags, Tag
-from homeport.state.changes import Change, Put
+from homeport.operations.context import CallContext
+from homeport.state.changes import Change, Delete, Put
+from homeport.state.view import View
 
 TAGS_PER_RESOURCE = 50
 TAG_KEY_LENGTH_CHARACTERS = 128
 TAG_VALUE_LENGTH_CHARACTERS = 256
 RESERVED_KEY_PREFIX = "aws:"
+ARN_SHOWN_CHARACTERS = 256
 
 _is_plain = re.compile(r"[A-Za-z0-9 _.:/=+\-@]*").fullmatch
 _PUNCTUATION = frozenset("_.:/=+-@")
+
+# What may be tagged, and how many parts the path of its long ARN has.
+_PATH_PARTS = {
+    "cluster": 1,
+    "task-definition": 1,
+    "container-instance": 2,
+    "service": 2,
+    "task": 2,
+}
+
+
+def tag_resource(view: View, request: ecs.TagResourceRequest, context: CallContext) -> Decision:
+    """Add tags to a resource, or give tags that it has new values.
+
+    Raises LimitExceededException when it would have more than 50. Source: API:TagResource.
+    """
+    added = check_tags(request.tags)
+    arn = _check_resource(view, request.resource_arn or "", context)
+    known = view.tags(arn)
+    merged = {tag.key: tag for tag in (*known, *added)}
+    if len(merged) > TAGS_PER_RESOURCE:
+        raise ecs.LimitExceededException(
+            f"A resource can have at most {TAGS_PER_RESOURCE} tags, this one would have "
+            f"{len(merged)}."
+        )
+    tags = tuple(merged.values())
+    changes = () if tags == known else put_tags(arn, tags)
+    return Decision(reply=ecs.TagResourceResponse(), changes=changes)
+
+
+def untag_resource(view: View, request: ecs.UntagResourceRequest, context: CallContext) -> Decision:
+    """Remove tags from a resource by key; keys that it hasn't are no error."""
+    keys = request.tag_keys or ()
+    if len(keys) > TAGS_PER_RESOURCE:
+        raise ecs.InvalidParameterException(f"Specify at most {TAGS_PER_RESOURCE} tag keys.")
+    for key in keys:
+        _check_key(key)
+    arn = _check_resource(view, request.resource_arn or "", context)
+    known = view.tags(arn)
+    kept = tuple(tag for tag in known if tag.key not in keys)
+    changes: tuple[Change, ...] = ()
+    if kept != known:
+        changes = put_tags(arn, kept) or (Delete("tags", arn),)
+    return Decision(reply=ecs.UntagResourceResponse(), changes=changes)
+
+
+def list_tags_for_resource(
+    view: View, request: ecs.ListTagsForResourceRequest, context: CallContext
+) -> Decision:
+    """List a resource's tags."""
+    arn = _check_resource(view, request.resource_arn or "", context)
+    return Decision(reply=ecs.ListTagsForResourceResponse(tags=render_tags(view.tags(arn))))
 
 
 def check_tags(tags: Sequence[ecs.Tag] | None) -> tuple[Tag, ...]:
@@ -85,3 +142,45 @@ def _check_characters(text: str, part: str) -> None:
                 f"Tag {part} contains invalid characters. Use letters, digits, spaces and "
                 "_ . : / = + - @ only."
             )
+
+
+def _check_resource(view: View, arn: str, context: CallContext) -> str:
+    """Return the ARN of a resource that exists and may be tagged, or refuse the call."""
+    parsed = parse_arn(arn)
+    if parsed is None or parsed.kind not in _PATH_PARTS:
+        raise ecs.InvalidParameterException(
+            f"Invalid resourceArn '{arn[:ARN_SHOWN_CHARACTERS]}'. Specify the ARN of a cluster, "
+            "container instance, service, task or task definition."
+        )
+    if len(parsed.path) != _PATH_PARTS[parsed.kind]:
+        raise ecs.InvalidParameterException("Long arn format must be used for tagging operations")
+    if parsed.scope != context.scope or not _exists(view, arn, parsed):
+        raise ecs.ResourceNotFoundException(
+            "The specified resource could not be found. Check that its ARN is right and that it "
+            "has not been deleted."
+        )
+    return arn
+
+
+def _exists(view: View, arn: str, parsed: ParsedArn) -> bool:
+    if parsed.kind == "task-definition":
+        return view.task_definition(arn) is not None
+    cluster = view.cluster(make_cluster_arn(parsed.scope, parsed.path[0]))
+    if cluster is None or cluster.status == "INACTIVE":
+        raise ecs.ClusterNotFoundException("Cluster not found.")
+    if parsed.kind == "cluster":
+        return True
+    if parsed.kind == "task":
+        return view.task(arn) is not None
+    if parsed.kind == "service":
+        service = view.service(arn)
+        return service is not None and service.status != "INACTIVE"
+    instance = view.container_instance(arn)
+    return instance is not None and instance.status != "INACTIVE"
+
+
+OPERATIONS: dict[str, Callable[..., Decision]] = {
+    "TagResource": tag_resource,
+    "UntagResource": untag_resource,
+    "ListTagsForResource": list_tags_for_resource,
+}
