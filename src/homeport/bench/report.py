@@ -40,8 +40,8 @@ def task_lines(found: TaskMeasurements) -> list[Line]:
         Line(
             what=f"service of {SERVICE_TASKS} tasks RUNNING",
             homeport=f"{found.service_s:.2f} s",
-            beside=f"Engine calls, 8 at a time {found.engine_service_s:.2f} s ({ratio:.2f} ×)",
-            target=f"at most {SERVICE_RATIO_TARGET} ×",
+            beside=f"Engine calls, 8 at a time {found.engine_service_s:.2f} s ({ratio:.2f} x)",
+            target=f"at most {SERVICE_RATIO_TARGET} x",
             is_met=ratio <= SERVICE_RATIO_TARGET,
         ),
     ]
@@ -92,8 +92,8 @@ def api_lines(found: list[ApiMeasurement]) -> list[Line]:
                 what=f"{each.operation}, {each.connections} connections",
                 homeport=f"{each.homeport.calls_per_second:,.0f}/s, "
                 f"median {each.homeport.median_ms:.2f} ms",
-                beside=theirs if ratio is None else f"{theirs} ({ratio:.1f} ×)",
-                target=f"{API_RATIO_TARGET:.0f} ×" if is_target else "",
+                beside=theirs if ratio is None else f"{theirs} ({ratio:.1f} x)",
+                target=f"{API_RATIO_TARGET:.0f} x" if is_target else "",
                 is_met=None if ratio is None or not is_target else ratio >= API_RATIO_TARGET,
             )
         )

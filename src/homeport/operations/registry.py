@@ -6,9 +6,40 @@ from typing import Any, NoReturn
 from homeport.api import ecs
 from homeport.core.decision import Decision
 from homeport.operations.context import CallContext
+from homeport.operations.ecs import (
+    account_settings,
+    agent_reports,
+    attributes,
+    clusters,
+    container_instances,
+    poll_endpoint,
+    registration,
+    run_task,
+    services,
+    start_task,
+    tags,
+    task_definitions,
+    tasks,
+)
 from homeport.state.view import View
 
 Operation = Callable[[View, Any, CallContext], Decision]
+
+OPERATIONS: dict[str, Operation] = {
+    **account_settings.OPERATIONS,
+    **agent_reports.OPERATIONS,
+    **attributes.OPERATIONS,
+    **clusters.OPERATIONS,
+    **container_instances.OPERATIONS,
+    **poll_endpoint.OPERATIONS,
+    **registration.OPERATIONS,
+    **run_task.OPERATIONS,
+    **services.OPERATIONS,
+    **start_task.OPERATIONS,
+    **tags.OPERATIONS,
+    **task_definitions.OPERATIONS,
+    **tasks.OPERATIONS,
+}
 
 
 def refuse_unbuilt(name: str) -> NoReturn:

@@ -105,7 +105,7 @@ class EngineDriver:
         self._turn, self._turn_is_soon = None, False
         try:
             due_ms = self._engine.run_due()
-        except Exception as bug:
+        except Exception as bug:  # noqa: BLE001 - the one catch-all of this edge
             # A bug: the state may not be what the schedulers think, so the server stops.
             if not self.failed.done():
                 self.failed.set_exception(bug)
