@@ -38,13 +38,12 @@ def demo(
 
     On a terminal it stays up until Ctrl-C; without one it cleans up and ends.
     """
-    from rich.console import Console
-
     from homeport.cli.demo_steps import DemoSteps
+    from homeport.cli.overview import make_console
 
     engine = EngineApi(load_agent_config({}).docker_host)
     version = engine.check()
-    console = Console(highlight=False)
+    console = make_console()
     console.print(f"[bold]Homeport demo[/] on Docker Engine {version}\n")
     signal.signal(signal.SIGTERM, _end)
     with _homeport_up(_choose_port(port)) as (endpoint, log):

@@ -31,6 +31,7 @@ HTTP_TIMEOUT_S = 2.0
 HTTP_LIMIT_S = 10.0
 POLL_INTERVAL_S = 0.02
 STEPS = 8
+SHOWN_EVENTS = 8
 
 Tasks = list[dict[str, Any]]
 
@@ -126,8 +127,8 @@ class DemoSteps:
         container = victim["containers"][0]["runtimeId"]
         before = {task["taskArn"] for task in tasks}
         with self._running(f"docker kill {container[:12]}, behind Homeport's back"):
-            self._engine.kill_container(container)
             killed_at = time.monotonic()
+            self._engine.kill_container(container)
             stopped = self._wait(
                 "the killed task to be STOPPED", lambda: self._stopped(victim["taskArn"])
             )
@@ -147,14 +148,18 @@ class DemoSteps:
 
     def _scale(self, count: int) -> None:
         with self._running(f"aws ecs update-service --service {SERVICE} --desired-count {count}"):
+            before = {task["taskArn"] for task in self._tasks()}
             self._ecs.update_service(cluster=CLUSTER, service=SERVICE, desiredCount=count)
-            self._wait_running(count)
+            kept = {task["taskArn"] for task in self._wait_running(count)}
+            for arn in sorted(before - kept):
+                self._wait("a surplus task to be STOPPED", lambda arn=arn: self._stopped(arn))
 
     def _show_next(self) -> None:
         service = self._describe_service()
         self._say("what the service says of all this, newest first:")
-        for event in service["events"][:6]:
-            self._console.print(f"    {event['createdAt']:%H:%M:%S}  {event['message']}")
+        for event in service["events"][:SHOWN_EVENTS]:
+            line = f"    {event['createdAt']:%H:%M:%S}  {event['message']}"
+            self._console.print(line, no_wrap=True, overflow="ellipsis")
         self._console.print(f"\n[bold]The API is at {self._endpoint}[/]. Try:")
         for line in (
             f"export AWS_ENDPOINT_URL={self._endpoint} AWS_REGION={REGION}",

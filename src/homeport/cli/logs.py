@@ -12,3 +12,6 @@ def start_logging(level: str) -> None:
         format="%(asctime)s.%(msecs)03d %(levelname)-7s %(name)s: %(message)s",
         datefmt="%H:%M:%S",
     )
+    # uvicorn tells of every websocket at level info; who connected is the gateway's to say.
+    if level != "debug":
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)

@@ -6,10 +6,13 @@ Reads the public API like any client and lays its answers out as tables. No deci
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from homeport.cli.api_client import ApiClient
 
+# The width of tables that go to a file or a pipe, which has none of its own.
+PIPE_WIDTH_CHARS = 140
 # DescribeServices takes ten names a call.
 SERVICES_PAGE_SIZE = 10
 
@@ -22,6 +25,12 @@ _STATUS_STYLES = {
     "STOPPED": "red",
     "INACTIVE": "red",
 }
+
+
+def make_console() -> Console:
+    """Where tables go: the terminal as wide as it is, anything else wide enough to be read."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=PIPE_WIDTH_CHARS)
 
 
 def read_overview(client: ApiClient, *, has_stopped_tasks: bool = False) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def status(
 ) -> None:
     """Show clusters, container instances, services and tasks at a glance."""
     settings = load_config({"region": region}, config_file=config)
-    from homeport.cli.overview import overview_tables, read_overview
+    from homeport.cli.overview import make_console, overview_tables, read_overview
 
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     client = ApiClient(endpoint or f"http://{host}:{settings.port}", settings.region)
@@ -48,9 +48,7 @@ def status(
         json.dump(found, sys.stdout, indent=2)
         print()
         return
-    from rich.console import Console
-
-    console = Console()
+    console = make_console()
     if not clusters:
         console.print(f"No clusters at {client.endpoint} in {settings.region}.")
     for table in overview_tables(clusters) if clusters else []:

@@ -233,11 +233,9 @@ def _show(line: str) -> None:
 
 
 def _show_ready(endpoint: str, settings: Config, described: Sequence[Mapping[str, Any]]) -> None:
-    from rich.console import Console
+    from homeport.cli.overview import instance_table, make_console
 
-    from homeport.cli.overview import instance_table
-
-    console = Console()
+    console = make_console()
     console.print(instance_table(described, cluster="default"))
     console.print(f"Homeport is up at [bold]{endpoint}[/], account {settings.account_id}.")
     console.print(f"  aws --endpoint-url {endpoint} --region {settings.region} ecs list-clusters")
