@@ -33,7 +33,7 @@ def read_token(token: str | None) -> str | None:
     if len(token) > TOKEN_LENGTH_CHARACTERS:
         raise ecs.InvalidParameterException("Invalid token. nextToken is too long.")
     try:
-        return base64.urlsafe_b64decode(token.encode()).decode()
+        return base64.b64decode(token.encode(), altchars=b"-_", validate=True).decode()
     except (binascii.Error, UnicodeError):
         raise ecs.InvalidParameterException(
             "Invalid token. Pass the nextToken of the previous answer as it is."
