@@ -132,9 +132,9 @@ def _stops_of_outgoing(
     allowed = max(0, healthy + unproven - floor)
     unhealthy = min(allowed, counts.outgoing_unhealthy)
     unsettled = min(allowed - unhealthy, counts.outgoing_unsettled)
-    rest = allowed - unhealthy - unsettled
+    rest = allowed - unhealthy - unsettled  # over 0 only once all unproven ones are stopped
     return Stops(
-        outgoing_healthy=min(rest, _clamp(healthy - floor, counts.outgoing_healthy)),
+        outgoing_healthy=min(rest, counts.outgoing_healthy),
         outgoing_unsettled=unsettled,
         outgoing_unhealthy=unhealthy,
         outgoing_pending=counts.outgoing_pending,
