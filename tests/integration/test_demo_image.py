@@ -1,13 +1,13 @@
 """The image that is made here: imported, run, answering, and stopping when it is asked to."""
 
 import http.client
-import json
 import time
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from docker_calls import call_engine, list_containers, remove_containers
 from homeport.cli.demo_image import ensure_image
 from homeport.cli.engine_api import EngineApi
 from homeport.cli.failure import CommandFailure
@@ -30,26 +30,13 @@ def run(docker_engine: EngineApi, busybox_image: str):
             "HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "0"}]}},
             "ExposedPorts": {"80/tcp": {}},
         }
-        created = _call(docker_engine, "POST", "/containers/create", body)
-        _call(docker_engine, "POST", f"/containers/{created['Id']}/start")
-        return dict(_call(docker_engine, "GET", f"/containers/{created['Id']}/json"))
+        created = call_engine(docker_engine, "POST", "/containers/create", body)
+        call_engine(docker_engine, "POST", f"/containers/{created['Id']}/start")
+        return dict(call_engine(docker_engine, "GET", f"/containers/{created['Id']}/json"))
 
     yield start
-    docker_engine.remove_containers(LABELS)
-    assert docker_engine.list_containers(LABELS) == []
-
-
-def _call(engine: EngineApi, method: str, path: str, body: Any = None) -> Any:
-    connection = engine.connect()
-    try:
-        raw = json.dumps(body).encode() if body is not None else None
-        connection.request(method, path, raw, {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        answer = response.read()
-        assert response.status < 400, answer
-        return json.loads(answer) if answer.strip() else None
-    finally:
-        connection.close()
+    remove_containers(docker_engine, LABELS)
+    assert list_containers(docker_engine, LABELS) == []
 
 
 def _get_page(port: int) -> str:
@@ -73,9 +60,9 @@ def test_the_web_server_answers_with_its_host_name_and_ends_on_sigterm(run, dock
     port = int(container["NetworkSettings"]["Ports"]["80/tcp"][0]["HostPort"])
     assert _get_page(port) == f"hello from container {container['Config']['Hostname']}\n"
     started = time.monotonic()
-    _call(docker_engine, "POST", f"/containers/{container['Id']}/stop?{urlencode({'t': 20})}")
+    call_engine(docker_engine, "POST", f"/containers/{container['Id']}/stop?{urlencode({'t': 20})}")
     assert time.monotonic() - started < 10
-    ended = _call(docker_engine, "GET", f"/containers/{container['Id']}/json")
+    ended = call_engine(docker_engine, "GET", f"/containers/{container['Id']}/json")
     assert ended["State"]["ExitCode"] == 0
 
 
@@ -83,7 +70,7 @@ def test_the_web_server_answers_with_its_host_name_and_ends_on_sigterm(run, dock
 def test_a_killed_container_is_seen_as_exited_with_137(run, docker_engine):
     container = run(["sleep", "60"])
     docker_engine.kill_container(container["Id"])
-    answer = _call(docker_engine, "POST", f"/containers/{container['Id']}/wait")
+    answer = call_engine(docker_engine, "POST", f"/containers/{container['Id']}/wait")
     assert answer["StatusCode"] == 137
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from docker_calls import list_containers
 from homeport.cli.api_client import ApiClient
 from homeport.cli.engine_api import EngineApi
 from homeport_process import HomeportProcess
@@ -22,7 +23,7 @@ def own_containers(engine: EngineApi, instance_arns: list[str]) -> list[dict[str
     return [
         container
         for arn in instance_arns
-        for container in engine.list_containers({INSTANCE_LABEL: arn})
+        for container in list_containers(engine, {INSTANCE_LABEL: arn})
     ]
 
 
@@ -116,14 +117,14 @@ def test_children_end_when_up_itself_is_killed(docker_engine):
 
 
 def test_the_demo_shows_everything_and_cleans_up(docker_engine):
-    before = {each["Id"] for each in docker_engine.list_containers({})}
+    before = {each["Id"] for each in list_containers(docker_engine, {})}
     process = HomeportProcess(["demo", "--port", "0"])
     assert process.wait(limit_s=180) == 0, "\n".join(process.lines)
     shown = "\n".join(process.lines)
     for part in ("us-east-1a", "us-east-1b", "200 hello from container", "replaced after"):
         assert part in shown
     assert "[8/8]" in shown
-    after = {each["Id"] for each in docker_engine.list_containers({})}
+    after = {each["Id"] for each in list_containers(docker_engine, {})}
     assert after <= before
 
 

@@ -7,6 +7,7 @@ call that waits. Starting and stopping Homeport around the steps: `demo`.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -152,7 +153,7 @@ class DemoSteps:
             self._ecs.update_service(cluster=CLUSTER, service=SERVICE, desiredCount=count)
             kept = {task["taskArn"] for task in self._wait_running(count)}
             for arn in sorted(before - kept):
-                self._wait("a surplus task to be STOPPED", lambda arn=arn: self._stopped(arn))
+                self._wait("a surplus task to be STOPPED", partial(self._stopped, arn))
 
     def _show_next(self) -> None:
         service = self._describe_service()

@@ -1,4 +1,4 @@
-"""The few Docker Engine calls the command line itself makes: is it there, clean up, load an image.
+"""The few Docker Engine calls the command line itself makes: is it there, load an image.
 
 The standard library over the engine's socket, since the agent's driver (`agent.docker`) belongs to
 an agent's event loop and takes a third of a second to import.
@@ -6,8 +6,6 @@ an agent's event loop and takes a third of a second to import.
 
 import json
 import socket
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -15,7 +13,6 @@ from urllib.parse import quote, urlencode, urlsplit
 from homeport.cli.failure import CommandFailure
 
 CALL_TIMEOUT_S = 60
-PARALLEL_REMOVALS = 8
 DEFAULT_TCP_PORT = 2375
 
 
@@ -41,23 +38,9 @@ class EngineApi:
                 "(sudo systemctl start docker, or tools/start_docker.sh) or set DOCKER_HOST"
             ) from None
 
-    def list_containers(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-        """All containers, running or not, that carry every one of `labels`."""
-        wanted = {"label": [f"{name}={value}" for name, value in labels.items()]}
-        query = urlencode({"all": "true", "filters": json.dumps(wanted)})
-        listed: list[dict[str, Any]] = self._call("GET", f"/containers/json?{query}")
-        return listed
-
     def kill_container(self, container_id: str) -> None:
         """SIGKILL to a container, which the engine then shows as exited."""
         self._call("POST", f"/containers/{quote(container_id)}/kill")
-
-    def remove_containers(self, labels: Mapping[str, str]) -> int:
-        """Kill and remove the containers that carry `labels`, with their anonymous volumes."""
-        found = [container["Id"] for container in self.list_containers(labels)]
-        with ThreadPoolExecutor(PARALLEL_REMOVALS) as pool:
-            list(pool.map(self._remove_container, found))
-        return len(found)
 
     def import_image(self, tar: bytes, *, repository: str, tag: str) -> None:
         """Make an image of one layer from the files in `tar`."""
@@ -67,13 +50,6 @@ class EngineApi:
     def has_image(self, name: str) -> bool:
         """Whether the engine holds an image of this name."""
         return self._status("GET", f"/images/{quote(name)}/json")[0] == 200
-
-    def _remove_container(self, container_id: str) -> None:
-        path = f"/containers/{quote(container_id)}?force=true&v=true"
-        status, body = self._status("DELETE", path)
-        # 404 and 409: somebody else has removed it, or is about to.
-        if status not in (204, 404, 409):
-            raise _refused(path, status, body)
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
         status, answer = self._status(method, path, body)

@@ -37,8 +37,6 @@ AGENTS_READY_LIMIT_S = 60
 AGENTS_POLL_INTERVAL_S = 0.1
 # Stopped containers stay this long, for `docker logs`; on one machine they would pile up.
 TASK_CLEANUP_WAIT_S = 300
-# Which instance a container belongs to; the agent labels its containers so.
-INSTANCE_LABEL = "homeport.container-instance"
 LISTENING = "listening on "
 
 _AGENT_DEFAULTS = AgentConfig(
@@ -92,11 +90,9 @@ class _Up:
         self._agent_settings = agents
         self._count = count
         self._folder = folder
-        self._engine = EngineApi(agents.docker_host)
         self._server: Child | None = None
         self._agents: list[Child] = []
         self._instances: list[LocalInstance] = []
-        self._instance_arns: dict[str, str] = {}
 
     async def run(self) -> None:
         """Start everything, stay until told to stop or a child ends, and stop everything."""
@@ -137,6 +133,7 @@ class _Up:
 
         The public API has no waiting call, so this asks, until a limit.
         """
+        missing = [each.name for each in self._instances]
         ended = asyncio.create_task(self._watch())
         try:
             async with asyncio.timeout(AGENTS_READY_LIMIT_S):
@@ -144,17 +141,17 @@ class _Up:
                     found = await asyncio.to_thread(
                         _read_instances, client, self._agent_settings.cluster
                     )
-                    self._instance_arns = _own_arns(found, self._instances)
-                    if len(self._instance_arns) == self._count:
+                    connected = _connected_names(found)
+                    missing = [each.name for each in self._instances if each.name not in connected]
+                    if not missing:
                         return found
                     await asyncio.wait([ended], timeout=AGENTS_POLL_INTERVAL_S)
                     if ended.done():
                         ended.result()
         except TimeoutError:
-            missing = self._count - len(self._instance_arns)
             raise CommandFailure(
-                f"{missing} of {self._count} agents did not connect within "
-                f"{AGENTS_READY_LIMIT_S} s; their lines above say why"
+                f"not connected within {AGENTS_READY_LIMIT_S} s: {', '.join(missing)}; "
+                "their agents' lines above say why"
             ) from None
         finally:
             ended.cancel()
@@ -176,13 +173,22 @@ class _Up:
             return
         _show("stopping")
         await asyncio.gather(*(agent.stop() for agent in self._agents))
-        removed = 0
-        for arn in self._instance_arns.values():
-            removed += await asyncio.to_thread(
-                self._engine.remove_containers, {INSTANCE_LABEL: arn}
-            )
-        await self._server.stop()
+        try:
+            removed = await self._remove_containers()
+        finally:
+            await self._server.stop()
         _show(f"stopped; {removed} containers removed")
+
+    async def _remove_containers(self) -> int:
+        """Remove the containers of all our instances; how many there were."""
+        from homeport.agent.main import remove_containers
+        from homeport.agent.settings import AgentStartError, make_settings
+
+        started = self._instances[: len(self._agents)]
+        try:
+            return sum([await remove_containers(make_settings(each.settings)) for each in started])
+        except AgentStartError as trouble:
+            raise CommandFailure(str(trouble)) from trouble
 
 
 @contextlib.asynccontextmanager
@@ -216,15 +222,14 @@ def _read_instances(client: ApiClient, cluster: str) -> list[dict[str, Any]]:
         raise CommandFailure(f"the server refused: {refusal}") from None
 
 
-def _own_arns(found: list[dict[str, Any]], instances: list[LocalInstance]) -> dict[str, str]:
-    """Local name → ARN of our instances whose agents are connected."""
-    names = {instance.name for instance in instances}
+def _connected_names(found: list[dict[str, Any]]) -> set[str]:
+    """Local names of the instances whose agents are connected."""
     return {
-        each["value"]: description["containerInstanceArn"]
+        each.get("value", "")
         for description in found
         if description.get("agentConnected") and description.get("status") == "ACTIVE"
         for each in description.get("attributes", [])
-        if each["name"] == NAME_ATTRIBUTE and each.get("value") in names
+        if each["name"] == NAME_ATTRIBUTE
     }
 
 

@@ -82,16 +82,6 @@ def test_an_error_in_the_middle_of_progress_is_an_error(engine):
         api.import_image(b"", repository="a/b", tag="1")
 
 
-def test_containers_are_found_by_all_of_their_labels(engine):
-    fake, api = engine
-    fake.body = b"[]"
-    assert api.list_containers({"a": "1", "b": "2"}) == []
-    assert fake.paths == [
-        "GET /containers/json?all=true&filters="
-        "%7B%22label%22%3A+%5B%22a%3D1%22%2C+%22b%3D2%22%5D%7D"
-    ]
-
-
 def test_the_image_has_busybox_its_applets_and_the_scripts():
     tar = make_tar({"serve": "#!/bin/sh\n"})
     assert b"bin/busybox" in tar
