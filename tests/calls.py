@@ -1,12 +1,10 @@
 """One call to a pure operation on a store: through the registry, with the request in AWS's JSON."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import msgspec
-from builders import NOW_MS, SCOPE, apply, at
 
+from builders import NOW_MS, SCOPE, apply, at
 from homeport.api import ecs
 from homeport.core.decision import Decision
 from homeport.model.arn import Scope

@@ -1,9 +1,9 @@
 """Account settings."""
 
 import pytest
+
 from builders import make_store
 from calls import call, decide
-
 from homeport.api import ecs
 
 ROOT = "arn:aws:iam::123456789012:root"

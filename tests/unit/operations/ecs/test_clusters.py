@@ -1,6 +1,7 @@
 """Cluster operations."""
 
 import pytest
+
 from builders import (
     NOW_MS,
     SCOPE,
@@ -11,7 +12,6 @@ from builders import (
     make_task,
 )
 from calls import call, decide
-
 from homeport.api import ecs
 from homeport.model.arn import Scope
 from homeport.model.record import ResourceTags, Tag

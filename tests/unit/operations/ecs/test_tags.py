@@ -120,5 +120,5 @@ def test_what_is_no_resource_of_the_caller_cannot_be_tagged(arn, error):
 
 def test_a_short_service_arn_is_refused_with_the_long_arn_sentence():
     arn = f"arn:aws:ecs:{SCOPE.region}:{SCOPE.account_id}:service/web"
-    with pytest.raises(ecs.InvalidParameterException, match="^Long arn format must be used"):
+    with pytest.raises(ecs.InvalidParameterException, match=r"^Long arn format must be used"):
         decide(make_store(CLUSTER), "ListTagsForResource", resourceArn=arn)
