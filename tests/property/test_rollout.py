@@ -9,8 +9,9 @@ from __future__ import annotations
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from builders import make_task_definition
+from builders import at, make_task_definition
 from homeport.api import ecs
+from homeport.core.reconcile.census import take_census
 from homeport.core.reconcile.rollout import (
     Counts,
     bounds_of,
@@ -18,6 +19,7 @@ from homeport.core.reconcile.rollout import (
     plan_stops,
     startable_tasks,
 )
+from homeport.core.reconcile.step import next_step
 from homeport.model.task import PENDING, RUNNING, STOPPED, Task
 from homeport.model.task_definition import ContainerSpec
 from service_world import ServiceWorld
@@ -100,6 +102,13 @@ class Fleet:
         live = len(self.world.tasks()) + len(self.world.tasks(desired=STOPPED))
         assert live <= max(self.bounds.upper, self.desired)
         assert self.healthy() >= min(before, self.bounds.lower)
+        self._look_closely()
+
+    def _look_closely(self) -> None:
+        """Check that the scheduler's glance at the counts misses nothing that a census finds."""
+        view, service, moment = self.world.view, self.world.service(), at(self.world.now_ms)
+        found = next_step(view, service, take_census(view, service, moment), moment)
+        assert found.changes == ()
 
     def advance(self, choice: int) -> bool:
         """Let one agent report one thing; say whether there was anything to report."""

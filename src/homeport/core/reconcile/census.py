@@ -13,7 +13,7 @@ from homeport.state.view import View
 
 
 class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The tasks of one service that aren't STOPPED, each in one of these groups, by ARN."""
+    """The tasks of one service that aren't STOPPED, each in one of these groups, unordered."""
 
     healthy: tuple[Task, ...]
     unsettled: tuple[Task, ...]
@@ -46,7 +46,7 @@ def take_census(view: View, service: Service, moment: Moment) -> Census:
     groups: dict[str, list[Task]] = {name: [] for name in _GROUPS}
     checked: dict[str, bool] = {}
     grace_ends: list[int] = []
-    for _, task in sorted(view.tasks_of_service(service.arn).items()):
+    for task in view.tasks_of_service(service.arn).values():
         if task.desired_status == STOPPED:
             groups["stopping"].append(task)
             continue
@@ -76,6 +76,30 @@ _GROUPS = (
     "outgoing_pending",
     "stopping",
 )
+
+
+def counts_at_a_glance(view: View, service: Service) -> Counts | None:
+    """Count a service's tasks without looking at them; None when only a census can tell.
+
+    That is when tasks may have to move, one is UNHEALTHY, or health checks decide what is next.
+    """
+    if view.draining_instances(service.cluster_arn):
+        return None
+    primary, *older = (view.deployment_load(service.arn, d.id) for d in service.deployments)
+    if primary.unhealthy or any(load.unhealthy for load in older):
+        return None
+    is_deciding = not service.is_steady and bool(older or not primary.pending)
+    if is_deciding and any(
+        has_health_check(view, d.task_definition_arn) for d in service.deployments
+    ):
+        return None
+    return Counts(
+        healthy=primary.running,
+        unsettled=primary.pending,
+        outgoing_healthy=sum(load.running for load in older),
+        outgoing_pending=sum(load.pending for load in older),
+        stopping=primary.stopping + sum(load.stopping for load in older),
+    )
 
 
 def has_health_check(view: View, task_definition_arn: str) -> bool:

@@ -7,8 +7,9 @@ zone rebalancing aren't here.
 """
 
 from homeport.core.decision import NOTHING, Decision, Moment
-from homeport.core.reconcile.census import take_census
-from homeport.core.reconcile.step import drain_step, next_step
+from homeport.core.reconcile.census import counts_at_a_glance, take_census
+from homeport.core.reconcile.rollout import NO_STOPS, bounds_of, missing_tasks, plan_stops
+from homeport.core.reconcile.step import drain_step, is_in_order, next_step
 from homeport.model.service import Service
 from homeport.state.view import View
 
@@ -31,13 +32,25 @@ def reconcile_service(view: View, service_arn: str, moment: Moment) -> Decision:
 def _is_at_rest(view: View, service: Service) -> bool:
     """Whether the counts alone say that there is nothing to do: no walk over the tasks.
 
-    So it is while all wanted tasks exist and some are still PENDING, and in the steady state.
+    So it is in the steady state, and while agents have yet to start or stop what was decided.
     """
-    if len(service.deployments) > 1 or view.draining_instances(service.cluster_arn):
+    counts = counts_at_a_glance(view, service)
+    if counts is None or _has_gone_deployment(view, service):
         return False
-    load = view.deployment_load(service.arn, service.primary.id)
-    if load.unhealthy or load.running + load.pending != service.desired_count:
+    bounds = bounds_of(
+        service.desired_count, service.minimum_healthy_percent, service.maximum_percent
+    )
+    if missing_tasks(bounds, counts):
         return False
-    if load.pending:
+    if plan_stops(bounds, counts, launches=0, is_blocked=False) != NO_STOPS:
+        return False
+    if not is_in_order(service, counts):
         return not service.is_steady
     return service.is_steady and service.primary.rollout_state != "IN_PROGRESS"
+
+
+def _has_gone_deployment(view: View, service: Service) -> bool:
+    return any(
+        not any(view.deployment_load(service.arn, deployment.id).values())
+        for deployment in service.deployments[1:]
+    )

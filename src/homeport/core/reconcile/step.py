@@ -62,8 +62,8 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     complaints = _complaints(service, counts, launch, stopped, is_blocked=is_blocked)
     messages.extend(m for m in complaints if is_news(view, service, m, moment))
     after = _count_failed_health(_without_gone_deployments(view, service), stopped, moment)
-    is_in_order = _is_in_order(after, counts, launch, stopped)
-    after, conclusions = _conclude(after, moment, is_in_order=is_in_order)
+    is_calm = is_in_order(after, counts) and not launch.tasks and not stopped
+    after, conclusions = _conclude(after, moment, is_calm=is_calm)
     messages.extend(conclusions)
 
     effects: list[Effect] = _send_tasks([*launch.tasks, *stopped])
@@ -123,7 +123,7 @@ def _pick(
     if count <= 0:
         return ()
     if count >= len(tasks):
-        return tasks
+        return sorted(tasks, key=lambda task: task.arn)
     return pick_tasks_to_stop(view, service, tasks, count, moment)
 
 
@@ -189,22 +189,17 @@ def _count_failed_health(service: Service, stopped: Sequence[Task], moment: Mome
     )
 
 
-def _is_in_order(service: Service, counts: Counts, launch: Launch, stopped: Sequence[Task]) -> bool:
+def is_in_order(service: Service, counts: Counts) -> bool:
     """Whether the service is steady: one deployment, all wanted tasks RUNNING and healthy.
 
     That includes that none is still on its way out (services §5).
     """
-    return (
-        len(service.deployments) == 1
-        and counts.healthy == counts.live == service.desired_count
-        and not launch.tasks
-        and not stopped
-    )
+    return len(service.deployments) == 1 and counts.healthy == counts.live == service.desired_count
 
 
-def _conclude(service: Service, moment: Moment, *, is_in_order: bool) -> tuple[Service, list[str]]:
+def _conclude(service: Service, moment: Moment, *, is_calm: bool) -> tuple[Service, list[str]]:
     """Complete the deployment and note the steady state, each once."""
-    if not is_in_order:
+    if not is_calm:
         return (replace(service, is_steady=False) if service.is_steady else service), []
     messages = []
     if service.primary.rollout_state == "IN_PROGRESS":
