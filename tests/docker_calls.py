@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
+from homeport.cli.demo_steps import IMAGE as DEMO_IMAGE
 from homeport.cli.engine_api import EngineApi
 
 
@@ -28,6 +29,11 @@ def list_containers(engine: EngineApi, labels: Mapping[str, str]) -> list[dict[s
     query = urlencode({"all": "true", "filters": json.dumps(wanted)})
     found: list[dict[str, Any]] = call_engine(engine, "GET", f"/containers/json?{query}")
     return found
+
+
+def find_demo_containers(engine: EngineApi) -> set[str]:
+    """The ids of all containers, running or not, that a demo started."""
+    return {each["Id"] for each in list_containers(engine, {}) if each["Image"] == DEMO_IMAGE}
 
 
 def remove_containers(engine: EngineApi, labels: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from docker_calls import list_containers
+from docker_calls import find_demo_containers, list_containers
 from homeport.cli.api_client import ApiClient
 from homeport.cli.engine_api import EngineApi
 from homeport_process import HomeportProcess
@@ -83,6 +83,42 @@ def wait_tasks(client: ApiClient, tasks: list[str], status: str) -> None:
         time.sleep(0.05)
 
 
+def test_a_service_has_its_tasks_again_after_up_was_stopped_and_started(
+    docker_engine, busybox_image, tmp_path
+):
+    definition = {"name": "web", "image": busybox_image, "command": ["/serve"], "memory": 16}
+    first = HomeportProcess(["up", "--port", "0", "--data-dir", str(tmp_path)])
+    try:
+        client = ApiClient(read_endpoint(first), "us-east-1")
+        client.call(
+            "RegisterTaskDefinition", {"family": "web", "containerDefinitions": [definition]}
+        )
+        service = {"serviceName": "web", "taskDefinition": "web", "desiredCount": 2}
+        client.call("CreateService", service)
+        before = wait_running(client, 2)
+    finally:
+        assert first.stop() == 0, "\n".join(first.lines)
+    second = HomeportProcess(["up", "--port", "0", "--data-dir", str(tmp_path)])
+    try:
+        client = ApiClient(read_endpoint(second), "us-east-1")
+        wait_tasks(client, sorted(before), "STOPPED")
+        assert wait_running(client, 2).isdisjoint(before)
+    finally:
+        assert second.stop() == 0, "\n".join(second.lines)
+
+
+def wait_running(client: ApiClient, count: int) -> set[str]:
+    """Ask until the service has `count` tasks, all RUNNING: their ARNs."""
+    deadline = time.monotonic() + 30
+    while True:
+        arns = list(client.list_all("ListTasks", "taskArns", {"serviceName": "web"}))
+        found = client.describe_all("DescribeTasks", "tasks", arns)
+        if len(found) == count and {each["lastStatus"] for each in found} == {"RUNNING"}:
+            return set(arns)
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
 def test_up_ends_and_says_why_when_its_server_cannot_start(docker_engine, homeport_server):
     port = homeport_server.rpartition(":")[2]
     process = HomeportProcess(["up", "--ephemeral", "--port", port])
@@ -117,14 +153,14 @@ def test_children_end_when_up_itself_is_killed(docker_engine):
 
 
 def test_the_demo_shows_everything_and_cleans_up(docker_engine):
-    before = {each["Id"] for each in list_containers(docker_engine, {})}
+    before = find_demo_containers(docker_engine)
     process = HomeportProcess(["demo", "--port", "0"])
     assert process.wait(limit_s=180) == 0, "\n".join(process.lines)
     shown = "\n".join(process.lines)
     for part in ("us-east-1a", "us-east-1b", "200 hello from container", "replaced after"):
         assert part in shown
     assert "[8/8]" in shown
-    after = {each["Id"] for each in list_containers(docker_engine, {})}
+    after = find_demo_containers(docker_engine)
     assert after <= before
 
 

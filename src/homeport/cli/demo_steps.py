@@ -163,7 +163,7 @@ class DemoSteps:
             self._console.print(line, no_wrap=True, overflow="ellipsis")
         self._console.print(f"\n[bold]The API is at {self._endpoint}[/]. Try:")
         for line in (
-            f"export AWS_ENDPOINT_URL={self._endpoint} AWS_REGION={REGION}",
+            f"export AWS_ENDPOINT_URL={self._endpoint} AWS_DEFAULT_REGION={REGION}",
             "export AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any",
             f".venv/bin/aws ecs describe-services --services {SERVICE}",
             f".venv/bin/aws ecs update-service --service {SERVICE} --desired-count 5",

@@ -23,7 +23,10 @@ def status(
         ),
     ] = None,
     region: Annotated[
-        str | None, typer.Option(help=describe_option(Config, "region"), envvar="AWS_REGION")
+        str | None,
+        typer.Option(
+            help=describe_option(Config, "region"), envvar=["AWS_REGION", "AWS_DEFAULT_REGION"]
+        ),
     ] = None,
     stopped: Annotated[
         bool, typer.Option("--stopped", help="Show stopped tasks, too, while they are kept.")
