@@ -7,7 +7,6 @@ sends payloads and waits for reports.
 import asyncio
 import itertools
 import json
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -193,21 +192,3 @@ class AgentHere:
         if self._running is not None:
             await self._running
             self._running = None
-
-
-def make_task(*containers: payload.Container, **members: Any) -> payload.Task:
-    task_id = uuid.uuid4().hex
-    return payload.Task(
-        arn=f"arn:aws:ecs:us-east-1:123456789012:task/default/{task_id}",
-        desired_status="RUNNING",
-        family="demo",
-        version="1",
-        containers=containers,
-        network_mode=members.pop("network_mode", "bridge"),
-        **members,
-    )
-
-
-def make_container(image: str, name: str = "web", **members: Any) -> payload.Container:
-    members = {"memory": 16, "essential": True, **members}
-    return payload.Container(name=name, image=image, **members)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent_control_plane import AgentHere, ControlPlane, make_container, make_task
+from agent_builders import make_container, make_task
+from agent_control_plane import AgentHere, ControlPlane
 from homeport.agent.main import remove_containers
 from homeport.agent.settings import AgentSettings
 from homeport.cli.engine_api import EngineApi

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent_control_plane import ControlPlane, make_container, make_task, refusal
+from agent_builders import make_container, make_task
+from agent_control_plane import ControlPlane, refusal
 from homeport.agent.main import remove_containers
 from homeport.agent.settings import AgentSettings
 from homeport.cli.engine_api import EngineApi

@@ -166,6 +166,9 @@ def _report(state: TaskState, moment: Moment) -> Step:
         state, change = reporting.render_task_change(state, Status.RUNNING)
         return state, [stimuli.ReportTask(request=change)]
     reports: list[stimuli.Instruction] = []
+    if state.wanted is Status.STOPPED:
+        # Like Amazon's agent: what stops with its task is told with its task.
+        return state, reports
     for container in state.containers:
         if container.phase is Phase.STOPPED and container.reported is not Status.STOPPED:
             state, told = reporting.render_container_change(state, container)

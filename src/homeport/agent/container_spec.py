@@ -44,6 +44,7 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     cluster_name: str
     container_instance_arn: str
     bind_address: str
+    engine_cpus: int
 
 
 class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +78,7 @@ def make_engine_config(
     config = _read_json(docker.config if docker else "", "dockerConfig.config", container)
     host = _read_json(docker.host_config if docker else "", "dockerConfig.hostConfig", container)
     _fill_config(config, task, container, facts)
-    _fill_limits(host, task, container)
+    _fill_limits(host, task, container, facts)
     _fill_linux(host, container)
     _fill_storage(host, task, container)
     _fill_network(config, host, task, container)
@@ -134,11 +135,18 @@ def _fill_config(
     }
 
 
-def _fill_limits(host: dict[str, Any], task: payload.Task, container: payload.Container) -> None:
+def _fill_limits(
+    host: dict[str, Any],
+    task: payload.Task,
+    container: payload.Container,
+    facts: InstanceFacts,
+) -> None:
     """CPU shares and memory; a task's own limits bound each of its containers."""
     host["CpuShares"] = min(max(container.cpu, MIN_CPU_SHARES), MAX_CPU_SHARES)
     if task.cpu:
-        host.setdefault("NanoCpus", round(task.cpu * NANO_CPUS_PER_VCPU))
+        # An instance may offer more CPU than its Engine has; the Engine would refuse that.
+        vcpus = min(task.cpu, float(facts.engine_cpus))
+        host.setdefault("NanoCpus", round(vcpus * NANO_CPUS_PER_VCPU))
     limits_mib = [limit for limit in (container.memory, task.memory or 0) if limit > 0]
     if limits_mib:
         host["Memory"] = min(limits_mib) * BYTES_PER_MIB

@@ -38,11 +38,11 @@ STOP_GRACE_S: Final = 30
 """How much longer than the container's stop time-out the Engine may take to stop it."""
 
 CONCURRENT_INSPECTS: Final = 8
-RANGE_ATTEMPTS: Final = 20
-MIN_API_VERSION: Final = (1, 25)
+REUSING_BEHAVIORS: Final = ("prefer-cached", "once")
+"""Pull behaviours that ask no registry for an image that is here already."""
+
 OUT_OF_MEMORY: Final = "OutOfMemoryError: Container killed due to memory usage"
 NOT_FOUND: Final = 404
-NOT_MODIFIED: Final = 304
 CONFLICT: Final = 409
 
 
@@ -62,7 +62,6 @@ class Engine:
         timeout = aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT_S)
         self._docker = Docker(url=settings.docker_host, timeout=timeout)
         self._pulls: dict[str, asyncio.Task[None]] = {}
-        self._pulled_once: set[str] = set()
 
     @property
     def docker(self) -> Docker:
@@ -85,10 +84,7 @@ class Engine:
         """Make an image available as the pull behaviour says; answers its repository digest."""
         behavior = self._settings.image_pull_behavior
         cached = await self._find_image(image)
-        may_reuse = behavior == "prefer-cached" or (
-            behavior == "once" and image in self._pulled_once
-        )
-        if may_reuse and cached is not None:
+        if behavior in REUSING_BEHAVIORS and cached is not None:
             return cached
         try:
             await self._pull_shared(image)
@@ -96,7 +92,6 @@ class Engine:
             if behavior == "default" and cached is not None:
                 return cached
             raise
-        self._pulled_once.add(image)
         return await self._find_image(image) or ""
 
     async def create_container(
@@ -210,15 +205,22 @@ class Engine:
         if pull is None:
             pull = asyncio.create_task(self._pull(image))
             self._pulls[image] = pull
-            pull.add_done_callback(lambda _done: self._pulls.pop(image, None))
+            pull.add_done_callback(lambda done: self._end_pull(image, done))
         # One container's cancelled pull must not take the others' with it.
         await asyncio.shield(pull)
+
+    def _end_pull(self, image: str, pull: asyncio.Task[None]) -> None:
+        self._pulls.pop(image, None)
+        if not pull.cancelled():
+            # Whoever waited has been told; if nobody waits any more, nobody minds.
+            pull.exception()
 
     async def _pull(self, image: str) -> None:
         timeout_s = self._settings.image_pull_timeout_s
         try:
             async with _translated("CannotPullContainerError", timeout_s, "pulled"):
-                await self._docker.images.pull(image)
+                async for _progress in self._docker.images.pull(image, stream=True):
+                    pass
         except EngineMissing as error:
             raise EngineRefusal(str(error)) from error
 
@@ -272,8 +274,9 @@ class _translated:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
             raise self._time_out() from error
-        if error is not None and isinstance(error, Exception):
-            raise self._translate(error) from error
+        translated = self._translate(error)
+        if translated is not None:
+            raise translated from error
 
     def _time_out(self) -> Exception:
         if not self._goal:
@@ -283,7 +286,7 @@ class _translated:
             f" {self._timeout_s:g}s"
         )
 
-    def _translate(self, error: Exception) -> Exception:
+    def _translate(self, error: BaseException | None) -> Exception | None:
         if isinstance(error, DockerError):
             if error.status == ENGINE_UNREACHABLE_STATUS:
                 return EngineUnavailable(error.message)
@@ -292,7 +295,7 @@ class _translated:
             return kinds.get(error.status, EngineRefusal)(text)
         if isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
             return EngineUnavailable(f"lost the connection to Docker: {error!r}")
-        return error
+        return None
 
 
 def describe(

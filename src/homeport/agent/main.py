@@ -12,7 +12,7 @@ import signal
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
-from homeport.agent.container_spec import InstanceFacts
+from homeport.agent.container_spec import InstanceFacts, list_task_volumes
 from homeport.agent.control_session import ControlSession
 from homeport.agent.docker import Engine, EngineRefusal, EngineUnavailable, check_engine
 from homeport.agent.engine_watch import EngineWatch
@@ -76,7 +76,7 @@ async def serve_agent(settings: AgentSettings, stop: asyncio.Event) -> None:
 
 
 async def remove_containers(settings: AgentSettings) -> int:
-    """Remove all containers of this instance from the Engine; answers how many there were.
+    """Remove all of this instance's containers and its tasks' volumes; answers how many containers.
 
     For an instance that won't come back; its agent must have stopped before. The agent's data
     directory says which instance that is.
@@ -84,6 +84,7 @@ async def remove_containers(settings: AgentSettings) -> int:
     state_file = StateFile(settings.data_dir)
     try:
         arn = state_file.read_facts().get(ARN_FACT)
+        tasks = state_file.read_tasks()
     finally:
         state_file.close()
     if arn is None:
@@ -98,6 +99,8 @@ async def remove_containers(settings: AgentSettings) -> int:
     try:
         found = await engine.list_own(arn)
         await asyncio.gather(*(remove(container["Id"]) for container in found))
+        for volume in [name for state in tasks for name in list_task_volumes(state.task)]:
+            await engine.remove_volume(volume)
     except (EngineUnavailable, EngineRefusal) as error:
         raise AgentStartError(f"can't remove this instance's containers: {error}") from error
     finally:
@@ -143,6 +146,7 @@ def _start_parts(
         cluster_name=settings.cluster.rpartition("/")[2],
         container_instance_arn=arn,
         bind_address=settings.bind_address,
+        engine_cpus=int(info.get("NCPU") or 1),
     )
     who = Identity(
         cluster=settings.cluster,

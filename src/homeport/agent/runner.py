@@ -272,10 +272,14 @@ class Runner:
             LOG.warning("Docker: %s", trouble)
             self.on_engine_trouble()
 
+    async def _tell_timer(self, task_arn: str) -> None:
+        self.tell(stimuli.TimerFired(task_arn=task_arn))
+
     def _wake_at(self, instruction: stimuli.WakeAt) -> None:
         def fire() -> None:
             self._timers.discard(timer)
-            self.tell(stimuli.TimerFired(task_arn=instruction.task_arn))
+            # In the task group, so that an error there ends the agent rather than a log line.
+            self._go(self._tell_timer(instruction.task_arn))
 
         delay_s = max(0.0, (instruction.at_ms - now_ms()) / 1000)
         timer = asyncio.get_running_loop().call_later(delay_s, fire)

@@ -57,9 +57,7 @@ class StateFile:
         self.path = data_dir / STATE_FILE_NAME
         try:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._db = sqlite3.connect(
-                self.path, isolation_level=None, timeout=LOCK_TIMEOUT_S
-            )
+            self._db = sqlite3.connect(self.path, isolation_level=None, timeout=LOCK_TIMEOUT_S)
             # Held for the life of the agent: a second agent on the same directory is refused.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")

@@ -22,6 +22,10 @@ from homeport.wire.agent_messages import acs, payload
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MAX_ENDED_TASKS: Final = 200
+"""Ended tasks whose containers are kept; beyond that the oldest go before their time, so that a
+service whose tasks die at once can't fill the instance with dead containers."""
+
 STOP_RETRY_DELAY_MS: Final = 5_000
 """How long to wait before asking the Engine again to stop a container that it couldn't stop."""
 
@@ -91,7 +95,18 @@ class TaskMachine:
         self.tasks[state.arn] = state
         if state is before:
             return instructions
+        if state.stopped_at_ms == now_ms:
+            instructions += self._remove_surplus()
         return [stimuli.SaveTask(state=state), *instructions]
+
+    def _remove_surplus(self) -> list[stimuli.Instruction]:
+        """Have the longest ended tasks removed when too many are kept."""
+        ended = [state for state in self.tasks.values() if state.stopped_at_ms is not None]
+        surplus = len(ended) - MAX_ENDED_TASKS
+        if surplus <= 0 or not self.is_engine_up:
+            return []
+        ended.sort(key=lambda state: (state.stopped_at_ms or 0, state.arn))
+        return [stimuli.RemoveTask(state=state) for state in ended[:surplus]]
 
     def _on_task_sent(self, sent: stimuli.TaskSent, now_ms: int) -> list[stimuli.Instruction]:
         known = self.tasks.get(sent.task.arn)
