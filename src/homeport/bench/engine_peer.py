@@ -8,6 +8,7 @@ import tarfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import aiodocker
 
@@ -54,7 +55,7 @@ async def _import_image(docker: aiodocker.Docker) -> None:
         await response.read()
 
 
-def container_config() -> dict[str, object]:
+def container_config() -> dict[str, Any]:
     """Return what one bench container is: the same web server as the bench's task definition."""
     return {
         "Image": IMAGE,

@@ -3,16 +3,18 @@
 import contextlib
 import os
 import re
-import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
+POLL_S = 0.02
 KIB_PER_MIB = 1_024
 _CA_VARIABLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -24,21 +26,17 @@ class StartFailed(Exception):
 @contextlib.contextmanager
 def running(
     command: Sequence[str], ready: str, environment: dict[str, str] | None = None
-) -> Iterator[tuple[subprocess.Popen[str], str]]:
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run a program until the block ends; yields it and its first output line matching `ready`."""
     env = {k: v for k, v in os.environ.items() if k not in _CA_VARIABLES} | (environment or {})
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=env,
-        start_new_session=True,
-    )
-    try:
-        yield process, _wait_for_line(process, ready)
-    finally:
-        _stop(process)
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=subprocess.STDOUT, env=env, start_new_session=True
+        )
+        try:
+            yield process, _wait_for_line(process, output, ready)
+        finally:
+            _stop(process)
 
 
 def homeport_command(*arguments: str) -> list[str]:
@@ -47,7 +45,7 @@ def homeport_command(*arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_server(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running_server(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """Run `homeport server` on a free port; yields it and its URL."""
     command = homeport_command("server", "--port", "0", *arguments)
     with running(command, r"listening on (http://\S+)") as (process, line):
@@ -91,28 +89,25 @@ def command_line_of(pid: int) -> str:
     return ""
 
 
-def _wait_for_line(process: subprocess.Popen[str], ready: str) -> str:
-    assert process.stdout is not None
-    seen: list[str] = []
+def _wait_for_line(process: subprocess.Popen[bytes], output: TextIO, ready: str) -> str:
+    said = ""
     deadline = time.monotonic() + START_LIMIT_S
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while selector.select(max(0.0, deadline - time.monotonic())):
-            line = process.stdout.readline()
-            if not line:
-                break
-            seen.append(line)
-            if re.search(ready, line):
-                return line
-    raise StartFailed(f"{' '.join(process.args)} did not start:\n{''.join(seen[-20:])}")  # type: ignore[arg-type]
+    while time.monotonic() < deadline:
+        has_ended = process.poll() is not None
+        said = Path(f"/proc/self/fd/{output.fileno()}").read_text()
+        found = re.search(f"^.*{ready}.*$", said, re.MULTILINE)
+        if found is not None:
+            return found.group()
+        if has_ended:
+            break
+        time.sleep(POLL_S)
+    raise StartFailed(f"{process.args!r} did not start:\n{said[-2_000:]}")
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_LIMIT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    assert process.stdout is not None
-    process.stdout.close()
