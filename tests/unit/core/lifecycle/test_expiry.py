@@ -1,0 +1,107 @@
+"""When kept records are forgotten."""
+
+from builders import (
+    NOW_MS,
+    apply,
+    at,
+    make_cluster,
+    make_container_instance,
+    make_service,
+    make_store,
+    make_task,
+    make_task_definition,
+)
+from homeport.core.lifecycle.expiry import (
+    RECORDS_PER_COMMIT,
+    RetentionLimits,
+    expire_records,
+    next_expiry_ms,
+)
+from homeport.model.client_token import ClientToken
+from homeport.model.record import ResourceTags, Tag
+from homeport.model.service import ServiceEvent
+from homeport.state.view import View
+
+LIMITS = RetentionLimits()
+HOUR_MS = 3_600_000
+
+
+def make_token(key: str, expires_at_ms: int) -> ClientToken:
+    return ClientToken(key=key, fingerprint=b"", resource_arns=(), expires_at_ms=expires_at_ms)
+
+
+def test_nothing_expires_in_an_empty_state():
+    view = View(make_store())
+    assert next_expiry_ms(view, LIMITS) is None
+    assert expire_records(view, LIMITS, at()).changes == ()
+
+
+def test_a_stopped_task_is_kept_for_an_hour_and_goes_with_its_tags():
+    task = make_task(last_status="STOPPED")
+    store = make_store(
+        make_cluster(),
+        make_task_definition(),
+        make_container_instance(),
+        task,
+        ResourceTags(arn=task.arn, tags=(Tag("a", "b"),)),
+    )
+    view = View(store)
+    assert next_expiry_ms(view, LIMITS) == NOW_MS + HOUR_MS
+    assert expire_records(view, LIMITS, at(NOW_MS + HOUR_MS - 1)).changes == ()
+    apply(store, expire_records(view, LIMITS, at(NOW_MS + HOUR_MS)))
+    assert view.task(task.arn) is None
+    assert view.tags(task.arn) == ()
+
+
+def test_running_tasks_and_active_instances_never_expire():
+    store = make_store(
+        make_cluster(),
+        make_task_definition(),
+        make_container_instance(),
+        make_task(last_status="RUNNING"),
+    )
+    assert next_expiry_ms(View(store), LIMITS) is None
+
+
+def test_a_deregistered_instance_is_kept_for_an_hour():
+    gone = make_container_instance(status="INACTIVE", deregistered_at_ms=NOW_MS)
+    store = make_store(gone)
+    view = View(store)
+    apply(store, expire_records(view, LIMITS, at(NOW_MS + HOUR_MS)))
+    assert view.container_instance(gone.arn) is None
+
+
+def test_an_inactive_service_goes_with_its_events():
+    service = make_service(status="INACTIVE", deleted_at_ms=NOW_MS)
+    event = ServiceEvent(
+        id="e", service_arn=service.arn, sequence=1, created_at_ms=NOW_MS, message="(service web)."
+    )
+    store = make_store(service, event)
+    view = View(store)
+    apply(store, expire_records(view, LIMITS, at(NOW_MS + 24 * HOUR_MS)))
+    assert view.service(service.arn) is None
+    assert view.service_events(service.arn) == []
+
+
+def test_tokens_expire_each_at_its_own_time():
+    store = make_store(make_token("early", NOW_MS + 1), make_token("late", NOW_MS + 2))
+    view = View(store)
+    assert next_expiry_ms(view, LIMITS) == NOW_MS + 1
+    apply(store, expire_records(view, LIMITS, at(NOW_MS + 1)))
+    assert view.client_token("early") is None
+    assert view.client_token("late") is not None
+
+
+def test_one_commit_forgets_a_bounded_number_of_records():
+    tokens = (make_token(str(number), NOW_MS) for number in range(RECORDS_PER_COMMIT + 5))
+    store = make_store(*tokens)
+    decision = apply(store, expire_records(View(store), LIMITS, at()))
+    assert len(decision.changes) == RECORDS_PER_COMMIT
+    assert len(expire_records(View(store), LIMITS, at()).changes) == 5
+
+
+def test_longer_retention_keeps_stopped_tasks_for_days():
+    task = make_task(last_status="STOPPED")
+    view = View(make_store(task))
+    limits = RetentionLimits(stopped_task_s=7 * 86_400)
+    assert next_expiry_ms(view, limits) == NOW_MS + 7 * 24 * HOUR_MS
