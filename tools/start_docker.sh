@@ -34,6 +34,11 @@ except (OSError, HTTPException) as trouble:
 PY
 }
 
+# The line of dockerd's log that says why it ended: a panic is followed by its stack.
+explain_end() {
+    grep -E 'level=fatal|^panic:|failed to start daemon' "$1" | tail -n 1 | grep . || tail -n 1 "$1"
+}
+
 if trouble=$(ping_engine 2>&1); then
     exit 0
 fi
@@ -59,7 +64,7 @@ fi
 deadline=$((SECONDS + LIMIT_S))
 until ping_engine >/dev/null 2>&1; do
     if [ -n "$engine_pid" ] && ! kill -0 "$engine_pid" 2>/dev/null; then
-        die "dockerd stopped: $(tail -n 1 "$log")"
+        die "dockerd stopped: $(explain_end "$log") (whole log: $log)"
     fi
     [ "$SECONDS" -lt "$deadline" ] || die "the Docker Engine did not answer within $LIMIT_S s"
     sleep 0.2
