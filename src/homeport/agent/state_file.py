@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STATE_FILE_NAME: Final = "agent.db"
 STATE_VERSION: Final = 1
-LOCK_TIMEOUT_S: Final = 0.5
+LOCK_TIMEOUT_S: Final = 0.2
 """Long enough for an agent that is just closing the file, short for one that won't."""
 
 _SCHEMA: Final = """

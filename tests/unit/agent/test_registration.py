@@ -1,0 +1,93 @@
+"""What the agent says of itself when it registers."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from homeport.agent.registration import (
+    list_capabilities,
+    make_registration,
+    refuse_other_cluster,
+)
+from homeport.agent.settings import AgentSettings, AgentStartError, make_settings
+from homeport.config import AgentConfig
+
+INFO: dict[str, Any] = {
+    "NCPU": 4,
+    "MemTotal": 8 * 2**30,
+    "Architecture": "aarch64",
+    "Plugins": {"Log": ["json-file", "fluentd"], "Volume": ["local"]},
+    "SecurityOptions": ["name=seccomp,profile=default", "name=apparmor"],
+}
+FACTS = {"ec2InstanceId": "i-0123456789abcdef0"}
+
+
+def make_agent(**members: Any) -> AgentSettings:
+    return AgentSettings(endpoint="http://h", data_dir=Path("/data"), **members)
+
+
+def test_resources_are_the_engines_unless_told_otherwise():
+    request = make_registration(make_agent(), INFO, FACTS)
+    assert request.total_resources is not None
+    cpu, memory, ports, ports_udp = request.total_resources
+    assert (cpu.name, cpu.type, cpu.integer_value) == ("CPU", "INTEGER", 4096)
+    assert memory.integer_value == 8192
+    assert ports.string_set_value == ["22", "2375", "2376", "51678", "51679"]
+    assert ports_udp.string_set_value == []
+    told = make_registration(make_agent(cpu_units=512, memory_mib=256), INFO, FACTS)
+    assert told.total_resources is not None
+    assert [r.integer_value for r in told.total_resources[:2]] == [512, 256]
+
+
+def test_the_machine_is_described_in_an_identity_document():
+    agent = make_agent(availability_zone="us-east-1b", instance_type="m5.large")
+    document = json.loads(make_registration(agent, INFO, FACTS).instance_identity_document or "")
+    assert document["instanceId"] == "i-0123456789abcdef0"
+    assert document["availabilityZone"] == "us-east-1b"
+    assert document["instanceType"] == "m5.large"
+    assert document["architecture"] == "arm64"
+    bare = json.loads(make_registration(make_agent(), INFO, FACTS).instance_identity_document or "")
+    assert "instanceType" not in bare
+
+
+def test_custom_attributes_go_with_the_first_registration_only():
+    agent = make_agent(attributes={"stack": "prod"})
+    first = make_registration(agent, INFO, FACTS)
+    assert first.container_instance_arn is None
+    assert ("stack", "prod") in [(a.name, a.value) for a in first.attributes or []]
+    again = make_registration(agent, INFO, {**FACTS, "containerInstanceArn": "arn:i"})
+    assert again.container_instance_arn == "arn:i"
+    assert "stack" not in [a.name for a in again.attributes or []]
+
+
+def test_capabilities_follow_from_the_engines_drivers():
+    names = list_capabilities(INFO)
+    assert "com.amazonaws.ecs.capability.logging-driver.fluentd" in names
+    assert "com.amazonaws.ecs.capability.logging-driver.none" in names
+    assert "ecs.capability.docker-plugin.local" in names
+    assert "com.amazonaws.ecs.capability.apparmor" in names
+    assert "com.amazonaws.ecs.capability.selinux" not in names
+    assert len(names) == len(set(names))
+
+
+def test_what_the_agent_cannot_do_is_not_claimed():
+    claimed = " ".join(list_capabilities(INFO))
+    for name in ("secrets", "task-eni", "env-files", "firelens", "efs", "execute-command"):
+        assert name not in claimed
+
+
+def test_another_cluster_than_the_saved_one_is_refused_with_advice():
+    refuse_other_cluster(make_agent(), {})
+    refuse_other_cluster(make_agent(), {"cluster": "default"})
+    with pytest.raises(AgentStartError, match="saved cluster 'blue' does not match configured"):
+        refuse_other_cluster(make_agent(), {"cluster": "blue"})
+
+
+def test_settings_come_from_the_configuration_record():
+    config = AgentConfig(endpoint="http://h:1/", data_dir="/d", task_cleanup_wait_s=5)
+    settings = make_settings(config)
+    assert settings.endpoint == "http://h:1"
+    assert settings.data_dir == Path("/d")
+    assert settings.task_cleanup_wait_s == 5
