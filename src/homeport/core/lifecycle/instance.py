@@ -37,7 +37,8 @@ def connect_agent(
         disconnected_at_ms=None,
         version=instance.version + 1,
     )
-    changes = () if instance.agent_connected else (Put(connected),)
+    is_known = replace(connected, version=instance.version) == instance
+    changes = () if is_known else (Put(connected),)
     return Decision(changes=changes, effects=effects, notes=(f"agent connected: {arn}",))
 
 

@@ -169,7 +169,7 @@ def _used_token(
         key=key,
         fingerprint=fingerprint_of(request),
         resource_arns=task_arns,
-        document=msgspec.json.encode(failures),
+        document=msgspec.json.encode(failures) if failures else b"",
         expires_at_ms=context.moment.now_ms + keep_s * 1_000,
     )
 

@@ -1,6 +1,6 @@
 """Stop, describe and list tasks; how they start is `run_task`'s and `start_task`'s work."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from homeport.api import ecs
 from homeport.core.decision import Decision
@@ -135,31 +135,40 @@ def _narrowest_source(
     desired: str,
     cursor: str | None,
 ) -> tuple[Iterable[Task], list[TaskTest]]:
-    """Choose the smallest index that holds the tasks asked for, and what is left to test.
+    """Choose an index that holds all tasks asked for, the narrowest kind first, and the tests.
 
-    Indexes of services and instances hold no STOPPED tasks, so those are sought in the cluster's.
+    Indexes of services and instances hold no STOPPED tasks, so those are sought elsewhere.
     """
-    tests: list[TaskTest] = []
-    source: Iterable[Task] = view.tasks_after(cluster.arn, desired, cursor)
+    tests: list[TaskTest] = [
+        lambda task: task.desired_status == desired and task.cluster_arn == cluster.arn
+    ]
+    sources: list[Iterable[Task]] = []
     if request.container_instance:
         instance_arn = _instance_arn(view, cluster, request.container_instance, context)
-        if desired == RUNNING:
-            source = _after(view.tasks_of_instance(instance_arn).values(), cursor)
         tests.append(lambda task: task.container_instance_arn == instance_arn)
+        if desired == RUNNING:
+            sources.append(view.tasks_of_instance(instance_arn).values())
     if request.service_name:
         service_arn = _service_arn(view, cluster, request.service_name, context)
-        if desired == RUNNING and not request.container_instance:
-            source = _after(view.tasks_of_service(service_arn).values(), cursor)
         tests.append(lambda task: task.service_arn == service_arn)
+        if desired == RUNNING:
+            sources.append(view.tasks_of_service(service_arn).values())
     if request.family:
         marker = f":task-definition/{request.family}:"
         tests.append(lambda task: marker in task.task_definition_arn)
+        sources.append(_tasks_of_family(view, request.family, context))
     if request.started_by:
         tests.append(lambda task: task.started_by == request.started_by)
     if request.launch_type:
         tests.append(lambda task: task.launch_type == request.launch_type)
-    tests.append(lambda task: task.desired_status == desired)
-    return source, tests
+    if sources:
+        return _after(sources[0], cursor), tests
+    return view.tasks_after(cluster.arn, desired, cursor), tests
+
+
+def _tasks_of_family(view: View, family: str, context: CallContext) -> Iterator[Task]:
+    for revision in view.revisions(context.scope, family):
+        yield from view.tasks_of_definition(revision.arn).values()
 
 
 def _after(tasks: Iterable[Task], cursor: str | None) -> list[Task]:

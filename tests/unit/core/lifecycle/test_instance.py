@@ -38,11 +38,19 @@ def test_connecting_sends_every_task_that_is_not_as_wanted():
 
 
 def test_reconnecting_while_connected_sends_again_without_a_change():
-    instance = make_container_instance()
+    instance = make_container_instance(**VERSIONS)
     fresh = make_task(instance=instance)
     decision = connect_agent(View(make_store(instance, fresh)), instance.arn, LATER, **VERSIONS)
     assert decision.changes == ()
     assert decision.effects == (SendTasks(instance.arn, (fresh.arn,)),)
+
+
+def test_an_agent_that_was_upgraded_is_known_by_its_new_version():
+    instance = make_container_instance(**VERSIONS)
+    store = make_store(instance)
+    newer = {**VERSIONS, "agent_version": "1.106.0"}
+    apply(store, connect_agent(View(store), instance.arn, LATER, **newer))
+    assert View(store).container_instance(instance.arn).agent_version == "1.106.0"
 
 
 def test_losing_an_agent_keeps_status_and_tasks():
