@@ -47,7 +47,7 @@ def launch_tasks(
     placement = place_tasks(view, _placement_request(service, definition, asked), moment)
     tags = _task_tags(view, service, definition)
     tasks = tuple(
-        _make_service_task(view, service, definition, instance_arn, ids, moment)
+        _make_service_task(view, service, definition, instance_arn, ids=ids, moment=moment)
         for instance_arn in placement.container_instance_arns
     )
     return Launch(
@@ -79,6 +79,7 @@ def _make_service_task(
     service: Service,
     definition: TaskDefinition,
     instance_arn: str,
+    *,
     ids: Iterator[str],
     moment: Moment,
 ) -> Task:

@@ -120,7 +120,12 @@ def is_news(view: View, service: Service, message: str, moment: Moment) -> bool:
 
 
 def event_changes(
-    view: View, service: Service, messages: Sequence[str], ids: Iterator[str], moment: Moment
+    view: View,
+    service: Service,
+    messages: Sequence[str],
+    *,
+    ids: Iterator[str],
+    moment: Moment,
 ) -> list[Change]:
     """Make the changes that add events, oldest first, and forget all but the newest 100.
 

@@ -56,7 +56,7 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     launch = launch_tasks(view, service, startable, ids=ids, moment=moment)
     is_blocked = not is_throttled and (launch.is_short or missing > startable)
     stops = plan_stops(bounds, counts, launches=len(launch.tasks), is_blocked=is_blocked)
-    stopped = _stop(view, service, census, stops, moment)
+    stopped = _stop(view, service, census, stops, moment=moment)
 
     messages = _activity_messages(service, launch, stopped)
     complaints = _complaints(service, counts, launch, stopped, is_blocked=is_blocked)
@@ -74,7 +74,16 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     if census.grace_ends_at_ms is not None:
         effects.append(WakeAt(census.grace_ends_at_ms, service.arn))
     return Decision(
-        changes=_changes(view, service, after, launch, stopped, messages, ids, moment),
+        changes=_changes(
+            view,
+            service,
+            after=after,
+            launch=launch,
+            stopped=stopped,
+            messages=messages,
+            ids=ids,
+            moment=moment,
+        ),
         effects=tuple(effects),
         notes=_notes(service, launch, messages),
     )
@@ -85,18 +94,29 @@ def drain_step(view: View, service: Service, census: Census, moment: Moment) -> 
     ids = moment.ids()
     counts = census.counts()
     stops = plan_stops(bounds_of(0, 0, 0), counts, launches=0, is_blocked=False)
-    stopped = _stop(view, service, census, stops, moment)
+    stopped = _stop(view, service, census, stops, moment=moment)
     after = _without_gone_deployments(view, service)
     if not counts.live:
         after = replace(after, status="INACTIVE", deleted_at_ms=moment.now_ms, is_steady=False)
     messages = stopped_messages(service, stopped)
     return Decision(
-        changes=_changes(view, service, after, NO_LAUNCH, stopped, messages, ids, moment),
+        changes=_changes(
+            view,
+            service,
+            after=after,
+            launch=NO_LAUNCH,
+            stopped=stopped,
+            messages=messages,
+            ids=ids,
+            moment=moment,
+        ),
         effects=tuple(_send_tasks(stopped)),
     )
 
 
-def _stop(view: View, service: Service, census: Census, stops: Stops, moment: Moment) -> list[Task]:
+def _stop(
+    view: View, service: Service, census: Census, stops: Stops, *, moment: Moment
+) -> list[Task]:
     """Choose the tasks to stop and want them STOPPED, with the reason that ECS gives."""
     stopped: list[Task] = []
     for group, count, is_for_health in (
@@ -108,7 +128,7 @@ def _stop(view: View, service: Service, census: Census, stops: Stops, moment: Mo
         (census.unsettled, stops.unsettled, False),
         (census.healthy, stops.healthy, False),
     ):
-        for task in _pick(view, service, group, count, moment):
+        for task in _pick(view, service, group, count=count, moment=moment):
             scaling = f"Scaling activity initiated by (deployment {task.deployment_id})"
             reason = REASON_FAILED_HEALTH if is_for_health else scaling
             stopped.append(
@@ -118,13 +138,13 @@ def _stop(view: View, service: Service, census: Census, stops: Stops, moment: Mo
 
 
 def _pick(
-    view: View, service: Service, tasks: Sequence[Task], count: int, moment: Moment
+    view: View, service: Service, tasks: Sequence[Task], *, count: int, moment: Moment
 ) -> Sequence[Task]:
     if count <= 0:
         return ()
     if count >= len(tasks):
         return sorted(tasks, key=lambda task: task.arn)
-    return pick_tasks_to_stop(view, service, tasks, count, moment)
+    return pick_tasks_to_stop(view, service, tasks, count=count, moment=moment)
 
 
 def _activity_messages(service: Service, launch: Launch, stopped: Sequence[Task]) -> list[str]:
@@ -233,6 +253,7 @@ def _send_tasks(tasks: Sequence[Task]) -> list[Effect]:
 def _changes(
     view: View,
     service: Service,
+    *,
     after: Service,
     launch: Launch,
     stopped: Sequence[Task],
@@ -240,7 +261,7 @@ def _changes(
     ids: Iterator[str],
     moment: Moment,
 ) -> tuple[Change, ...]:
-    events = event_changes(view, service, messages, ids, moment)
+    events = event_changes(view, service, messages, ids=ids, moment=moment)
     after = replace(after, event_sequence=service.event_sequence + len(messages))
     return (
         *(Put(task) for task in launch.tasks),

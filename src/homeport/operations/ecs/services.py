@@ -55,6 +55,7 @@ from homeport.state.view import View
 
 SERVICES_PER_DESCRIBE = 10
 SERVICES_PER_PAGE = 10
+SERVICES_PER_CLUSTER = 5_000
 
 _NOT_IDEMPOTENT = "Creation of service was not idempotent."
 
@@ -69,12 +70,14 @@ def create_service(view: View, request: ecs.CreateServiceRequest, context: CallC
     cluster = find_cluster(view, context.scope, request.cluster)
     arn = make_service_arn(context.scope, cluster.name, name)
     fingerprint = _fingerprint(request)
-    known = _answered_before(view, cluster, token, fingerprint, context) or _same_name(
-        view, arn, fingerprint
-    )
+    known = _answered_before(
+        view, cluster, token, fingerprint=fingerprint, context=context
+    ) or _same_name(view, arn, fingerprint)
     if known is not None:
         return Decision(reply=_created(view, known, view.tags(known.arn)))
-    service = _new_service(view, request, context, cluster, name, fingerprint)
+    service = _new_service(
+        view, request, context, cluster=cluster, name=name, fingerprint=fingerprint
+    )
     tags = check_tags(request.tags)
     changes: list[Change] = [*_forget_predecessor(view, arn), *put_tags(arn, tags), Put(service)]
     if token is not None:
@@ -176,7 +179,12 @@ def _make_token(
 
 
 def _answered_before(
-    view: View, cluster: Cluster, token: str | None, fingerprint: bytes, context: CallContext
+    view: View,
+    cluster: Cluster,
+    token: str | None,
+    *,
+    fingerprint: bytes,
+    context: CallContext,
 ) -> Service | None:
     """Return the service that this token made; another request with it is refused."""
     known = None if token is None else view.client_token(_token_key(cluster.arn, token))
@@ -213,10 +221,12 @@ def _new_service(
     view: View,
     request: ecs.CreateServiceRequest,
     context: CallContext,
+    *,
     cluster: Cluster,
     name: str,
     fingerprint: bytes,
 ) -> Service:
+    _refuse_one_too_many(view, cluster)
     refuse_unbuilt_members(request)
     strategy = check_scheduling_strategy(request)
     launch_type = check_launch_type(request)
@@ -264,6 +274,15 @@ def _new_service(
         document=encode_document(document),
         created_at_ms=now_ms,
     )
+
+
+def _refuse_one_too_many(view: View, cluster: Cluster) -> None:
+    """Keep to the quota of services in a cluster, DRAINING ones included (api-errors §10)."""
+    if sum(view.count_services(cluster.arn)) >= SERVICES_PER_CLUSTER:
+        raise ecs.InvalidParameterException(
+            f"The cluster {cluster.name} has {SERVICES_PER_CLUSTER} services already, and can have "
+            "no more. Delete one first."
+        )
 
 
 def _service_linked_role(scope: Scope) -> str:

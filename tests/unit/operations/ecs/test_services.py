@@ -461,3 +461,11 @@ def test_services_of_another_cluster_are_not_found_here():
     world = ServiceWorld(WEB, make_cluster("other"))
     create(world)
     assert describe(world, cluster="other").services == []
+
+
+def test_a_cluster_holds_no_more_services_than_ecs_allows(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("homeport.operations.ecs.services.SERVICES_PER_CLUSTER", 1)
+    world = ServiceWorld(WEB)
+    create(world)
+    with pytest.raises(ecs.InvalidParameterException, match="1 services already"):
+        create(world, "other")
