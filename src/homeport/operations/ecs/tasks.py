@@ -25,6 +25,7 @@ from homeport.state.view import View
 
 TASKS_PER_DESCRIBE = 100
 REASON_LENGTH_CHARACTERS = 1_024
+TASK_DEFINITION_STATUSES = ("ACTIVE", "INACTIVE", "DELETE_IN_PROGRESS")
 REASON_STOPPED_BY_USER = "Task stopped by user"
 
 TaskTest = Callable[[Task], bool]
@@ -167,8 +168,9 @@ def _narrowest_source(
 
 
 def _tasks_of_family(view: View, family: str, context: CallContext) -> Iterator[Task]:
-    for revision in view.revisions(context.scope, family):
-        yield from view.tasks_of_definition(revision.arn).values()
+    for status in TASK_DEFINITION_STATUSES:  # tasks go on when their revision is deregistered
+        for revision in view.revisions(context.scope, family, status):
+            yield from view.tasks_of_definition(revision.arn).values()
 
 
 def _after(tasks: Iterable[Task], cursor: str | None) -> list[Task]:

@@ -164,6 +164,14 @@ def test_filters_must_all_hold():
     assert listed(desk, started_by="me", desired_status="STOPPED") == []
 
 
+def test_tasks_of_a_deregistered_revision_are_still_of_its_family():
+    old, new = (
+        make_task_definition("api", n, status=s) for n, s in ((1, "INACTIVE"), (2, "ACTIVE"))
+    )
+    tasks = [make_task(definition.arn, definition=definition) for definition in (old, new)]
+    assert listed(make_desk(old, new, *tasks), family="api") == sorted(t.arn for t in tasks)
+
+
 def test_stopped_tasks_are_found_by_instance_and_service_too():
     service = make_service("shop")
     gone = make_task(service=service, last_status="STOPPED")
