@@ -137,6 +137,23 @@ class Fleet:
         if running:
             self.world.report(running[choice % len(running)], STOPPED)
 
+    def drain(self, choice: int) -> None:
+        """Drain one of the container instances, so that its tasks have to move."""
+        instances = self.world.instances()
+        instance = instances[choice % len(instances)]
+
+        def step() -> None:
+            self.world.change_instance(instance, status="DRAINING")
+            self.world.reconcile()
+
+        self.observe(step)
+
+    def sicken(self, choice: int) -> None:
+        """Let a healthy task become UNHEALTHY: what that takes away isn't the scheduler's doing."""
+        well = [t for t in self.world.tasks() if self._is_healthy(t)]
+        if self.is_checked and well:
+            self.world.report_health(well[choice % len(well)], "UNHEALTHY")
+
     def _is_healthy(self, task: Task) -> bool:
         return task.last_status == RUNNING and (
             not self.is_checked or task.health_status == "HEALTHY"
@@ -152,14 +169,16 @@ class Fleet:
     percent=percents,
     is_checked=st.booleans(),
     choices=st.lists(st.integers(0, 50), max_size=25),
-    crashes=st.lists(st.integers(0, 50), max_size=3),
+    accidents=st.lists(
+        st.tuples(st.sampled_from(("crash", "sicken", "drain")), st.integers(0, 50)), max_size=4
+    ),
 )
 def test_every_rollout_stays_inside_its_percents_and_arrives(
     desired: int,
     percent: tuple[int, int],
     is_checked: bool,
     choices: list[int],
-    crashes: list[int],
+    accidents: list[tuple[str, int]],
 ):
     bounds = bounds_of(desired, *percent)
     assume(bounds.upper > desired or bounds.lower < desired)  # else there is no step at all
@@ -169,8 +188,10 @@ def test_every_rollout_stays_inside_its_percents_and_arrives(
         fleet.advance(choice)
         if number == 10:
             fleet.deploy(3)
-    for choice in crashes:
-        fleet.crash(choice)
+    assume(sum(kind == "drain" for kind, _ in accidents) < 2)  # or no instance may be left
+    for kind, choice in accidents:
+        getattr(fleet, kind)(choice)
+        fleet.advance(choice)
     fleet.settle()
     newest = "web:3" if len(choices) > 10 else "web:2"
     assert len(fleet.world.tasks()) == desired
