@@ -137,6 +137,8 @@ class Runner:
 
     def _new_report(self, operation: str, request: Any) -> NewReport:
         request = msgspec.structs.replace(request, cluster=self._settings.cluster)
+        name = getattr(request, "container_name", "task")
+        LOG.info("%s of %s: %s %s", name, request.task, request.status, request.reason or "")
         return NewReport(
             task_arn=request.task, operation=operation, body=msgspec.json.encode(request)
         )
