@@ -1,0 +1,1 @@
+"""What must be true of every simulated run: one file a truth."""

@@ -1,0 +1,68 @@
+"""Truth: the service scheduler stays inside minimumHealthyPercent and maximumPercent."""
+
+from homeport.model.service import Service
+from homeport.model.task import RUNNING, STOPPED, Task
+from homeport.sim.violation import Violation
+from homeport.state.changes import AnyRecord, Commit, Put
+from homeport.state.store import Store
+
+TRUTH = "deployments stay inside their percents"
+
+PERCENT = 100
+
+
+def check_rollout(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
+    """Look at the services whose tasks the scheduler started or stopped by a commit."""
+    if commit.cause != "Reconcile":
+        return
+    started: dict[str, None] = {}
+    stopped_healthy: dict[str, None] = {}
+    for change, old in zip(commit.changes, replaced, strict=True):
+        new = change.record if isinstance(change, Put) else None
+        if not isinstance(new, Task) or new.service_arn is None:
+            continue
+        if old is None:
+            started[new.service_arn] = None
+        elif isinstance(old, Task) and old.desired_status != STOPPED == new.desired_status:
+            if is_healthy(store, old):
+                stopped_healthy[new.service_arn] = None
+    for arn in started:
+        _check_upper(store, arn)
+    for arn in stopped_healthy:
+        _check_lower(store, arn)
+
+
+def is_healthy(store: Store, task: Task) -> bool:
+    """Whether a task is wanted, RUNNING, and HEALTHY if it has a health check."""
+    if task.desired_status != RUNNING or task.last_status != RUNNING:
+        return False
+    definition = store.task_definitions.get(task.task_definition_arn)
+    if definition is None:
+        return True
+    has_check = any(c.essential and c.has_health_check for c in definition.containers)
+    return not has_check or task.health_status == "HEALTHY"
+
+
+def _check_upper(store: Store, arn: str) -> None:
+    service = _active(store, arn)
+    if service is None:
+        raise Violation(TRUTH, f"{arn} isn't ACTIVE and starts tasks")
+    live = len(store.tasks.group("service", arn))
+    upper = service.desired_count * service.maximum_percent // PERCENT
+    if live > upper:
+        raise Violation(TRUTH, f"{arn} has {live} tasks after a launch, {upper} are allowed")
+
+
+def _check_lower(store: Store, arn: str) -> None:
+    service = _active(store, arn)
+    if service is None:
+        return
+    healthy = sum(is_healthy(store, task) for task in store.tasks.group("service", arn).values())
+    lower = -(-service.desired_count * service.minimum_healthy_percent // PERCENT)
+    if healthy < lower:
+        raise Violation(TRUTH, f"{arn} keeps {healthy} healthy tasks of at least {lower}")
+
+
+def _active(store: Store, arn: str) -> Service | None:
+    service = store.services.get(arn)
+    return service if service is not None and service.status == "ACTIVE" else None

@@ -1,0 +1,185 @@
+"""The control plane as a process that can be killed: production's engine between simulated edges.
+
+What it knows when it starts is what its disk holds. What `server.driver` and `app` are for the real
+server, this is for the simulation.
+"""
+
+from collections.abc import Callable
+
+from homeport.api import ecs
+from homeport.api.errors import AwsError
+from homeport.api.shapes import Shape
+from homeport.core.decision import Moment
+from homeport.core.effects import DisconnectAgent, SendTasks
+from homeport.engine.engine import Engine
+from homeport.engine.events import ApiCalled
+from homeport.operations.context import OperationSettings
+from homeport.operations.registry import OPERATIONS
+from homeport.sim.chance import Chance
+from homeport.sim.clock import Life, SkewedClock, Timeline, Timer
+from homeport.sim.disk import SimDisk
+from homeport.sim.gateway import SimGateway, Surroundings
+from homeport.sim.network import Direction, Network, Peer, Reply
+from homeport.sim.trace import Trace
+from homeport.state.store import Store
+from homeport.wire.errors import render_error
+from homeport.wire.json11 import parse_request, render_reply
+
+ACCOUNT_ID = "123456789012"
+REGION = "us-east-1"
+ENDPOINT = "http://control-plane"
+HTTP_OK = 200
+
+OnStart = Callable[["ControlPlane", Store], None]
+
+
+class ControlPlane:
+    """One control plane over many lives; `on_start` gets each life's store before it begins."""
+
+    def __init__(
+        self, timeline: Timeline, chance: Chance, trace: Trace, *, disk: SimDisk, on_start: OnStart
+    ) -> None:
+        self.clock = SkewedClock(timeline)
+        self.disk = disk
+        self.lives = 0
+        self.network: Network | None = None
+        self.on_answer: Callable[[str, object, int], None] = lambda _name, _reply, _sequence: None
+        self._timeline = timeline
+        self._entropy = chance.stream("entropy")
+        self._ids = chance.stream("gateway ids")
+        self._restarts = chance.stream("restarts")
+        self._trace = trace
+        self._on_start = on_start
+        self._life: Life | None = None
+        self._engine: Engine | None = None
+        self._gateway: SimGateway | None = None
+        self._turn: Timer | None = None
+        self._turn_is_soon = False
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the process lives."""
+        return self._life is not None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of the present life."""
+        assert self._engine is not None, "the control plane is down"
+        return self._engine
+
+    @property
+    def gateway(self) -> SimGateway:
+        """The gateway of the present life."""
+        assert self._gateway is not None, "the control plane is down"
+        return self._gateway
+
+    def start(self) -> None:
+        """Start the process: recover from the disk, and begin."""
+        if self.is_up:
+            return
+        self.lives += 1
+        self._trace.note("control plane starts at commit", self.disk.durable_sequence)
+        self._life = Life()
+        store = self.disk.recover()
+        self._engine = Engine(
+            store=store,
+            journal=self.disk,
+            outlet=self,
+            clock=self.clock,
+            entropy=self._entropy,
+            operations=OPERATIONS,
+            settings=OperationSettings(),
+        )
+        around = Surroundings(self._timeline, self.clock, self._trace, self._life)
+        ids = Moment(self.clock.now_ms(), self._ids.draw()).ids()
+        self._gateway = SimGateway(self._engine, around, ids)
+        self._turn, self._turn_is_soon = None, False
+        self._on_start(self, store)
+        self._engine.start()
+
+    def crash(self) -> None:
+        """Kill the process at once."""
+        if self._life is None or self._gateway is None or self.network is None:
+            return
+        self._trace.note("control plane is killed; durable commit", self.disk.durable_sequence)
+        self._life.end()
+        self._life = None
+        self.disk.crash()
+        self._gateway.break_all()
+        self.network.reset_calls()
+        self._engine = self._gateway = None
+
+    # what the network asks of it
+    def answer(self, operation: str, body: bytes, reply: Callable[[Reply], None]) -> bool:
+        """Carry out a call as the HTTP server does; False when nobody listens."""
+        if not self.is_up:
+            return False
+        life = self._life
+        decided_at: int | None = None
+
+        def answer(result: object) -> None:
+            assert life is not None and not life.is_over
+            if isinstance(result, AwsError):
+                self._trace.note("answer", operation, type(result).__name__, result.message)
+                error = render_error(result)
+                reply(Reply(error.status, error.body))
+                return
+            sequence = self.engine.view.sequence if decided_at is None else decided_at
+            self.on_answer(operation, result, sequence)
+            assert isinstance(result, Shape) or result is None, type(result)
+            reply(Reply(HTTP_OK, render_reply(result)))
+
+        try:
+            request = parse_request(ecs.OPERATIONS[operation], body)
+        except AwsError as refusal:
+            answer(refusal)
+            return True
+        event = ApiCalled(
+            operation=operation,
+            request=request,
+            account_id=ACCOUNT_ID,
+            region=REGION,
+            endpoint=ENDPOINT,
+        )
+        self.engine.call(event, answer)
+        decided_at = self.engine.view.sequence
+        return True
+
+    def accept(self, url: str, to_agent: Direction) -> tuple[Peer, Life] | None:
+        """Let a socket in; None when nobody listens."""
+        if self._life is None:
+            return None
+        return self.gateway.accept(url, to_agent), self._life
+
+    # what the engine asks of it
+    def send_tasks(self, effect: SendTasks) -> None:
+        """Pass an effect to the gateway."""
+        self.gateway.send_tasks(effect)
+
+    def disconnect_agent(self, effect: DisconnectAgent) -> None:
+        """Pass an effect to the gateway."""
+        self.gateway.disconnect_agent(effect)
+
+    def note(self, text: str) -> None:
+        """Log a line that a decision wrote."""
+        self._trace.note("engine:", text)
+
+    def work_waits(self) -> None:
+        """Let the engine look at its agenda in this millisecond, behind what is planned for it."""
+        if self._turn_is_soon:
+            return
+        if self._turn is not None:
+            self._turn.cancel()
+        self._turn_is_soon = True
+        self._turn = self._timeline.soon(self._run_due, self._life)
+
+    def _run_due(self) -> None:
+        self._turn, self._turn_is_soon = None, False
+        due_ms = self.engine.run_due()
+        if due_ms is None or self._turn_is_soon:
+            return
+        wait_ms = due_ms - self.clock.now_ms()
+        if wait_ms <= 0:
+            self.work_waits()
+        else:
+            self._turn = self._timeline.after(wait_ms, self._run_due, self._life)

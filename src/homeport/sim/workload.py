@@ -1,0 +1,236 @@
+"""What a scenario's clients do: create services at the beginning, then deed by deed.
+
+Everything goes through the public API, as any client's calls do; nothing here looks into the state.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from homeport.api import ecs
+from homeport.sim.chance import Chance
+from homeport.sim.client import Client
+from homeport.sim.clock import Timeline
+from homeport.sim.machine import SimMachine
+from homeport.sim.scenario import Deed, Scenario, ServiceWish, TaskFamily
+
+CLUSTER = "default"
+CONTAINER_PORT = 8_080
+ARNS_PER_CHANGE = 10
+
+Replace = Callable[[str], None]
+"""Puts a fresh machine in the place of the one registered under an ARN."""
+
+
+class Workload:
+    """The clients of one run."""
+
+    def __init__(
+        self,
+        timeline: Timeline,
+        client: Client,
+        scenario: Scenario,
+        *,
+        chance: Chance,
+        machines: list[SimMachine],
+        replace: Replace,
+    ) -> None:
+        self._timeline = timeline
+        self._client = client
+        self._scenario = scenario
+        self._chance = chance.stream("workload")
+        self._machines = machines
+        self._replace = replace
+        self._is_over = False
+
+    def begin(self) -> None:
+        """Create the cluster, the task definitions and the services, and plan the deeds."""
+        self._client.call("CreateCluster", ecs.CreateClusterRequest(cluster_name=CLUSTER), self._register)
+        for deed in self._scenario.deeds:
+            self._plan(deed, 0)
+
+    def end(self) -> None:
+        """Do no more; draining container instances are made ACTIVE again."""
+        self._is_over = True
+        self._change_instances("DRAINING", "ACTIVE", None)
+
+    def _register(self, _reply: Any) -> None:
+        for name in self._scenario.tasks:
+            self._client.call("RegisterTaskDefinition", self.definition(name))
+        for name in self._scenario.services:
+            self._create(name)
+
+    def _plan(self, deed: Deed, number: int) -> None:
+        at_s = deed.at_s + number * (deed.every_s or 0)
+        if at_s >= self._scenario.safety_s:
+            return
+
+        def act() -> None:
+            if not self._is_over:
+                self._do(deed, number)
+                if deed.every_s is not None:
+                    self._plan(deed, number + 1)
+
+        self._timeline.at(self._timeline.start_ms + round(at_s * 1_000), act)
+
+    def _do(self, deed: Deed, number: int) -> None:
+        match deed.do:
+            case "scale":
+                counts = deed.counts or (deed.count or 0,)
+                self._update(deed.service, desired_count=counts[number % len(counts)])
+            case "deploy":
+                self._deploy(deed)
+            case "redeploy":
+                self._update(deed.service, force_new_deployment=True)
+            case "percents":
+                assert deed.percents is not None
+                self._update(deed.service, deployment_configuration=_percents(*deed.percents))
+            case "create":
+                self._create(deed.service or "")
+            case "delete":
+                request = ecs.DeleteServiceRequest(service=deed.service, force=True)
+                self._client.call("DeleteService", request)
+            case "run":
+                self._run(deed)
+            case "stop":
+                self._stop(deed)
+            case "drain":
+                self._change_instances("ACTIVE", "DRAINING", deed.instances)
+            case "activate":
+                self._change_instances("DRAINING", "ACTIVE", None)
+            case "deregister":
+                self._deregister(deed.instances)
+
+    # services
+    def _create(self, name: str) -> None:
+        wish = self._scenario.services.get(name)
+        if wish is not None:
+            request = make_service_request(name, wish, self._client.next_token())
+            self._client.call("CreateService", request, refused=lambda text: self._retry(name, text))
+
+    def _retry(self, name: str, refusal: str) -> None:
+        """A service that is made before its task definition is there is made again soon."""
+        if "TaskDefinition not found" in refusal and not self._is_over:
+            self._timeline.after(1_000, lambda: self._create(name))
+
+    def _update(self, service: str | None, **members: Any) -> None:
+        self._client.call("UpdateService", ecs.UpdateServiceRequest(service=service, **members))
+
+    def _deploy(self, deed: Deed) -> None:
+        """Register a new revision of the service's (or another) family, and roll to it."""
+        wish = self._scenario.services.get(deed.service or "")
+        family = deed.task or (wish.task if wish is not None else None)
+        if family is None:
+            return
+
+        def registered(reply: ecs.RegisterTaskDefinitionResponse) -> None:
+            assert reply.task_definition is not None
+            arn = reply.task_definition.task_definition_arn
+            self._update(deed.service, task_definition=arn)
+
+        self._client.call("RegisterTaskDefinition", self.definition(family), registered)
+
+    # tasks
+    def _run(self, deed: Deed) -> None:
+        request = ecs.RunTaskRequest(
+            task_definition=deed.task,
+            count=deed.count or 1,
+            client_token=self._client.next_token(),
+            started_by="workload",
+        )
+        self._client.call("RunTask", request)
+
+    def _stop(self, deed: Deed) -> None:
+        def listed(reply: ecs.ListTasksResponse) -> None:
+            for arn in self._chance.sample(sorted(reply.task_arns or []), deed.count or 1):
+                self._client.call("StopTask", ecs.StopTaskRequest(task=arn, reason="workload"))
+
+        self._client.call("ListTasks", ecs.ListTasksRequest(service_name=deed.service), listed)
+
+    # container instances
+    def _change_instances(self, status: str, wanted: str, count: int | None) -> None:
+        def listed(reply: ecs.ListContainerInstancesResponse) -> None:
+            arns = sorted(reply.container_instance_arns or [])
+            chosen = arns if count is None else sorted(self._chance.sample(arns, count))
+            for start in range(0, len(chosen), ARNS_PER_CHANGE):
+                request = ecs.UpdateContainerInstancesStateRequest(
+                    container_instances=chosen[start : start + ARNS_PER_CHANGE], status=wanted
+                )
+                self._client.call("UpdateContainerInstancesState", request)
+
+        listing = ecs.ListContainerInstancesRequest(status=status)
+        self._client.call("ListContainerInstances", listing, listed)
+
+    def _deregister(self, count: int) -> None:
+        """Take container instances out by force; their machines go, and fresh ones come."""
+        registered = [m.arn for m in self._machines if m.arn is not None and not m.is_retired]
+        for arn in self._chance.sample(registered, count):
+            request = ecs.DeregisterContainerInstanceRequest(container_instance=arn, force=True)
+            self._client.call(
+                "DeregisterContainerInstance", request, lambda _reply, arn=arn: self._replace(arn)
+            )
+
+    def definition(self, name: str) -> ecs.RegisterTaskDefinitionRequest:
+        """Return the registration of a family."""
+        return make_definition_request(name, self._scenario.tasks[name])
+
+
+def make_definition_request(name: str, task: TaskFamily) -> ecs.RegisterTaskDefinitionRequest:
+    """Write a family as RegisterTaskDefinition wants it."""
+    mappings = [
+        ecs.PortMapping(container_port=port, host_port=port, protocol="tcp")
+        for port in task.host_ports
+    ]
+    if task.has_dynamic_port:
+        mappings.append(ecs.PortMapping(container_port=CONTAINER_PORT, protocol="tcp"))
+    main = ecs.ContainerDefinition(
+        name="main",
+        image=task.image,
+        cpu=task.cpu_units,
+        memory=task.memory_mib,
+        essential=True,
+        port_mappings=mappings,
+        stop_timeout=task.stop_timeout_s,
+    )
+    if task.has_health_check:
+        main.health_check = ecs.HealthCheck(command=["CMD", "true"], interval=5)
+    containers = [main]
+    if task.sidecar_image is not None:
+        is_awaited = task.sidecar_condition in ("COMPLETE", "SUCCESS")
+        sidecar = ecs.ContainerDefinition(
+            name="sidecar", image=task.sidecar_image, cpu=16, memory=16, essential=not is_awaited
+        )
+        if task.sidecar_condition == "HEALTHY":
+            sidecar.health_check = ecs.HealthCheck(command=["CMD", "true"], interval=5)
+        main.depends_on = [
+            ecs.ContainerDependency(container_name="sidecar", condition=task.sidecar_condition)
+        ]
+        containers.append(sidecar)
+    return ecs.RegisterTaskDefinitionRequest(
+        family=name, network_mode="bridge", container_definitions=containers
+    )
+
+
+def make_service_request(name: str, wish: ServiceWish, token: str) -> ecs.CreateServiceRequest:
+    """Write a service as CreateService wants it."""
+    constraints = []
+    if wish.is_distinct:
+        constraints.append(ecs.PlacementConstraint(type="distinctInstance"))
+    if wish.member_of is not None:
+        constraints.append(ecs.PlacementConstraint(type="memberOf", expression=wish.member_of))
+    return ecs.CreateServiceRequest(
+        service_name=name,
+        task_definition=wish.task,
+        desired_count=wish.count,
+        client_token=token,
+        deployment_configuration=_percents(wish.minimum_healthy_percent, wish.maximum_percent),
+        placement_constraints=constraints or None,
+        placement_strategy=[
+            ecs.PlacementStrategy(type=s.type, field=s.field) for s in wish.strategies
+        ]
+        or None,
+        health_check_grace_period_seconds=wish.grace_s or None,
+    )
+
+
+def _percents(minimum: int, maximum: int) -> ecs.DeploymentConfiguration:
+    return ecs.DeploymentConfiguration(minimum_healthy_percent=minimum, maximum_percent=maximum)

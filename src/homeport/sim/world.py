@@ -1,0 +1,292 @@
+"""One run: a scenario and a seed become a world, which lives through its two phases.
+
+In the safety phase things break and every commit is checked; then all is healed and the world must
+converge within the scenario's bound and stay calm.
+"""
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from homeport.sim.agent_process import make_settings
+from homeport.sim.chance import Chance
+from homeport.sim.checkers.acknowledged import AcknowledgedChecker
+from homeport.sim.checkers.capacity import CapacityChecker
+from homeport.sim.checkers.convergence import TRUTH as CONVERGES
+from homeport.sim.checkers.convergence import find_unsettled
+from homeport.sim.checkers.placements import check_placements
+from homeport.sim.checkers.replay import check_replay, check_soundness
+from homeport.sim.checkers.rollout import check_rollout
+from homeport.sim.checkers.status import check_status
+from homeport.sim.client import Client
+from homeport.sim.clock import Timeline
+from homeport.sim.control_plane import ControlPlane
+from homeport.sim.disk import SimDisk
+from homeport.sim.docker import Luck
+from homeport.sim.faults import Faults
+from homeport.sim.machine import SimMachine
+from homeport.sim.network import Network
+from homeport.sim.scenario import Fleet, Scenario
+from homeport.sim.trace import Trace
+from homeport.sim.violation import Violation
+from homeport.sim.workload import Workload
+from homeport.state.changes import AnyRecord, Commit
+from homeport.state.store import Store
+
+LOOK_MS = 1_000
+"""How often it is asked whether all has converged."""
+
+CALM_MS = 120_000
+"""For how long nothing may happen to any task once all has converged."""
+
+COMMITS_PER_FULL_CHECK = 500
+STEPS_LIMIT = 20_000_000
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """What didn't hold, and where in the run that was seen."""
+
+    truth: str
+    text: str
+    step: int
+    commit: int
+    at_s: float
+    lines: tuple[str, ...] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run went; `digest` is that of its journal."""
+
+    seed: int
+    digest: str
+    steps: int
+    commits: int
+    tasks: int
+    lives: int
+    simulated_s: float
+    converged_s: float | None = None  # after the healing
+    failure: Failure | None = None
+
+
+class World:
+    """Everything of one run."""
+
+    def __init__(
+        self, scenario: Scenario, seed: int, show: Callable[[str], None] | None = None
+    ) -> None:
+        self.scenario = scenario
+        self.seed = seed
+        self.timeline = Timeline()
+        self.trace = Trace(self.timeline, show)
+        self.machines: list[SimMachine] = []
+        self._chance = Chance(seed)
+        self._luck = Luck()
+        self._disk = SimDisk(self.timeline, self._chance.stream("disk"))
+        self._store = Store()
+        self._acknowledged = AcknowledgedChecker(self._disk)
+        self._tasks_made = 0
+        self._commits_seen = 0
+        self._control_plane = ControlPlane(
+            self.timeline, self._chance, self.trace, disk=self._disk, on_start=self._attach
+        )
+        self._network = Network(self.timeline, self._chance.stream("network"), self._control_plane)
+        self._control_plane.network = self._network
+        self._control_plane.on_answer = lambda name, _reply, sequence: self._acknowledged.answered(
+            name, sequence
+        )
+        self._client = Client(self.timeline, self._network, self.trace)
+        self._workload = Workload(
+            self.timeline,
+            self._client,
+            scenario,
+            chance=self._chance,
+            machines=self.machines,
+            replace=self._replace_machine,
+        )
+        self._faults = Faults(
+            self.timeline,
+            scenario,
+            chance=self._chance,
+            control_plane=self._control_plane,
+            disk=self._disk,
+            network=self._network,
+            machines=self.machines,
+            luck=self._luck,
+            trace=self.trace,
+        )
+
+    @property
+    def store(self) -> Store:
+        """The state of the control plane's present life."""
+        return self._store
+
+    def run(self, until_step: int = STEPS_LIMIT) -> Outcome:
+        """Live through both phases, or until a step; a failure is part of the outcome."""
+        converged_s: float | None = None
+        failure: Failure | None = None
+        try:
+            converged_s = self._live(until_step)
+        except Violation as violation:
+            failure = self._failure(violation.truth, violation.text)
+        except Exception as bug:  # noqa: BLE001 - whatever a bug raises is what we are after
+            last = "".join(traceback.format_exception(bug)[-3:])
+            failure = self._failure("no bug shows itself", f"{bug!r}\n{last}")
+        return Outcome(
+            seed=self.seed,
+            digest=self._disk.digest,
+            steps=self.timeline.steps,
+            commits=self._disk.durable_sequence,
+            tasks=self._tasks_made,
+            lives=self._control_plane.lives,
+            simulated_s=self.timeline.seconds,
+            converged_s=converged_s,
+            failure=failure,
+        )
+
+    # phases
+    def _live(self, until_step: int) -> float | None:
+        timeline, scenario = self.timeline, self.scenario
+        self._control_plane.start()
+        self._build_fleet(scenario.fleet)
+        self._workload.begin()
+        self._faults.begin()
+        healing_ms = timeline.start_ms + round(scenario.safety_s * 1_000)
+        if not self._go(healing_ms, until_step):
+            return None
+        self.trace.note("all is healed")
+        self._faults.heal()
+        self._workload.end()
+        bound_ms = healing_ms + round(scenario.converge_s * 1_000)
+        while True:
+            if not self._go(timeline.now_ms + LOOK_MS, until_step):
+                return None
+            if self._is_settled():
+                break
+            if timeline.now_ms >= bound_ms:
+                raise Violation(CONVERGES, "; ".join(self._unsettled()[:5]) or "a call is open")
+        converged_s = (timeline.now_ms - healing_ms) / 1_000
+        self.trace.note("converged")
+        if self._stay_calm(until_step):
+            check_soundness(self._store)
+            check_replay(self._store, self._disk)
+        return converged_s
+
+    def _stay_calm(self, until_step: int) -> bool:
+        """Let time pass: a converged world starts and stops nothing."""
+        is_poisoned = any(image.is_poisoned for image in self.scenario.images.values())
+        mortal = any(image.runs_s is not None for image in self.scenario.images.values())
+        before = {t.arn: (t.last_status, t.desired_status) for t in self._store.tasks}
+        if not self._go(self.timeline.now_ms + CALM_MS, until_step):
+            return False
+        if is_poisoned or mortal:
+            return True
+        after = {t.arn: (t.last_status, t.desired_status) for t in self._store.tasks}
+        changed = [arn for arn, statuses in after.items() if before.get(arn) != statuses]
+        if changed:
+            raise Violation("what has converged stays calm", f"{changed[0]} changed all the same")
+        return True
+
+    def _go(self, until_ms: int, until_step: int) -> bool:
+        """Let things happen until a moment; False when the last step that was asked for is done."""
+        timeline = self.timeline
+        while timeline.steps < until_step:
+            if not timeline.step(until_ms):
+                return True
+        if until_step >= STEPS_LIMIT:
+            raise Violation(CONVERGES, f"no end after {STEPS_LIMIT} steps")
+        return False
+
+    def _is_settled(self) -> bool:
+        is_busy = not self._client.is_idle or not self._control_plane.is_up
+        return not is_busy and next(self._find_unsettled(), None) is None
+
+    def _unsettled(self) -> list[str]:
+        return list(self._find_unsettled())
+
+    def _find_unsettled(self) -> Any:
+        return find_unsettled(self._store, self.machines, self.scenario)
+
+    # the world's parts
+    def _build_fleet(self, fleet: Fleet) -> None:
+        starts = self._chance.stream("fleet")
+        for number in range(fleet.instances):
+            machine = self._add_machine(fleet, number)
+            self.timeline.after(starts.milliseconds(fleet.starts_s), machine.start_agent)
+
+    def _add_machine(self, fleet: Fleet, number: int) -> SimMachine:
+        attributes = {
+            name: values[number % len(values)] for name, values in fleet.attributes.items()
+        }
+        name = f"machine-{len(self.machines) + 1}"
+        settings = make_settings(
+            name,
+            zone=fleet.zones[number % len(fleet.zones)],
+            cpu_units=fleet.cpu_units,
+            memory_mib=fleet.memory_mib,
+            attributes=attributes,
+        )
+        machine = SimMachine(
+            self.timeline,
+            self._network,
+            settings,
+            name=name,
+            chance=self._chance,
+            images=self.scenario.images,
+            luck=self._luck,
+            trace=self.trace,
+        )
+        self.machines.append(machine)
+        return machine
+
+    def _replace_machine(self, arn: str) -> None:
+        """The container instance was deregistered: its machine goes, another one comes."""
+        for number, machine in enumerate(self.machines):
+            if machine.arn == arn and not machine.is_retired:
+                machine.retire()
+                self._add_machine(self.scenario.fleet, number).start_agent()
+                return
+
+    # checks
+    def _attach(self, control_plane: ControlPlane, store: Store) -> None:
+        """A life of the control plane begins: check what it recovered, and every commit."""
+        self._store = store
+        self._acknowledged.recovered(store.sequence)
+        check_soundness(store)
+        control_plane.gateway.observe_frame = self._acknowledged.sent
+        capacity = CapacityChecker(store)
+
+        def watch(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
+            self._commits_seen += 1
+            self.trace.note("commit", commit.sequence, commit.cause, len(commit.changes))
+            check_status(commit, replaced)
+            capacity.check(commit, replaced)
+            check_placements(store, commit, replaced)
+            check_rollout(store, commit, replaced)
+            self._tasks_made += commit_starts(commit, replaced)
+            if self._commits_seen % COMMITS_PER_FULL_CHECK == 0:
+                check_soundness(store)
+
+        store.feed.watch(watch)
+
+    def _failure(self, truth: str, text: str) -> Failure:
+        return Failure(
+            truth=truth,
+            text=text,
+            step=self.timeline.steps,
+            commit=self._store.sequence,
+            at_s=self.timeline.seconds,
+            lines=self.trace.newest(),
+        )
+
+
+def commit_starts(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> int:
+    """Return how many tasks a commit created."""
+    from homeport.model.task import Task
+    from homeport.state.changes import Put
+
+    return sum(
+        old is None and isinstance(change, Put) and isinstance(change.record, Task)
+        for change, old in zip(commit.changes, replaced, strict=True)
+    )
