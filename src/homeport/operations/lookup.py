@@ -10,6 +10,7 @@ from homeport.model.arn import (
     make_task_arn,
     make_task_definition_arn,
     parse_arn,
+    scope_of,
 )
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
@@ -33,7 +34,7 @@ def cluster_arn_from(scope: Scope, identifier: str | None) -> str:
 def find_cluster(view: View, scope: Scope, identifier: str | None) -> Cluster:
     """Return the ACTIVE cluster that a request names, or raise ClusterNotFoundException."""
     cluster = view.cluster(cluster_arn_from(scope, identifier))
-    if cluster is None or cluster.status == "INACTIVE":
+    if cluster is None or cluster.status == "INACTIVE" or scope_of(cluster.arn) != scope:
         raise ecs.ClusterNotFoundException("Cluster not found.")
     return cluster
 
@@ -96,7 +97,9 @@ def task_definition_in(view: View, scope: Scope, identifier: str) -> TaskDefinit
         parsed = parse_arn(identifier)
         if parsed is None or parsed.kind != "task-definition" or len(parsed.path) != 1:
             return None
-        scope, name = parsed.scope, parsed.path[0]
+        if parsed.scope != scope:
+            return None
+        name = parsed.path[0]
     family, colon, revision = name.partition(":")
     if not colon:
         return view.latest_active_revision(scope, family)

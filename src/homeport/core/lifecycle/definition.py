@@ -4,7 +4,7 @@ Until then it is in DELETE_IN_PROGRESS, so that what runs on it goes on. Source:
 API:DeleteTaskDefinitions.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterable, Iterator
 
 from homeport.model.service import Service
 from homeport.state.changes import Change, Delete
@@ -29,14 +29,38 @@ def forget_definition(view: View, arn: str) -> tuple[Change, ...]:
     return (deletion, Delete("tags", arn)) if view.tags(arn) else (deletion,)
 
 
-def forget_unreferenced(view: View, without: Container[str]) -> tuple[Change, ...]:
-    """Make the changes that forget every revision in DELETE_IN_PROGRESS nothing refers to."""
+def forget_unreferenced(view: View, deletions: Iterable[Delete]) -> tuple[Change, ...]:
+    """Make the changes that forget the deleted revisions whose last reference goes now.
+
+    `deletions` forget tasks and services; only what those refer to is looked at.
+    """
+    if next(view.deleting_task_definitions(), None) is None:
+        return ()
+    gone = dict.fromkeys(deletion.key for deletion in deletions)
+    arns = dict.fromkeys(arn for key in gone for arn in _definitions_of(view, key))
     return tuple(
         change
-        for definition in view.deleting_task_definitions()
-        if not is_referenced(view, definition.arn, without)
-        for change in forget_definition(view, definition.arn)
+        for arn in arns
+        if _is_deleting(view, arn) and not is_referenced(view, arn, gone)
+        for change in forget_definition(view, arn)
     )
+
+
+def _is_deleting(view: View, arn: str) -> bool:
+    definition = view.task_definition(arn)
+    return definition is not None and definition.status == "DELETE_IN_PROGRESS"
+
+
+def _definitions_of(view: View, arn: str) -> Iterator[str]:
+    """Name the revisions that a task or a service refers to; other records refer to none."""
+    task = view.task(arn)
+    if task is not None:
+        yield task.task_definition_arn
+    service = view.service(arn)
+    if service is not None:
+        yield service.task_definition_arn
+        for deployment in service.deployments:
+            yield deployment.task_definition_arn
 
 
 def _refers(service: Service, arn: str) -> bool:

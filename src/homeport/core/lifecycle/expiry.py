@@ -38,9 +38,8 @@ def expire_records(view: View, limits: RetentionLimits, moment: Moment) -> Decis
             if at_ms > moment.now_ms or len(changes) >= RECORDS_PER_COMMIT:
                 break
             changes.extend(deletions)
-    if changes:
-        gone = {change.key for change in changes if isinstance(change, Delete)}
-        changes.extend(forget_unreferenced(view, gone))
+    forgotten = [change for change in changes if isinstance(change, Delete)]
+    changes.extend(forget_unreferenced(view, forgotten))
     return Decision(changes=tuple(changes))
 
 

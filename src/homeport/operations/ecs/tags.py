@@ -44,10 +44,10 @@ def tag_resource(view: View, request: ecs.TagResourceRequest, context: CallConte
     arn = _check_resource(view, request.resource_arn or "", context)
     known = view.tags(arn)
     merged = {tag.key: tag for tag in (*known, *added)}
-    if len(merged) > TAGS_PER_RESOURCE:
+    own = sum(not key.startswith(RESERVED_KEY_PREFIX) for key in merged)
+    if own > TAGS_PER_RESOURCE:
         raise ecs.LimitExceededException(
-            f"A resource can have at most {TAGS_PER_RESOURCE} tags, this one would have "
-            f"{len(merged)}."
+            f"A resource can have at most {TAGS_PER_RESOURCE} tags, this one would have {own}."
         )
     tags = tuple(merged.values())
     changes = () if tags == known else put_tags(arn, tags)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from homeport.api import ecs
 from homeport.core.decision import Decision
 from homeport.core.lifecycle.definition import forget_definition, is_referenced
-from homeport.model.arn import Scope, make_task_definition_arn, parse_arn
+from homeport.model.arn import Scope, make_task_definition_arn
 from homeport.model.placement import PlacementConstraint
 from homeport.model.task_definition import Family, TaskDefinition
 from homeport.operations.context import CallContext
@@ -142,7 +142,7 @@ def describe_task_definition(
 
     Raises ClientException for an unknown one. Tags come with `include` TAGS.
     """
-    definition = _find(view, context.scope, request.task_definition or "")
+    definition = task_definition_in(view, context.scope, request.task_definition or "")
     if definition is None:
         raise ecs.ClientException("Unable to describe task definition.")
     wants_tags = "TAGS" in (request.include or ())
@@ -262,21 +262,13 @@ def _delete_or_keep(view: View, deleting: TaskDefinition) -> tuple[Change, ...]:
     return forget_definition(view, deleting.arn)
 
 
-def _find(view: View, scope: Scope, identifier: str) -> TaskDefinition | None:
-    """Find a revision of the caller's own account and region."""
-    parsed = parse_arn(identifier)
-    if parsed is not None and parsed.scope != scope:
-        return None
-    return task_definition_in(view, scope, identifier)
-
-
 def _find_revision(view: View, scope: Scope, identifier: str) -> TaskDefinition | None:
     """Find the revision of an identifier that must state one."""
     if ":" not in identifier.rsplit("/", 1)[-1]:
         raise ecs.ClientException(
             f"Missing revision in '{identifier}'. Specify family:revision or the full ARN."
         )
-    return _find(view, scope, identifier)
+    return task_definition_in(view, scope, identifier)
 
 
 def _arn_from(scope: Scope, identifier: str) -> str:
