@@ -255,6 +255,10 @@ class EngineMissing(EngineRefusal):
     """What was named doesn't exist."""
 
 
+class EngineTimeout(EngineRefusal):
+    """The Engine took too long; what was asked may still come about."""
+
+
 class EngineConflict(EngineRefusal):
     """The name is taken, or something else is being done to it."""
 
@@ -281,7 +285,7 @@ class _translated:
     def _time_out(self) -> Exception:
         if not self._goal:
             return EngineUnavailable(f"Docker didn't answer within {self._timeout_s:g} s")
-        return EngineRefusal(
+        return EngineTimeout(
             f"DockerTimeoutError: Could not transition to {self._goal}; timed out after waiting"
             f" {self._timeout_s:g}s"
         )

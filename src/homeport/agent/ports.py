@@ -93,8 +93,8 @@ def list_bindings(
 ) -> tuple[Binding, ...]:
     """ECS's networkBindings of a running container.
 
-    `engine_ports` is NetworkSettings.Ports of the inspected container; a port that isn't in there
-    is bound as asked for.
+    `engine_ports` is NetworkSettings.Ports of the inspected container. A port that isn't in there
+    is bound as asked for; a dynamic one then has ended with its container and isn't listed.
     """
     if network_mode == "none":
         return ()
@@ -109,9 +109,9 @@ def list_bindings(
             continue
         for bound in engine_ports.get(f"{port}/{protocol}") or [{}]:
             host_port = int(bound.get("HostPort") or mapping.host_port)
-            bindings.append(
-                _binding(bound.get("HostIp") or bind_address, protocol, port, host_port)
-            )
+            if host_port:
+                bind_ip = bound.get("HostIp") or bind_address
+                bindings.append(_binding(bind_ip, protocol, port, host_port))
     # Two mappings of one container port would each list both bindings.
     return tuple(dict.fromkeys(bindings))
 

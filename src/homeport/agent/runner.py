@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from homeport.agent import container_spec, stimuli
-from homeport.agent.docker import OUT_OF_MEMORY, EngineRefusal, EngineUnavailable
+from homeport.agent.docker import OUT_OF_MEMORY, EngineRefusal, EngineTimeout, EngineUnavailable
 from homeport.agent.gate import PriorityGate
 from homeport.agent.state_file import NewReport
 from homeport.agent.task_state import Phase
@@ -205,7 +205,7 @@ class Runner:
     async def _start(self, step: stimuli.StartContainer) -> None:
         state, container = self._look_up(step)
         async with self._starts.slot(START_PRIORITY):
-            await self._engine.start_container(step.runtime_id)
+            await self._start_or_stop(step.runtime_id)
         bindings = await self._engine.read_bindings(
             step.runtime_id, container, state.task.network_mode, self._facts.bind_address
         )
@@ -214,6 +214,17 @@ class Runner:
                 task_arn=step.task_arn, container_name=step.container_name, bindings=bindings
             )
         )
+
+    async def _start_or_stop(self, runtime_id: str) -> None:
+        """Start; a container that took too long mustn't come up after it was given up."""
+        try:
+            await self._engine.start_container(runtime_id)
+        except EngineTimeout:
+            try:
+                await self._engine.stop_container(runtime_id, 0)
+            except EngineRefusal as refusal:
+                LOG.warning("%s: %s", runtime_id, refusal)
+            raise
 
     async def _stop(self, step: stimuli.StopContainer) -> None:
         async with self._stops.slot(0):
@@ -253,8 +264,9 @@ class Runner:
         state = instruction.state
         try:
             for container in state.containers:
-                if container.runtime_id:
-                    await self._engine.remove_container(container.runtime_id)
+                # By name where no id is known: a creation that timed out may have come about.
+                name = container_spec.name_container(state.task, container.name)
+                await self._engine.remove_container(container.runtime_id or name)
             for volume in container_spec.list_task_volumes(state.task):
                 await self._engine.remove_volume(volume)
         except (EngineRefusal, EngineUnavailable) as trouble:

@@ -14,7 +14,7 @@ from homeport.agent import stimuli
 from homeport.agent.advance import Moment, advance_task, end_container, list_timers
 from homeport.agent.dependencies import refuse_unresolvable
 from homeport.agent.reporting import render_task_change
-from homeport.agent.survey import meet_engine, settle_exit
+from homeport.agent.survey import LIVE_STATUSES, meet_engine, settle_exit
 from homeport.agent.task_state import ContainerState, Phase, Status, TaskState
 from homeport.agent.unsupported import refuse_unsupported
 from homeport.wire.agent_messages import acs, payload
@@ -157,7 +157,7 @@ class TaskMachine:
         by_task: dict[str, dict[str, stimuli.FoundContainer]] = {}
         instructions: list[stimuli.Instruction] = []
         for seen in survey.found:
-            if seen.task_arn in self.tasks:
+            if self._is_ours(seen):
                 by_task.setdefault(seen.task_arn, {})[seen.container_name] = seen
             else:
                 instructions.append(stimuli.RemoveOrphan(runtime_id=seen.runtime_id))
@@ -167,6 +167,14 @@ class TaskMachine:
             instructions += list_timers(self.tasks[before.arn], self._moment(now_ms))
         instructions.append(stimuli.PublishHealth())
         return instructions
+
+    def _is_ours(self, seen: stimuli.FoundContainer) -> bool:
+        """Whether a container belongs to a task we know and doesn't outlive its own end there."""
+        state = self.tasks.get(seen.task_arn)
+        container = None if state is None else state.container(seen.container_name)
+        if container is None:
+            return False
+        return container.phase is not Phase.STOPPED or seen.status not in LIVE_STATUSES
 
     def _on_container(
         self, stimulus: stimuli.ContainerStimulus, now_ms: int

@@ -71,22 +71,28 @@ class Telemetry:
 
     async def serve(self, socket: Socket) -> Ending:
         """Publish until the connection ends; answers are read and need no reply."""
-        publishing = asyncio.create_task(self._publish(socket))
-        try:
-            while True:
-                message = await socket.receive()
-                if isinstance(message, Ending):
-                    return message
-                ending = read_refusal(message)
-                if ending is not None:
-                    return ending
-                if isinstance(message, acs.HeartbeatMessage) and message.message_id:
-                    await socket.send(acs.HeartbeatAckRequest(message_id=message.message_id))
-                elif isinstance(message, tcs.StopTelemetrySessionMessage):
-                    return Ending.BROKEN
-        finally:
-            publishing.cancel()
-            await asyncio.gather(publishing, return_exceptions=True)
+        async with asyncio.TaskGroup() as both:
+            publishing = both.create_task(self._publish(socket))
+            try:
+                return await self._listen(socket)
+            except (aiohttp.ClientError, ConnectionError) as error:
+                LOG.debug("telemetry: %r", error)
+                return Ending.BROKEN
+            finally:
+                publishing.cancel()
+
+    async def _listen(self, socket: Socket) -> Ending:
+        while True:
+            message = await socket.receive()
+            if isinstance(message, Ending):
+                return message
+            ending = read_refusal(message)
+            if ending is not None:
+                return ending
+            if isinstance(message, acs.HeartbeatMessage) and message.message_id:
+                await socket.send(acs.HeartbeatAckRequest(message_id=message.message_id))
+            elif isinstance(message, tcs.StopTelemetrySessionMessage):
+                return Ending.BROKEN
 
     def _note_health(self) -> None:
         self._is_health_new = True
@@ -193,7 +199,11 @@ class Telemetry:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             LOG.debug("statistics of %s: %r", runtime_id, error)
             return None
-        stats: dict[str, Any] = msgspec.json.decode(body, type=dict[str, Any])
+        try:
+            stats = msgspec.json.decode(body, type=dict[str, Any])
+        except msgspec.DecodeError as error:
+            LOG.warning("statistics of %s can't be read: %s", runtime_id, error)
+            return None
         return read_sample(stats, time.monotonic_ns())
 
     async def _publish_health(self, socket: Socket) -> None:

@@ -172,3 +172,13 @@ def test_timers_of_ended_tasks_are_set_again_after_a_restart():
     successor.tell(stimuli.EngineSurveyed(found=(found(task, "exited", exit_code=0),)))
     assert [wake.at_ms for wake in successor.take(stimuli.WakeAt)] == [driver.now_ms + 60_000]
     assert successor.reports == []
+
+
+def test_a_container_that_came_up_after_its_task_had_ended_is_removed():
+    driver, task = Driver(), make_task(make_container("i"))
+    driver.send(task)
+    driver.failed(task, "web", "DockerTimeoutError: Could not transition to created")
+    driver.tell(stimuli.EngineSurveyed(found=(found(task, "running"),)))
+    assert [i.runtime_id for i in driver.take(stimuli.RemoveOrphan)] == ["id-web"]
+    driver.tell(stimuli.EngineSurveyed(found=(found(task, "exited", exit_code=0),)))
+    assert not driver.take(stimuli.RemoveOrphan)
