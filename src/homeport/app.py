@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from homeport.config import Config
 from homeport.engine.engine import Engine
@@ -88,7 +89,8 @@ async def _serve(
     await asyncio.wait((started, serving), return_when=asyncio.FIRST_COMPLETED)
     host = f"[{server.host}]" if ":" in server.host else server.host
     print(f"homeport: listening on http://{host}:{server.port}", flush=True)
-    await asyncio.wait((serving, stopping, *failures), return_when=asyncio.FIRST_COMPLETED)
+    ends: list[asyncio.Future[Any]] = [serving, stopping, *failures]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     for failure in failures:
         if failure.done():
             failure.result()  # raises what went wrong; whoever waits is never answered

@@ -6,7 +6,8 @@ import importlib.util
 import itertools
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
 
 import boto3
 import msgspec
@@ -48,13 +49,17 @@ async def measure_api(seconds: float, progress: Callable[[str], None]) -> list[A
         tempfile.TemporaryDirectory(prefix="homeport-bench-") as folder,
         running_server("--data-dir", folder) as (_, url),
     ):
-        ours = await _measure_server(url, seconds, progress, "homeport", _prepare_homeport)
+        ours = await _measure_server(
+            url, seconds=seconds, progress=progress, name="homeport", prepare=_prepare_homeport
+        )
     theirs: dict[tuple[str, int], LoadResult] = {}
     if importlib.util.find_spec("moto") is None:
         progress("moto isn't installed: run `make bench`, which installs it")
     else:
         with _moto() as url:
-            theirs = await _measure_server(url, seconds, progress, "moto", _prepare_moto)
+            theirs = await _measure_server(
+                url, seconds=seconds, progress=progress, name="moto", prepare=_prepare_moto
+            )
     return [
         ApiMeasurement(
             operation=operation,
@@ -74,7 +79,7 @@ def _moto() -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def _client(url: str, service: str = "ecs") -> object:
+def _client(url: str, service: str = "ecs") -> Any:
     return boto3.client(
         service,
         endpoint_url=url,
@@ -101,9 +106,9 @@ def _definition(family: str) -> dict[str, object]:
 async def _prepare_homeport(url: str) -> list[str]:
     """Register an instance whose agent is connected but starts nothing; run ten tasks on it."""
     client = _client(url)
-    client.create_cluster(clusterName="default")  # type: ignore[attr-defined]
-    client.register_task_definition(**_definition("bench"))  # type: ignore[attr-defined]
-    arn = client.register_container_instance(  # type: ignore[attr-defined]
+    client.create_cluster(clusterName="default")
+    client.register_task_definition(**_definition("bench"))
+    arn = client.register_container_instance(
         cluster="default",
         totalResources=[
             {"name": "CPU", "type": "INTEGER", "integerValue": 4096},
@@ -115,7 +120,7 @@ async def _prepare_homeport(url: str) -> list[str]:
     try:
         await asyncio.wait_for(socket.recv(), 10)  # the first frame follows the connect's commit
         ran = await asyncio.to_thread(
-            lambda: client.run_task(taskDefinition="bench", count=TASKS_DESCRIBED)  # type: ignore[attr-defined]
+            lambda: client.run_task(taskDefinition="bench", count=TASKS_DESCRIBED)
         )
     finally:
         await socket.close()
@@ -125,11 +130,11 @@ async def _prepare_homeport(url: str) -> list[str]:
 async def _prepare_moto(url: str) -> list[str]:
     """Run ten tasks in the way that moto can: on Fargate, for ever RUNNING."""
     client = _client(url)
-    subnets = _client(url, "ec2").describe_subnets()["Subnets"]  # type: ignore[attr-defined]
-    client.create_cluster(clusterName="default")  # type: ignore[attr-defined]
-    client.register_task_definition(**_definition("bench"))  # type: ignore[attr-defined]
+    subnets = _client(url, "ec2").describe_subnets()["Subnets"]
+    client.create_cluster(clusterName="default")
+    client.register_task_definition(**_definition("bench"))
     network = {"awsvpcConfiguration": {"subnets": [subnets[0]["SubnetId"]]}}
-    ran = client.run_task(  # type: ignore[attr-defined]
+    ran = client.run_task(
         taskDefinition="bench",
         count=TASKS_DESCRIBED,
         launchType="FARGATE",
@@ -140,12 +145,13 @@ async def _prepare_moto(url: str) -> list[str]:
 
 async def _measure_server(
     url: str,
+    *,
     seconds: float,
     progress: Callable[[str], None],
     name: str,
-    prepare: Callable[[str], object],
+    prepare: Callable[[str], Awaitable[list[str]]],
 ) -> dict[tuple[str, int], LoadResult]:
-    tasks: list[str] = await prepare(url)  # type: ignore[misc]
+    tasks = await prepare(url)
     results: dict[tuple[str, int], LoadResult] = {}
     for operation, connections in itertools.product(OPERATIONS, CONNECTIONS):
         calls = _calls(url.partition("//")[2], operation, tasks, f"{connections}")

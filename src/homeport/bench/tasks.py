@@ -84,7 +84,7 @@ class EcsCalls:
 @contextlib.asynccontextmanager
 async def _homeport(folder: str) -> AsyncIterator[tuple[int, EcsCalls]]:
     command = homeport_command("up", "--port", "0", "--data-dir", folder)
-    with running(command, r"http://127\.0\.0\.1:\d+") as (process, line):
+    with running(command, r"Homeport is up at http://127\.0\.0\.1:\d+") as (process, line):
         url = next(word for word in line.split() if word.startswith("http://"))
         calls = EcsCalls(url.rstrip(".,"))
         await _wait_for_agents(calls)

@@ -96,27 +96,7 @@ class Engine:
 
     def observe(self, event: AgentEvent) -> None:
         """Take in something that an agent did or reported over its sockets."""
-        moment = self._moment()
-        match event:
-            case AgentConnected():
-                decision = connect_agent(
-                    self.view,
-                    event.container_instance_arn,
-                    moment,
-                    agent_version=event.agent_version,
-                    agent_hash=event.agent_hash,
-                    docker_version=event.docker_version,
-                )
-            case AgentLost():
-                decision = lose_agent(self.view, event.container_instance_arn, moment)
-            case HealthReported():
-                reports = tuple((c.task_arn, c.container_name, c.status) for c in event.containers)
-                decision = report_health(self.view, event.container_instance_arn, reports, moment)
-            case RuntimeStatusReported():
-                decision = report_runtime_status(
-                    self.view, event.container_instance_arn, event.status, moment
-                )
-        self._commit(type(event).__name__, decision, None)
+        self._commit(type(event).__name__, self._decide(event), None)
 
     def run_due(self) -> int | None:
         """Reconcile dirty services, ring timers, expire records.
@@ -144,6 +124,26 @@ class Engine:
     def when_durable(self, then: Callable[[], None]) -> None:
         """Call `then` once everything decided so far is durable: at once if it already is."""
         self._journal.when_durable(then)
+
+    def _decide(self, event: AgentEvent) -> Decision:
+        moment, arn = self._moment(), event.container_instance_arn
+        match event:
+            case AgentConnected():
+                return connect_agent(
+                    self.view,
+                    arn,
+                    moment,
+                    agent_version=event.agent_version,
+                    agent_hash=event.agent_hash,
+                    docker_version=event.docker_version,
+                )
+            case AgentLost():
+                return lose_agent(self.view, arn, moment)
+            case HealthReported():
+                reports = tuple((c.task_arn, c.container_name, c.status) for c in event.containers)
+                return report_health(self.view, arn, reports, moment)
+            case RuntimeStatusReported():
+                return report_runtime_status(self.view, arn, event.status, moment)
 
     def _context(self, event: ApiCalled) -> CallContext:
         return CallContext(

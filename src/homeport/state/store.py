@@ -1,27 +1,15 @@
 """The tables of the control plane, and `Store.apply`, the sole writer."""
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
-from homeport.model.arn import scope_of
 from homeport.model.task import Task
-from homeport.state.changes import AnyRecord, Commit, Put, key_of, table_of
+from homeport.state import schema
+from homeport.state.changes import AnyRecord, Commit, Put, table_of
 from homeport.state.derived import Derived
 from homeport.state.feed import Feed
-from homeport.state.tables import Table
 
 if TYPE_CHECKING:
-    from homeport.model.account_setting import AccountSetting
-    from homeport.model.client_token import ClientToken
-    from homeport.model.cluster import Cluster
-    from homeport.model.container_instance import ContainerInstance
-    from homeport.model.record import ResourceTags
-    from homeport.model.service import Service, ServiceEvent
-    from homeport.model.task_definition import Family, TaskDefinition
-
-
-def _live(record: Task) -> Hashable | None:
-    return None if record.is_stopped else record.cluster_arn
+    from homeport.state.tables import Table
 
 
 class Store:
@@ -34,98 +22,16 @@ class Store:
         self.sequence = 0
         self.feed = Feed()
         self.derived = Derived()
-        self.clusters: Table[Cluster] = Table(
-            key_of,
-            ordered={
-                "scope": (
-                    lambda r: None if r.status == "INACTIVE" else scope_of(r.arn),
-                    lambda r: r.name,
-                ),
-                "deleted": (
-                    lambda r: "all" if r.status == "INACTIVE" else None,
-                    lambda r: r.deleted_at_ms or 0,
-                ),
-            },
-        )
-        self.container_instances: Table[ContainerInstance] = Table(
-            key_of,
-            indexes={
-                "cluster": lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
-                "draining": lambda r: r.cluster_arn if r.status == "DRAINING" else None,
-            },
-            ordered={
-                "cluster": (
-                    lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
-                    lambda r: r.arn,
-                ),
-                "deregistered": (
-                    lambda r: "all" if r.deregistered_at_ms is not None else None,
-                    lambda r: r.deregistered_at_ms,
-                ),
-            },
-        )
-        self.task_definitions: Table[TaskDefinition] = Table(
-            key_of,
-            ordered={
-                "family": (lambda r: (scope_of(r.arn), r.family, r.status), lambda r: r.revision),
-                "scope": (
-                    lambda r: (scope_of(r.arn), r.status),
-                    lambda r: (r.family, r.revision),
-                ),
-                "deleting": (
-                    lambda r: "all" if r.status == "DELETE_IN_PROGRESS" else None,
-                    lambda r: r.arn,
-                ),
-            },
-        )
-        self.families: Table[Family] = Table(
-            key_of, ordered={"scope": (lambda r: r.key.rsplit("/", 1)[0], lambda r: r.name)}
-        )
-        self.tasks: Table[Task] = Table(
-            key_of,
-            indexes={
-                "instance": lambda r: None if r.is_stopped else r.container_instance_arn,
-                "service": lambda r: None if r.is_stopped else r.service_arn,
-                "group": lambda r: None if r.is_stopped else (r.cluster_arn, r.group),
-                "live": _live,
-                "definition": lambda r: r.task_definition_arn,
-            },
-            ordered={
-                "desired": (lambda r: (r.cluster_arn, r.desired_status), lambda r: r.arn),
-                "stopped": (
-                    lambda r: "all" if r.is_stopped else None,
-                    lambda r: r.stopped_at_ms or 0,
-                ),
-            },
-        )
-        self.services: Table[Service] = Table(
-            key_of,
-            ordered={
-                "listed": (
-                    lambda r: r.cluster_arn if r.status == "ACTIVE" else None,
-                    lambda r: r.name,
-                ),
-                "cluster": (
-                    lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
-                    lambda r: r.name,
-                ),
-                "inactive": (
-                    lambda r: "all" if r.status == "INACTIVE" else None,
-                    lambda r: r.deleted_at_ms or 0,
-                ),
-            },
-        )
-        self.service_events: Table[ServiceEvent] = Table(
-            key_of, ordered={"service": (lambda r: r.service_arn, lambda r: -r.sequence)}
-        )
-        self.tags: Table[ResourceTags] = Table(key_of)
-        self.account_settings: Table[AccountSetting] = Table(
-            key_of,
-            ordered={"scope": (lambda r: (r.account_id, r.region), lambda r: r.key)},
-        )
-        self.client_tokens: Table[ClientToken] = Table(
-            key_of, ordered={"expires": (lambda r: "all", lambda r: r.expires_at_ms)}
-        )
+        self.clusters = schema.make_clusters()
+        self.container_instances = schema.make_container_instances()
+        self.task_definitions = schema.make_task_definitions()
+        self.families = schema.make_families()
+        self.tasks = schema.make_tasks()
+        self.services = schema.make_services()
+        self.service_events = schema.make_service_events()
+        self.tags = schema.make_tags()
+        self.account_settings = schema.make_account_settings()
+        self.client_tokens = schema.make_client_tokens()
         self._tables: dict[str, Table[Any]] = {
             "cluster": self.clusters,
             "container_instance": self.container_instances,

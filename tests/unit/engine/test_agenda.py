@@ -1,6 +1,8 @@
 """The agenda wakes exactly the services that a commit concerns."""
 
 import pytest
+from msgspec.structs import replace
+
 from builders import (
     NOW_MS,
     make_cluster,
@@ -11,8 +13,6 @@ from builders import (
     make_task_definition,
     put,
 )
-from msgspec.structs import replace
-
 from homeport.core.effects import AwaitCapacity, WakeAt
 from homeport.engine.agenda import Agenda
 from homeport.state.store import Store

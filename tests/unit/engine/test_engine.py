@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+
 from builders import (
     NOW_MS,
     make_cluster,
@@ -12,7 +13,6 @@ from builders import (
     make_task,
     make_task_definition,
 )
-
 from homeport.api import ecs
 from homeport.core.decision import Decision
 from homeport.core.effects import DisconnectAgent, SendTasks

@@ -1,0 +1,145 @@
+"""Which tables there are, and by what each is indexed; `store` puts them to use."""
+
+from collections.abc import Hashable
+
+from homeport.model.account_setting import AccountSetting
+from homeport.model.arn import scope_of
+from homeport.model.client_token import ClientToken
+from homeport.model.cluster import Cluster
+from homeport.model.container_instance import ContainerInstance
+from homeport.model.record import ResourceTags
+from homeport.model.service import Service, ServiceEvent
+from homeport.model.task import Task
+from homeport.model.task_definition import Family, TaskDefinition
+from homeport.state.changes import key_of
+from homeport.state.tables import Table
+
+
+def _live(record: Task) -> Hashable | None:
+    return None if record.is_stopped else record.cluster_arn
+
+
+def make_clusters() -> Table[Cluster]:
+    """Clusters by name within a scope."""
+    return Table(
+        key_of,
+        ordered={
+            "scope": (
+                lambda r: None if r.status == "INACTIVE" else scope_of(r.arn),
+                lambda r: r.name,
+            ),
+            "deleted": (
+                lambda r: "all" if r.status == "INACTIVE" else None,
+                lambda r: r.deleted_at_ms or 0,
+            ),
+        },
+    )
+
+
+def make_container_instances() -> Table[ContainerInstance]:
+    """Container instances by cluster."""
+    return Table(
+        key_of,
+        indexes={
+            "cluster": lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
+            "draining": lambda r: r.cluster_arn if r.status == "DRAINING" else None,
+        },
+        ordered={
+            "cluster": (
+                lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
+                lambda r: r.arn,
+            ),
+            "deregistered": (
+                lambda r: "all" if r.deregistered_at_ms is not None else None,
+                lambda r: r.deregistered_at_ms,
+            ),
+        },
+    )
+
+
+def make_task_definitions() -> Table[TaskDefinition]:
+    """Task definition revisions by family and scope."""
+    return Table(
+        key_of,
+        ordered={
+            "family": (lambda r: (scope_of(r.arn), r.family, r.status), lambda r: r.revision),
+            "scope": (
+                lambda r: (scope_of(r.arn), r.status),
+                lambda r: (r.family, r.revision),
+            ),
+            "deleting": (
+                lambda r: "all" if r.status == "DELETE_IN_PROGRESS" else None,
+                lambda r: r.arn,
+            ),
+        },
+    )
+
+
+def make_families() -> Table[Family]:
+    """Families by name."""
+    return Table(key_of, ordered={"scope": (lambda r: r.key.rsplit("/", 1)[0], lambda r: r.name)})
+
+
+def make_tasks() -> Table[Task]:
+    """Tasks by every question that is asked of them; only live ones are grouped."""
+    return Table(
+        key_of,
+        indexes={
+            "instance": lambda r: None if r.is_stopped else r.container_instance_arn,
+            "service": lambda r: None if r.is_stopped else r.service_arn,
+            "group": lambda r: None if r.is_stopped else (r.cluster_arn, r.group),
+            "live": _live,
+            "definition": lambda r: r.task_definition_arn,
+        },
+        ordered={
+            "desired": (lambda r: (r.cluster_arn, r.desired_status), lambda r: r.arn),
+            "stopped": (
+                lambda r: "all" if r.is_stopped else None,
+                lambda r: r.stopped_at_ms or 0,
+            ),
+        },
+    )
+
+
+def make_services() -> Table[Service]:
+    """Services by cluster."""
+    return Table(
+        key_of,
+        ordered={
+            "listed": (
+                lambda r: r.cluster_arn if r.status == "ACTIVE" else None,
+                lambda r: r.name,
+            ),
+            "cluster": (
+                lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
+                lambda r: r.name,
+            ),
+            "inactive": (
+                lambda r: "all" if r.status == "INACTIVE" else None,
+                lambda r: r.deleted_at_ms or 0,
+            ),
+        },
+    )
+
+
+def make_service_events() -> Table[ServiceEvent]:
+    """Service events, newest first."""
+    return Table(key_of, ordered={"service": (lambda r: r.service_arn, lambda r: -r.sequence)})
+
+
+def make_tags() -> Table[ResourceTags]:
+    """Tags by ARN."""
+    return Table(key_of)
+
+
+def make_account_settings() -> Table[AccountSetting]:
+    """Account settings by scope."""
+    return Table(
+        key_of,
+        ordered={"scope": (lambda r: (r.account_id, r.region), lambda r: r.key)},
+    )
+
+
+def make_client_tokens() -> Table[ClientToken]:
+    """Idempotency tokens by expiry."""
+    return Table(key_of, ordered={"expires": (lambda r: "all", lambda r: r.expires_at_ms)})
