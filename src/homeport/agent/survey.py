@@ -40,7 +40,12 @@ def meet_engine(state: TaskState, found: dict[str, FoundContainer], now_ms: int)
 
 
 def settle_exit(
-    state: TaskState, container: ContainerState, exit_code: int | None, reason: str, now_ms: int
+    state: TaskState,
+    container: ContainerState,
+    now_ms: int,
+    *,
+    exit_code: int | None,
+    reason: str,
 ) -> TaskState:
     """A container's process ended: restart it if its policy says so, else it has stopped."""
     container = _replace(container, has_started=True, exit_code=exit_code)
@@ -93,4 +98,4 @@ def _meet_found(
     if container.phase is Phase.CREATED and container.restart_count > 0:
         # Its exit was already answered by a restart that hasn't been carried out yet.
         return state.with_container(container)
-    return settle_exit(state, container, seen.exit_code, seen.reason, now_ms)
+    return settle_exit(state, container, now_ms, exit_code=seen.exit_code, reason=seen.reason)

@@ -275,4 +275,4 @@ def _settle_death(
     if is_stale:
         # The end of an earlier run, told late: the restart has already answered it.
         return state
-    return settle_exit(state, container, died.exit_code, died.reason, now_ms)
+    return settle_exit(state, container, now_ms, exit_code=died.exit_code, reason=died.reason)
