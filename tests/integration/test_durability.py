@@ -8,6 +8,7 @@ there whole. Fifty times on the same data directory.
 import json
 import os
 import random
+import resource
 import sqlite3
 import threading
 from collections import Counter
@@ -58,6 +59,8 @@ class Api:
         self._connection.request("POST", "/", json.dumps(request), headers)
         response = self._connection.getresponse()
         body = response.read()
+        if response.status >= 500:  # a server on its way out may say so: that acknowledges nothing
+            raise HTTPException(f"{operation}: {response.status} {body[:500]!r}")
         assert response.status == 200, (operation, response.status, body[:500])
         answer: dict[str, Any] = json.loads(body)
         return answer
@@ -332,3 +335,36 @@ def test_fifty_kills_under_load_lose_no_acknowledged_write_and_leave_no_half_com
     revisions = Counter(everything.task_definitions)
     assert max(revisions.values()) == 1, "a revision was given twice"
     assert len(everything.runs) > ROUNDS
+
+
+@pytest.mark.slow
+@pytest.mark.durability
+def test_a_full_disk_stops_the_server_with_a_clear_message_and_loses_no_acknowledged_write(
+    tmp_path: Path,
+):
+    server = Server(tmp_path)
+    prepare(server.endpoint)
+    server.connect_instance()
+    room_bytes = 2_000_000
+    resource.prlimit(
+        server.process.process.pid, resource.RLIMIT_FSIZE, (room_bytes, resource.RLIM_INFINITY)
+    )
+    ledger = Ledger()
+    clients = [Client(server.endpoint, ledger, f"f{n}", f"{SEED}/full/{n}") for n in range(CLIENTS)]
+    for client in clients:
+        client.killed.set()  # losing the server is what they wait for
+        client.start()
+    status = server.process.wait(limit_s=ANSWER_LIMIT_S)
+    server.kill()
+    for client in clients:
+        client.join(ANSWER_LIMIT_S)
+    assert [client.failure for client in clients] == [None] * CLIENTS
+    assert status != 0
+    assert "the disk refused a commit" in server.process.lines[-1], server.process.lines
+    assert ledger.count > 0
+    check_file(tmp_path)
+    server = Server(tmp_path)
+    try:
+        check_answers(server.endpoint, ledger)
+    finally:
+        server.kill()

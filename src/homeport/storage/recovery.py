@@ -8,6 +8,8 @@ from homeport.state.invariants import find_violations
 from homeport.state.store import Store
 from homeport.storage.sqlite import SqliteStorage
 
+VIOLATIONS_TOLD = 20
+
 
 class Recovered(msgspec.Struct, frozen=True, kw_only=True):
     """A store as it was at the last durable commit.
@@ -34,5 +36,8 @@ def recover_store(storage: SqliteStorage) -> Recovered:
         if was_collecting:
             gc.enable()
     store.restored(sequence)
-    violations = tuple(find_violations(store))
-    return Recovered(store=store, record_count=len(records), violations=violations)
+    violations = find_violations(store)
+    told = violations[:VIOLATIONS_TOLD]
+    if len(violations) > len(told):
+        told.append(f"and {len(violations) - len(told)} more of this kind")
+    return Recovered(store=store, record_count=len(records), violations=tuple(told))

@@ -11,7 +11,7 @@ from builders import (
     make_task_definition,
 )
 from homeport.state.changes import Commit, Put
-from homeport.storage.recovery import recover_store
+from homeport.storage.recovery import VIOLATIONS_TOLD, recover_store
 from homeport.storage.sqlite import SqliteStorage
 
 DEFINITION = make_task_definition()
@@ -59,3 +59,11 @@ def test_what_does_not_hold_is_told_and_does_not_stop_the_start(tmp_path: Path):
     found = recovered(tmp_path)
     assert found.record_count == 1
     assert f"{task.arn} is in a cluster that doesn't exist" in found.violations
+
+
+def test_of_many_violations_only_some_are_told(tmp_path: Path):
+    tasks = [make_task(n, definition=DEFINITION, instance=INSTANCE) for n in range(60)]
+    write(tmp_path, Commit(1, 0, "Test", tuple(Put(task) for task in tasks)))
+    violations = recovered(tmp_path).violations
+    assert len(violations) == VIOLATIONS_TOLD + 1
+    assert violations[-1].endswith("more of this kind")
