@@ -38,6 +38,7 @@ fix: setup ## mend what the linter can mend by itself
 
 generate: setup ## write src/homeport/api from the pinned botocore's models
 	@$(BIN)/python tools/generate_api.py
+	@$(BIN)/python tools/list_operations.py
 
 locks: setup ## write requirements/*.txt anew from requirements/*.in
 	@requirements/lock.sh
