@@ -64,7 +64,7 @@ class Stage:
     def run(self, *containers: dict[str, Any]) -> str:
         """Register a task definition of these containers and run one task of it: its ARN."""
         family = f"suite-{next(_names)}"
-        definitions = [{"name": "app", "memory": 16, "stopTimeout": 2, **c} for c in containers]
+        definitions = [{"name": "app", "memory": 16, "stopTimeout": 1, **c} for c in containers]
         self.client.call(
             "RegisterTaskDefinition", {"family": family, "containerDefinitions": definitions}
         )
