@@ -19,7 +19,6 @@ BINPACK = "binpack"
 RANDOM = "random"
 FIELD_INSTANCE = "instanceId"
 INSTANCE_FIELDS = (FIELD_INSTANCE, "host")
-BINPACK_FIELDS = ("cpu", "memory")
 ATTRIBUTE_PREFIX = "attribute:"
 
 SPREAD_ZONES = PlacementStrategy(SPREAD, ATTRIBUTE_PREFIX + ATTRIBUTE_AVAILABILITY_ZONE)
@@ -169,21 +168,3 @@ def count_buckets(
             bucket = bucket_of(host, name)
             counts[name][bucket] = counts[name].get(bucket, 0) + host.counted
     return counts
-
-
-def find_strategy_fault(strategy: PlacementStrategy) -> str | None:
-    """Say what is wrong with a strategy as a caller states it, if anything is."""
-    field = strategy.field or ""
-    match strategy.kind:
-        case "random":
-            return None
-        case "spread":
-            is_attribute = field.startswith(ATTRIBUTE_PREFIX) and field != ATTRIBUTE_PREFIX
-            if field in INSTANCE_FIELDS or is_attribute:
-                return None
-            return f"spread goes over instanceId, host or attribute:NAME, not '{field}'"
-        case "binpack":
-            if field.lower() in BINPACK_FIELDS:
-                return None
-            return f"binpack goes by cpu or memory, not '{field}'"
-    return f"the type is random, spread or binpack, not '{strategy.kind}'"
