@@ -14,7 +14,12 @@ import pytest
 from builders import make_cluster, make_container_instance, make_task, make_task_definition
 from homeport.model.record import ResourceTags, Tag
 from homeport.state.changes import AnyRecord, Commit, Delete, Put, delete_of
-from homeport.storage.database import DATABASE_FILE_NAME, JournalLimits
+from homeport.storage.database import (
+    DATABASE_FILE_NAME,
+    Database,
+    JournalLimits,
+    read_history,
+)
 from homeport.storage.errors import (
     StorageCorrupt,
     StorageInUse,
@@ -204,6 +209,26 @@ def test_history_tells_every_change_of_a_record_newest_first(tmp_path: Path):
     assert entries[1].change == Put(running)
     assert storage.history(TASK.arn, limit=1) == entries[:1]
     assert storage.history("arn:of:nothing") == []
+
+
+def test_another_process_may_read_history_while_the_server_writes(tmp_path: Path):
+    storage, loop = SqliteStorage(tmp_path), Loop()
+    storage.load()
+    storage.start(loop.call_soon, never)
+    storage.append(put(1, TASK))
+    loop.run_one()
+    assert [entry.sequence for entry in read_history(tmp_path, TASK.arn, 10)] == [1]
+    storage.append(put(2, TASK))
+    storage.close()
+    assert [entry.sequence for entry in read_history(tmp_path, TASK.arn, 10)] == [2, 1]
+
+
+def test_a_commit_returns_only_after_its_fsync(tmp_path: Path):
+    database = Database(tmp_path, JournalLimits())
+    full = 2
+    assert database._connection.execute("PRAGMA synchronous").fetchone() == (full,)
+    assert database._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    database.close()
 
 
 def _sequences(path: Path) -> list[int]:
