@@ -192,3 +192,10 @@ class AgentHere:
         if self._running is not None:
             await self._running
             self._running = None
+
+    async def wait_end(self) -> None:
+        """Wait until the agent ends by itself; raises what it raises."""
+        assert self._running is not None
+        running, self._running = self._running, None
+        async with asyncio.timeout(WAIT_LIMIT_S):
+            await running

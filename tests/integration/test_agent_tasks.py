@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 import time
 import urllib.request
 from collections.abc import AsyncIterator
@@ -14,7 +15,8 @@ import pytest
 from agent_builders import make_container, make_task
 from agent_control_plane import WAIT_LIMIT_S, AgentHere, ControlPlane
 from homeport.agent.main import remove_containers
-from homeport.agent.settings import AgentSettings
+from homeport.agent.settings import AgentSettings, AgentStartError
+from homeport.agent.state_file import StateFile
 from homeport.cli.engine_api import EngineApi
 from homeport.wire.agent_messages import acs, payload, tcs
 
@@ -238,3 +240,28 @@ async def test_the_first_registration_says_what_the_instance_is(agent: AgentHere
     assert document["availabilityZone"] == "us-east-1a"
     assert document["instanceId"].startswith("i-")
     assert "containerInstanceArn" not in body
+
+
+async def test_a_full_disk_stops_the_agent_with_one_line_and_leaves_containers_running(
+    agent: AgentHere,
+    busybox_image: str,
+    docker_engine: EngineApi,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    task = make_task(make_container(busybox_image, command=("sleep", "1000")))
+    await agent.control.send_tasks(agent.arn, task)
+    running = await agent.control.wait_report(task, "RUNNING")
+
+    def refuse(*_args: object, **_members: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StateFile, "write_changes", refuse)
+        never_taken = make_task(make_container(busybox_image))
+        message = acs.PayloadMessage(message_id="full", tasks=(never_taken,))
+        await agent.control.send(agent.arn, message)
+        with pytest.raises(AgentStartError, match="database or disk is full; make room"):
+            await agent.wait_end()
+    assert not [m for m in agent.control.messages if getattr(m, "message_id", "") == "full"]
+    runtime_id = running["containers"][0]["runtimeId"]
+    assert docker_engine._call("GET", f"/containers/{runtime_id}/json")["State"]["Running"]

@@ -165,14 +165,14 @@ class Engine:
         except EngineMissing:
             return
 
-    async def list_own(self, container_instance_arn: str) -> list[dict[str, Any]]:
-        """All containers, running or not, that carry this instance's label (short form)."""
+    async def list_own(self, container_instance_arn: str) -> list[str]:
+        """Ids of all containers, running or not, that carry this instance's label."""
         label = f"{container_spec.INSTANCE_LABEL}={container_instance_arn}"
         async with _translated("CannotListContainersError", QUICK_CALL_TIMEOUT_S):
             found = await self._docker.containers.list(
                 all=True, filters=json.dumps({"label": [label]})
             )
-        return [dict(container._container) for container in found]
+        return [container.id for container in found]
 
     async def survey(
         self, container_instance_arn: str, definitions: dict[str, TaskState], bind_address: str
@@ -186,7 +186,7 @@ class Engine:
             return None if shown is None else describe(shown, definitions, bind_address)
 
         listed = await self.list_own(container_instance_arn)
-        found = await asyncio.gather(*(look(entry["Id"]) for entry in listed))
+        found = await asyncio.gather(*(look(runtime_id) for runtime_id in listed))
         return tuple(container for container in found if container is not None)
 
     async def _find_image(self, image: str) -> str | None:

@@ -98,7 +98,7 @@ async def remove_containers(settings: AgentSettings) -> int:
 
     try:
         found = await engine.list_own(arn)
-        await asyncio.gather(*(remove(container["Id"]) for container in found))
+        await asyncio.gather(*(remove(runtime_id) for runtime_id in found))
         for volume in [name for state in tasks for name in list_task_volumes(state.task)]:
             await engine.remove_volume(volume)
     except (EngineUnavailable, EngineRefusal) as error:
@@ -128,10 +128,16 @@ async def _run_parts(
             await stop.wait()
             runner.close()
             raise _Stopped
-    except* _Stopped:
-        LOG.info("agent stopped; its containers keep running")
-    except* sqlite3.Error as group:
-        raise next(_leaves(group)) from None
+    except BaseExceptionGroup as group:
+        _, unexpected = group.split(_Stopped)
+        if unexpected is None:
+            LOG.info("agent stopped; its containers keep running")
+            return
+        # What the disk refused is explained by the caller; anything else is a bug, shown whole.
+        for error in _leaves(unexpected):
+            if isinstance(error, sqlite3.Error):
+                raise error from unexpected
+        raise
 
 
 def _start_parts(

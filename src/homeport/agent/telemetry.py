@@ -17,8 +17,8 @@ import msgspec
 
 from homeport.agent.metrics import Sample, make_metric, read_sample
 from homeport.agent.sockets import Ending, describe_agent, make_url, read_refusal
-from homeport.agent.task_state import Phase, TaskState
-from homeport.wire.agent_messages import acs, tcs
+from homeport.agent.task_state import ContainerState, Phase, TaskState
+from homeport.wire.agent_messages import tcs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,9 +89,7 @@ class Telemetry:
             ending = read_refusal(message)
             if ending is not None:
                 return ending
-            if isinstance(message, acs.HeartbeatMessage) and message.message_id:
-                await socket.send(acs.HeartbeatAckRequest(message_id=message.message_id))
-            elif isinstance(message, tcs.StopTelemetrySessionMessage):
+            if isinstance(message, tcs.StopTelemetrySessionMessage):
                 return Ending.BROKEN
 
     def _note_health(self) -> None:
@@ -127,8 +125,15 @@ class Telemetry:
                 await self._publish_status(socket)
 
     async def _publish_metrics(self, socket: Socket) -> None:
-        metrics = await self._sample_tasks()
-        if not metrics:
+        running = [
+            (state, container)
+            for state in self._runner.machine.tasks.values()
+            for container in state.containers
+            if container.phase is Phase.RUNNING
+        ]
+        # While Docker is away nothing is known: neither metrics nor "idle" would be true.
+        metrics = await self._sample(running) if self._watch.is_ok else []
+        if not running:
             await socket.send(
                 tcs.PublishMetricsRequest(
                     metadata=self._metrics_metadata(is_idle=True, is_last=True),
@@ -153,15 +158,9 @@ class Telemetry:
             fin=is_last,
         )
 
-    async def _sample_tasks(self) -> list[tcs.TaskMetric]:
-        running = [
-            (state, container)
-            for state in self._runner.machine.tasks.values()
-            for container in state.containers
-            if container.phase is Phase.RUNNING
-        ]
-        if not running or not self._watch.is_ok:
-            return []
+    async def _sample(
+        self, running: list[tuple[TaskState, ContainerState]]
+    ) -> list[tcs.TaskMetric]:
         gate = asyncio.Semaphore(CONCURRENT_SAMPLES)
 
         async def sample(runtime_id: str) -> Sample | None:
