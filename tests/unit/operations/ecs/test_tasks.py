@@ -133,6 +133,23 @@ def test_a_changed_task_is_described_as_it_is_now():
     assert describe(desk, task.arn)["tasks"][0]["desiredStatus"] == "STOPPED"
 
 
+def test_connectivity_is_that_of_the_instances_agent_until_the_task_has_stopped():
+    running = make_task("r", last_status="RUNNING")
+    stopped = make_task("s", last_status="STOPPED")
+    desk = make_desk(running, stopped)
+    assert describe(desk, running.arn)["tasks"][0]["connectivity"] == "CONNECTED"
+    desk.put(make_container_instance("one", agent_connected=False))
+    answer = describe(desk, running.arn, stopped.arn)
+    assert [t["connectivity"] for t in answer["tasks"]] == ["DISCONNECTED", "CONNECTED"]
+
+
+def test_the_cpu_architecture_is_an_attribute_of_the_task():
+    arm = make_container_instance("arm", attributes={"ecs.cpu-architecture": "arm64"})
+    task = make_task(instance=arm)
+    attributes = describe(make_desk(arm, task), task.arn)["tasks"][0]["attributes"]
+    assert attributes == [{"name": "ecs.cpu-architecture", "value": "arm64"}]
+
+
 # ListTasks
 
 
