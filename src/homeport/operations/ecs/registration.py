@@ -67,7 +67,9 @@ def register_container_instance(
         tags = _merge_tags(view.tags(known.arn), tags)
         instance = replace(known, version=known.version + 1)
     _check_custom_count(attributes)
-    instance = _described(instance, request, document, attributes, resources)
+    instance = _described(
+        instance, request, document=document, attributes=attributes, resources=resources
+    )
     tag_changes = put_tags(instance.arn, tags) if tags != view.tags(instance.arn) else ()
     return Decision(
         reply=ecs.RegisterContainerInstanceResponse(
@@ -165,6 +167,7 @@ def _new_instance(
 def _described(
     instance: ContainerInstance,
     request: ecs.RegisterContainerInstanceRequest,
+    *,
     document: IdentityDocument,
     attributes: dict[str, str | None],
     resources: InstanceResources,

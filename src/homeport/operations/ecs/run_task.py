@@ -67,13 +67,14 @@ def run_task(view: View, request: ecs.RunTaskRequest, context: CallContext) -> D
         launch_type=launch_type,
         started_by_characters=STARTED_BY_LENGTH_CHARACTERS,
     )
-    placement = _place(view, cluster, request, terms, count, context)
+    placement = _place(view, cluster, request, context, terms=terms, count=count)
     launch = launch_tasks(terms, cluster, _instances_of(view, placement), context)
     failures = _render_failures(placement)
     changes = launch.changes
     if key is not None:
         arns = tuple(task.arn for task in launch.tasks)
-        changes = (*changes, Put(_used_token(key, anonymous, arns, failures, context)))
+        used = _used_token(key, anonymous, context, task_arns=arns, failures=failures)
+        changes = (*changes, Put(used))
     return Decision(
         reply=ecs.RunTaskResponse(tasks=render_launched(view, terms, launch), failures=failures),
         changes=changes,
@@ -117,9 +118,10 @@ def _place(
     view: View,
     cluster: Cluster,
     request: ecs.RunTaskRequest,
+    context: CallContext,
+    *,
     terms: LaunchTerms,
     count: int,
-    context: CallContext,
 ) -> Placement:
     own = terms.definition.placement_constraints
     constraints = check_constraints(request.placement_constraints, from_definition=len(own))
@@ -157,9 +159,10 @@ def _render_failures(placement: Placement) -> list[ecs.Failure]:
 def _used_token(
     key: str,
     request: ecs.RunTaskRequest,
+    context: CallContext,
+    *,
     task_arns: tuple[str, ...],
     failures: list[ecs.Failure],
-    context: CallContext,
 ) -> ClientToken:
     """Keep what the call did for AWS's 24 hours, or for an hour if it started nothing."""
     keep_s = context.settings.client_token_retention_s

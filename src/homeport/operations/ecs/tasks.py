@@ -98,7 +98,9 @@ def list_tasks(view: View, request: ecs.ListTasksRequest, context: CallContext) 
             "desiredStatus should be one of [RUNNING,PENDING,STOPPED]"
         )
     _refuse_filters(request)
-    source, tests = _narrowest_source(view, cluster, request, context, desired, cursor)
+    source, tests = _narrowest_source(
+        view, cluster, request, context, desired=desired, cursor=cursor
+    )
     matching = (task for task in source if all(test(task) for test in tests))
     page, token = take_page(matching, size, lambda task: task.arn)
     return Decision(
@@ -133,6 +135,7 @@ def _narrowest_source(
     cluster: Cluster,
     request: ecs.ListTasksRequest,
     context: CallContext,
+    *,
     desired: str,
     cursor: str | None,
 ) -> tuple[Iterable[Task], list[TaskTest]]:
