@@ -1,5 +1,6 @@
 """Amazon Resource Names of ECS: how they are made and taken apart (reference: api-errors §6)."""
 
+import base64
 from typing import NamedTuple, NewType
 
 ClusterArn = NewType("ClusterArn", str)
@@ -60,9 +61,24 @@ def make_task_definition_arn(scope: Scope, family: str, revision: int) -> TaskDe
     return TaskDefinitionArn(_make(scope, f"task-definition/{family}:{revision}"))
 
 
+def make_service_revision_arn(scope: Scope, cluster: str, service: str, id_hex: str) -> str:
+    """Name a service revision: 19 digits, drawn from `id_hex`."""
+    return _make(scope, f"service-revision/{cluster}/{service}/{_digits(id_hex)}")
+
+
+def make_service_deployment_arn(scope: Scope, cluster: str, service: str, id_hex: str) -> str:
+    """Name a service deployment: 21 characters like base64url's, drawn from `id_hex`."""
+    drawn = base64.urlsafe_b64encode(bytes.fromhex(id_hex)).decode()[:21]
+    return _make(scope, f"service-deployment/{cluster}/{service}/{drawn}")
+
+
 def make_deployment_id(id_hex: str) -> str:
     """Name a deployment: `ecs-svc/` and 19 digits, drawn from `id_hex`."""
-    return f"ecs-svc/{10**18 + int(id_hex, 16) % (9 * 10**18)}"
+    return f"ecs-svc/{_digits(id_hex)}"
+
+
+def _digits(id_hex: str) -> int:
+    return 10**18 + int(id_hex, 16) % (9 * 10**18)
 
 
 def dashed_uuid(id_hex: str) -> str:

@@ -6,6 +6,15 @@ from homeport.model.placement import PlacementConstraint, PlacementStrategy
 from homeport.model.record import Record
 
 
+class CircuitBreaker(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """A deployment circuit breaker that is switched on (API:DeploymentCircuitBreaker)."""
+
+    rolls_back: bool = False
+    resets_on_healthy_task: bool = True
+    threshold_type: str = "BOUNDED_PERCENT"  # BOUNDED_PERCENT | UNBOUNDED_PERCENT | COUNT
+    threshold_value: int = 50  # percent of desiredCount, or tasks
+
+
 class Deployment(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One deployment of a service: PRIMARY is the newest, ACTIVE ones still have tasks."""
 
@@ -17,6 +26,10 @@ class Deployment(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defau
     rollout_state_reason: str = ""
     created_at_ms: int = 0
     updated_at_ms: int = 0
+    revision_arn: str = ""
+    wanted_tasks: int = 0  # of an older one: how many of its tasks are kept up for the time being
+    last_failure_at_ms: int = 0
+    is_rollback: bool = False  # run again, after a newer deployment failed or was stopped
 
 
 class Service(Record, frozen=True, kw_only=True, tag="service"):
@@ -44,7 +57,13 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     deleted_at_ms: int | None = None
     is_steady: bool = False  # the steady-state event has been written for the present state
     failed_launches: int = 0  # tasks in a row that stopped without ever RUNNING: the throttle
+    quick_exits: int = 0  # rounds of tasks in a row that exited as soon as they were RUNNING
+    last_failed_round_at_ms: int = 0  # when one of the two was counted last
     next_launch_at_ms: int = 0  # no launch before this moment while throttled
+    circuit_breaker: CircuitBreaker | None = None
+    last_completed: Deployment | None = None  # what a rollback goes back to
+    service_deployment_arn: str | None = None  # the one that isn't over yet
+    rollback_reason: str | None = None  # a caller wants the PRIMARY deployment rolled back
     event_sequence: int = 0
 
     @property

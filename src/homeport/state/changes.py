@@ -8,6 +8,7 @@ from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.record import ResourceTags
 from homeport.model.service import Service, ServiceEvent
+from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
 from homeport.model.task import Task
 from homeport.model.task_definition import Family, TaskDefinition
 
@@ -19,6 +20,8 @@ AnyRecord = (
     | Task
     | Service
     | ServiceEvent
+    | ServiceDeployment
+    | ServiceRevision
     | ResourceTags
     | AccountSetting
     | ClientToken
@@ -33,6 +36,8 @@ KEY_MEMBERS: dict[type, str] = {
     Task: "arn",
     Service: "arn",
     ServiceEvent: "id",
+    ServiceDeployment: "arn",
+    ServiceRevision: "arn",
     ResourceTags: "arn",
     AccountSetting: "key",
     ClientToken: "key",

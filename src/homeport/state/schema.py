@@ -9,6 +9,7 @@ from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.record import ResourceTags
 from homeport.model.service import Service, ServiceEvent
+from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
 from homeport.model.task import Task
 from homeport.model.task_definition import Family, TaskDefinition
 from homeport.state.changes import key_of
@@ -125,6 +126,25 @@ def make_services() -> Table[Service]:
 def make_service_events() -> Table[ServiceEvent]:
     """Service events, newest first."""
     return Table(key_of, ordered={"service": (lambda r: r.service_arn, lambda r: -r.sequence)})
+
+
+def make_service_deployments() -> Table[ServiceDeployment]:
+    """Service deployments, newest first, and those of the past by their end."""
+    return Table(
+        key_of,
+        ordered={
+            "service": (lambda r: r.service_arn, lambda r: -r.created_at_ms),
+            "ended": (
+                lambda r: None if r.finished_at_ms is None else "all",
+                lambda r: r.finished_at_ms,
+            ),
+        },
+    )
+
+
+def make_service_revisions() -> Table[ServiceRevision]:
+    """Service revisions, oldest first."""
+    return Table(key_of, ordered={"service": (lambda r: r.service_arn, lambda r: r.created_at_ms)})
 
 
 def make_tags() -> Table[ResourceTags]:

@@ -29,6 +29,8 @@ class Store:
         self.tasks = schema.make_tasks()
         self.services = schema.make_services()
         self.service_events = schema.make_service_events()
+        self.service_deployments = schema.make_service_deployments()
+        self.service_revisions = schema.make_service_revisions()
         self.tags = schema.make_tags()
         self.account_settings = schema.make_account_settings()
         self.client_tokens = schema.make_client_tokens()
@@ -40,6 +42,8 @@ class Store:
             "task": self.tasks,
             "service": self.services,
             "service_event": self.service_events,
+            "service_deployment": self.service_deployments,
+            "service_revision": self.service_revisions,
             "tags": self.tags,
             "account_setting": self.account_settings,
             "client_token": self.client_tokens,

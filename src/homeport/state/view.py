@@ -10,6 +10,7 @@ from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.record import Tag
 from homeport.model.service import Service, ServiceEvent
+from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
 from homeport.model.task import Task
 from homeport.model.task_definition import Family, TaskDefinition
 from homeport.state.derived import ClusterLoad, DeploymentLoad, InstanceLoad
@@ -233,6 +234,29 @@ class View:
     def service_events(self, service_arn: str, limit: int | None = None) -> list[ServiceEvent]:
         """Return a service's events, newest first."""
         return list(islice(self._store.service_events.after("service", service_arn, None), limit))
+
+    def service_deployment(self, arn: str) -> ServiceDeployment | None:
+        """Return a service deployment by ARN."""
+        return self._store.service_deployments.get(arn)
+
+    def service_deployments(
+        self, service_arn: str, after: ServiceDeployment | None = None
+    ) -> Iterator[ServiceDeployment]:
+        """Iterate a service's deployments, newest first, from behind one."""
+        cursor = None if after is None else (-after.created_at_ms, after.arn)
+        return self._store.service_deployments.after("service", service_arn, cursor)
+
+    def ended_service_deployments(self) -> Iterator[ServiceDeployment]:
+        """Iterate the ended service deployments of all services, the longest ended first."""
+        return self._store.service_deployments.after("ended", "all", None)
+
+    def service_revision(self, arn: str) -> ServiceRevision | None:
+        """Return a service revision by ARN."""
+        return self._store.service_revisions.get(arn)
+
+    def service_revisions(self, service_arn: str) -> Iterator[ServiceRevision]:
+        """Iterate a service's revisions, oldest first."""
+        return self._store.service_revisions.after("service", service_arn, None)
 
     # the rest
     def tags(self, arn: str) -> tuple[Tag, ...]:
