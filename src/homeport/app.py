@@ -16,6 +16,8 @@ from homeport.operations.context import OperationSettings
 from homeport.operations.registry import OPERATIONS
 from homeport.server.asgi import make_app
 from homeport.server.driver import EngineDriver, SystemClock, SystemEntropy
+from homeport.server.event_stream import EventStream
+from homeport.server.homeport_calls import HomeportCalls
 from homeport.server.limits import ServerLimits
 from homeport.server.serve import ApiServer
 from homeport.state.store import Store
@@ -62,8 +64,10 @@ async def run_server(config: Config) -> None:
             ),
         )
         driver.attach(engine, gateway)
+        stream = EventStream(engine.view, journal, commit_sequence=store.sequence)
+        store.feed.watch(stream.follow)
         app = make_app(
-            driver.call,
+            HomeportCalls(driver.call, stream).call,
             default_account_id=config.account_id,
             default_region=config.region,
             limits=limits,
@@ -71,12 +75,15 @@ async def run_server(config: Config) -> None:
         )
         server = ApiServer(app, host=config.host, port=config.port, limits=limits)
         engine.start()
-        await _serve(server, gateway, (driver.failed, storage_failed))
+        await _serve(server, gateway, stream, (driver.failed, storage_failed))
         driver.stop()
 
 
 async def _serve(
-    server: ApiServer, gateway: Gateway, failures: tuple[asyncio.Future[None], ...]
+    server: ApiServer,
+    gateway: Gateway,
+    stream: EventStream,
+    failures: tuple[asyncio.Future[None], ...],
 ) -> None:
     """Serve until a signal or a failure; then stop in order: agents, requests, port."""
     stop_wanted = asyncio.Event()
@@ -95,6 +102,7 @@ async def _serve(
         if failure.done():
             failure.result()  # raises what went wrong; whoever waits is never answered
     await gateway.stop()
+    stream.close()
     server.stop()
     await serving
     for task in (stopping, started):

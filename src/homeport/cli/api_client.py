@@ -15,6 +15,7 @@ from homeport.cli.failure import CommandFailure
 from homeport.wire.signing import Credentials, sign_headers
 
 TARGET_PREFIX = "AmazonEC2ContainerServiceV20141113"
+HOMEPORT_TARGET_PREFIX = "Homeport"
 CALL_TIMEOUT_S = 30
 PAGE_SIZE = 100
 # The server takes any credentials on loopback.
@@ -43,13 +44,20 @@ class ApiClient:
 
     def call(self, operation: str, request: Mapping[str, object]) -> dict[str, Any]:
         """Answer of one operation. Raises ApiRefusal, or CommandFailure when nobody listens."""
+        return self._call(f"{TARGET_PREFIX}.{operation}", request)
+
+    def call_homeport(self, operation: str, request: Mapping[str, object]) -> dict[str, Any]:
+        """Answer of one operation of Homeport's own namespace; raises like `call`."""
+        return self._call(f"{HOMEPORT_TARGET_PREFIX}.{operation}", request)
+
+    def _call(self, target: str, request: Mapping[str, object]) -> dict[str, Any]:
         body = json.dumps(request).encode()
         headers = sign_headers(
             method="POST",
             url=f"{self.endpoint.rstrip('/')}/",
             headers={
                 "Content-Type": "application/x-amz-json-1.1",
-                "X-Amz-Target": f"{TARGET_PREFIX}.{operation}",
+                "X-Amz-Target": target,
             },
             body=body,
             credentials=LOCAL_CREDENTIALS,

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import homeport
-from homeport.cli import agent, bench, demo, server, status, up
+from homeport.cli import agent, bench, demo, events, server, status, up
 from homeport.cli.failure import CommandFailure
 from homeport.config import ConfigError
 
@@ -32,6 +32,7 @@ app.command("up")(up.up)
 app.command("server")(server.server)
 app.command("agent")(agent.agent)
 app.command("status")(status.status)
+app.command("events")(events.events)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 

@@ -26,7 +26,7 @@ class MemoryStorage:
     def history(self, key: str, limit: int = KEPT_COMMITS) -> list[HistoryEntry]:
         """Return a record's newest changes among the kept commits, newest first."""
         entries: list[HistoryEntry] = []
-        for commit in reversed(self.commits):
+        for commit in reversed(tuple(self.commits)):  # the loop may append meanwhile
             for change in reversed(commit.changes):
                 changed = key_of(change.record) if isinstance(change, Put) else change.key
                 if changed == key:

@@ -3,14 +3,16 @@
 Reading the request's body is `homeport.wire.json11`'s work.
 """
 
-from homeport.api import ecs
+from homeport.api import ecs, homeport
 from homeport.api.errors import UnknownOperationException
 from homeport.api.shapes import OperationModel
 
 SHOWN_TARGET_CHARS = 128
 
 _OPERATIONS_BY_TARGET = {
-    f"{ecs.TARGET_PREFIX}.{name}".encode(): operation for name, operation in ecs.OPERATIONS.items()
+    f"{service.TARGET_PREFIX}.{name}".encode(): operation
+    for service in (ecs, homeport)
+    for name, operation in service.OPERATIONS.items()
 }
 
 
@@ -27,5 +29,5 @@ def find_operation(target: bytes | None) -> OperationModel:
     operation = _OPERATIONS_BY_TARGET.get(target)
     if operation is None:
         shown = target[:SHOWN_TARGET_CHARS].decode("ascii", "replace")
-        raise UnknownOperationException(f"{shown} is not an operation of Amazon ECS.")
+        raise UnknownOperationException(f"{shown} is not an operation of Amazon ECS or Homeport.")
     return operation

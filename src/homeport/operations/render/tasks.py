@@ -29,7 +29,7 @@ def render_task(view: View, task: Task, tags: tuple[Tag, ...] = ()) -> ecs.Task:
 
     Timestamps are epoch seconds, CPU units and MiB are strings.
     """
-    return _render(task, *_seen_on_instance(view, task), tags)
+    return render_task_seen(task, *seen_on_instance(view, task), tags)
 
 
 def encode_task(view: View, task: Task, tags: tuple[Tag, ...] = ()) -> msgspec.Raw:
@@ -37,17 +37,18 @@ def encode_task(view: View, task: Task, tags: tuple[Tag, ...] = ()) -> msgspec.R
 
     What was rendered last is kept: records are frozen, so that the same task is the same text.
     """
-    return _encode(task, *_seen_on_instance(view, task), tags)
+    return _encode(task, *seen_on_instance(view, task), tags)
 
 
 @lru_cache(maxsize=ENCODED_TASKS)
 def _encode(
     task: Task, connectivity: str | None, architecture: str | None, tags: tuple[Tag, ...]
 ) -> msgspec.Raw:
-    return msgspec.Raw(msgspec.json.encode(_render(task, connectivity, architecture, tags)))
+    shape = render_task_seen(task, connectivity, architecture, tags)
+    return msgspec.Raw(msgspec.json.encode(shape))
 
 
-def _seen_on_instance(view: View, task: Task) -> tuple[str | None, str | None]:
+def seen_on_instance(view: View, task: Task) -> tuple[str | None, str | None]:
     """Return the task's connectivity, and its CPU architecture, as its instance has them."""
     instance = view.container_instance(task.container_instance_arn or "")
     if instance is None:
@@ -58,9 +59,10 @@ def _seen_on_instance(view: View, task: Task) -> tuple[str | None, str | None]:
     return connectivity, instance.attributes.get(ATTRIBUTE_CPU_ARCHITECTURE)
 
 
-def _render(
-    task: Task, connectivity: str | None, architecture: str | None, tags: tuple[Tag, ...]
+def render_task_seen(
+    task: Task, connectivity: str | None, architecture: str | None, tags: tuple[Tag, ...] = ()
 ) -> ecs.Task:
+    """Render a task with what `seen_on_instance` said, now or earlier."""
     attributes = []
     if architecture is not None:
         attributes.append(ecs.Attribute(name=ATTRIBUTE_CPU_ARCHITECTURE, value=architecture))

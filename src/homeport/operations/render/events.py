@@ -1,0 +1,211 @@
+"""What a commit means to those who watch: EventBridge's events, as ECS sends them.
+
+A commit becomes `StateChange`s at once, which is cheap; their JSON is written when somebody reads
+them. Where they are kept and who hears of them is `server`'s work. References: task-lifecycle §12,
+container-instances §12, services §4; docs.aws.amazon.com/AmazonECS/latest/developerguide/
+ecs_cwe_events.html.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from homeport.api import homeport
+from homeport.model.arn import Scope, dashed_uuid, scope_of
+from homeport.model.container_instance import ContainerInstance
+from homeport.model.service import Deployment, Service, ServiceEvent
+from homeport.model.task import Task
+from homeport.operations.render.container_instances import render_container_instance
+from homeport.operations.render.service_actions import ServiceAction, read_service_action
+from homeport.operations.render.tasks import render_task_seen, seen_on_instance
+from homeport.state.changes import AnyRecord, Commit, Put
+from homeport.state.view import View
+
+SEQUENCES_PER_COMMIT = 1_000_000
+
+_encode = msgspec.json.Encoder().encode
+# AWS's events leave these out: health is no reason for an event, tags are asked for elsewhere.
+_NOT_TOLD = ("healthStatus", "tags")
+
+
+class SeenTask(msgspec.Struct, frozen=True, gc=False):
+    """A task, and what of its description belongs to its container instance."""
+
+    task: Task
+    connectivity: str | None
+    cpu_architecture: str | None
+
+
+class StateChange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One event before it is written out; `detail` is JSON unless a task has to be rendered."""
+
+    sequence: int
+    scope: Scope
+    detail_type: str
+    resource_arn: str
+    at_ms: int
+    detail: SeenTask | bytes
+
+
+def first_sequence_behind(commit_sequence: int) -> int:
+    """Return the stream's number behind which a commit's successors come."""
+    return (commit_sequence + 1) * SEQUENCES_PER_COMMIT - 1
+
+
+def read_commit(
+    view: View, commit: Commit, replaced: tuple[AnyRecord | None, ...]
+) -> list[StateChange]:
+    """Return the events of one applied commit, numbered by it and so in order across restarts."""
+    first = commit.sequence * SEQUENCES_PER_COMMIT
+    found: list[StateChange] = []
+    for change, old in zip(commit.changes, replaced, strict=True):
+        if not isinstance(change, Put):
+            continue
+        for detail_type, arn, detail in _read_change(view, change.record, old, commit.at_ms):
+            found.append(
+                StateChange(
+                    sequence=first + len(found),
+                    scope=scope_of(arn),
+                    detail_type=detail_type,
+                    resource_arn=arn,
+                    at_ms=commit.at_ms,
+                    detail=detail,
+                )
+            )
+    assert len(found) < SEQUENCES_PER_COMMIT
+    return found
+
+
+def encode_event(change: StateChange) -> msgspec.Raw:
+    """Write an event as EventBridge delivers it: its envelope, and the detail of its type."""
+    detail = change.detail
+    if isinstance(detail, SeenTask):
+        detail = _encode(_task_detail(detail, change.at_ms))
+    unique = f"{change.sequence}/{change.at_ms}/{change.resource_arn}".encode()
+    event = homeport.EventBridgeEvent(
+        id=dashed_uuid(hashlib.blake2b(unique, digest_size=16).hexdigest()),
+        detail_type=change.detail_type,
+        account=change.scope.account_id,
+        time=iso_time(change.at_ms // 1_000 * 1_000, timespec="seconds"),
+        region=change.scope.region,
+        resources=[change.resource_arn],
+        detail=msgspec.Raw(detail),
+    )
+    return msgspec.Raw(_encode(event))
+
+
+def iso_time(at_ms: int, timespec: str = "milliseconds") -> str:
+    """Write a time as AWS's events have it: `2026-01-31T23:59:59.999Z`."""
+    text = datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec=timespec)
+    return text.replace("+00:00", "Z")
+
+
+Told = tuple[str, str, SeenTask | bytes]  # detail type, the resource's ARN, the detail
+
+
+def _read_change(
+    view: View, new: AnyRecord, old: AnyRecord | None, at_ms: int
+) -> Iterator[Told]:
+    if isinstance(new, Task):
+        if not isinstance(old, Task) or _is_news_of_task(new, old):
+            seen = SeenTask(new, *seen_on_instance(view, new))
+            yield homeport.TASK_STATE_CHANGE, new.arn, seen
+    elif isinstance(new, ContainerInstance):
+        if not isinstance(old, ContainerInstance) or new.version != old.version:
+            detail = _encode(_instance_detail(view, new, at_ms))
+            yield homeport.CONTAINER_INSTANCE_STATE_CHANGE, new.arn, detail
+    elif isinstance(new, Service):
+        yield from _read_service(new, old if isinstance(old, Service) else None, at_ms)
+    elif isinstance(new, ServiceEvent):
+        service = view.service(new.service_arn)
+        action = None if service is None else read_service_action(service, new)
+        if service is not None and action is not None:
+            yield _told_action(service, action, at_ms)
+
+
+def _is_news_of_task(new: Task, old: Task) -> bool:
+    """Whether more than the task's health has changed, of which ECS sends no event."""
+    if new.version == old.version:
+        return False
+    if new.last_status != old.last_status or new.desired_status != old.desired_status:
+        return True
+    return _without_health(new) != _without_health(old)
+
+
+def _without_health(task: Task) -> Task:
+    return replace(
+        task,
+        version=0,
+        health_status="",
+        containers=tuple(replace(each, health_status="") for each in task.containers),
+    )
+
+
+def _task_detail(seen: SeenTask, at_ms: int) -> dict[str, Any]:
+    shape = render_task_seen(seen.task, seen.connectivity, seen.cpu_architecture)
+    detail = _as_detail(msgspec.to_builtins(shape), at_ms)
+    for container in detail["containers"]:
+        container.pop("healthStatus", None)
+    return detail
+
+
+def _instance_detail(view: View, instance: ContainerInstance, at_ms: int) -> dict[str, object]:
+    detail = _as_detail(msgspec.to_builtins(render_container_instance(view, instance)), at_ms)
+    return {**detail, "clusterArn": instance.cluster_arn}
+
+
+def _as_detail(described: dict[str, Any], at_ms: int) -> dict[str, Any]:
+    """Turn a description into an event's detail: times as text, the time of this change."""
+    detail = {
+        name: iso_time(round(value * 1_000)) if name.endswith("At") else value
+        for name, value in described.items()
+        if name not in _NOT_TOLD
+    }
+    return {**detail, "updatedAt": iso_time(at_ms)}
+
+
+def _read_service(new: Service, old: Service | None, at_ms: int) -> Iterator[Told]:
+    if old is not None and new.desired_count != old.desired_count and new.status == "ACTIVE":
+        yield _told_action(new, ServiceAction("INFO", "SERVICE_DESIRED_COUNT_UPDATED"), at_ms)
+    known = {} if old is None else {each.id: each.rollout_state for each in old.deployments}
+    for deployment in new.deployments:
+        if known.get(deployment.id) == deployment.rollout_state:
+            continue
+        yield homeport.DEPLOYMENT_STATE_CHANGE, new.arn, _deployment_detail(deployment, at_ms)
+        if deployment.rollout_state == "FAILED":
+            action = ServiceAction(
+                "ERROR", "SERVICE_DEPLOYMENT_FAILED", deployment.rollout_state_reason
+            )
+            yield _told_action(new, action, at_ms)
+
+
+def _deployment_detail(deployment: Deployment, at_ms: int) -> bytes:
+    """Write the detail of a deployment's state change (DG: ecs_service_deployment_events)."""
+    return _encode(
+        {
+            "eventType": "ERROR" if deployment.rollout_state == "FAILED" else "INFO",
+            "eventName": f"SERVICE_DEPLOYMENT_{deployment.rollout_state}",
+            "deploymentId": deployment.id,
+            "updatedAt": iso_time(at_ms),
+            "reason": deployment.rollout_state_reason,
+        }
+    )
+
+
+def _told_action(service: Service, action: ServiceAction, at_ms: int) -> Told:
+    """Write the detail of a service action (DG: ecs_service_events)."""
+    detail: dict[str, object] = {
+        "eventType": action.event_type,
+        "eventName": action.event_name,
+        "clusterArn": service.cluster_arn,
+    }
+    if action.container_instance_arns:
+        detail["containerInstanceArns"] = list(action.container_instance_arns)
+    if action.reason:
+        detail["reason"] = action.reason
+    detail["createdAt"] = iso_time(at_ms)
+    return homeport.SERVICE_ACTION, service.arn, _encode(detail)

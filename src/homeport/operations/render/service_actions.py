@@ -1,0 +1,66 @@
+"""Which of a service's messages are an `ECS Service Action` event, and what that one says.
+
+The messages themselves are `core.reconcile.service_events`' work. Source: reference services §4;
+docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_events.html.
+"""
+
+import re
+
+import msgspec
+
+from homeport.model.arn import cluster_name_of, make_container_instance_arn, scope_of
+from homeport.model.service import Service, ServiceEvent
+
+
+class ServiceAction(msgspec.Struct, frozen=True, gc=False):
+    """An action's name and kind (INFO, WARN, ERROR), and for failures where and why."""
+
+    event_type: str
+    event_name: str
+    reason: str = ""
+    container_instance_arns: tuple[str, ...] = ()
+
+
+_PLACEMENT_FAILURE = "SERVICE_TASK_PLACEMENT_FAILURE"
+_ACTIONS = (
+    ("has reached a steady state", ServiceAction("INFO", "SERVICE_STEADY_STATE")),
+    (" running tasks: ", ServiceAction("INFO", "TASKS_STOPPED")),
+    (
+        "is unable to consistently start tasks successfully",
+        ServiceAction("WARN", "SERVICE_TASK_START_IMPAIRED"),
+    ),
+    ("was unable to place a task", ServiceAction("ERROR", _PLACEMENT_FAILURE)),
+)
+_REASONS = {
+    "has insufficient CPU units available": "RESOURCE:CPU",
+    "has insufficient memory available": "RESOURCE:MEMORY",
+    "is already using a port required by your task": "RESOURCE:PORTS",
+    "is missing an attribute required by your task": "ATTRIBUTE",
+    "No Container Instances were found in your cluster": "NO ACTIVE INSTANCES",
+}
+_CLOSEST = re.compile(r"\(container-instance ([0-9a-f]+)\)")
+_ENCOUNTERED = re.compile(r'encountered error "([^"]*)"')
+
+
+def read_service_action(service: Service, event: ServiceEvent) -> ServiceAction | None:
+    """Return the action that a service's message stands for, None for most messages."""
+    said = event.message.removeprefix(f"(service {service.name}) ")
+    for part, action in _ACTIONS:
+        if part in said:
+            is_placement = action.event_name == _PLACEMENT_FAILURE
+            return _placement_failure(service, said, action) if is_placement else action
+    return None
+
+
+def _placement_failure(service: Service, said: str, action: ServiceAction) -> ServiceAction:
+    closest = _CLOSEST.search(said)
+    arns: tuple[str, ...] = ()
+    if closest is not None:
+        cluster = cluster_name_of(service.cluster_arn)
+        arns = (make_container_instance_arn(scope_of(service.arn), cluster, closest.group(1)),)
+    encountered = _ENCOUNTERED.search(said)
+    reason = encountered.group(1) if encountered is not None else ""
+    for words, code in _REASONS.items():
+        if words in said:
+            reason = code
+    return msgspec.structs.replace(action, reason=reason, container_instance_arns=arns)

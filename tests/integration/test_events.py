@@ -1,0 +1,78 @@
+"""`Homeport.ListEvents` and `homeport events` on a real server."""
+
+import json
+import threading
+
+import pytest
+
+from homeport.cli.api_client import ApiClient, ApiRefusal
+from homeport_process import HomeportProcess
+
+pytestmark = pytest.mark.slow
+
+
+def make_service(endpoint: str, region: str = "us-east-1") -> ApiClient:
+    """A service without instances: one deployment that never ends."""
+    client = ApiClient(endpoint, region)
+    client.call("CreateCluster", {"clusterName": "default"})
+    definition = {"name": "web", "image": "busybox", "memory": 16}
+    client.call("RegisterTaskDefinition", {"family": "web", "containerDefinitions": [definition]})
+    service = {"serviceName": "web", "taskDefinition": "web", "desiredCount": 1}
+    client.call("CreateService", service)
+    return client
+
+
+def test_events_are_listed_and_waited_for_over_the_api(homeport_server):
+    client = make_service(homeport_server)
+    page = client.call_homeport("ListEvents", {"detailTypes": ["ECS Deployment State Change"]})
+    (begun,) = page["events"]
+    assert begun["event"]["detail"]["eventName"] == "SERVICE_DEPLOYMENT_IN_PROGRESS"
+    assert begun["event"]["resources"] == ["arn:aws:ecs:us-east-1:123456789012:service/default/web"]
+    position = client.call_homeport("ListEvents", {"tail": 0})["lastSequence"]
+    update = {"service": "web", "desiredCount": 2}
+    later = threading.Timer(0.2, client.call, ("UpdateService", update))
+    later.start()
+    found = client.call_homeport("ListEvents", {"after": position, "waitTimeSeconds": 20})
+    later.join()
+    names = [each["event"]["detail"]["eventName"] for each in found["events"]]
+    assert "SERVICE_DESIRED_COUNT_UPDATED" in names
+    assert not found["isIncomplete"]
+
+
+def test_another_region_has_no_part_in_the_events(homeport_server):
+    make_service(homeport_server)
+    elsewhere = ApiClient(homeport_server, "eu-west-1")
+    assert elsewhere.call_homeport("ListEvents", {})["events"] == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "complaint"),
+    [
+        ({"limit": 0}, "limit must be between 1 and 1000, it is 0."),
+        ({"waitTimeSeconds": 21}, "waitTimeSeconds must be between 0 and 20, it is 21."),
+        ({"after": 1, "tail": 1}, "Give after or tail, not both."),
+        ({"after": -1}, "after must be at least 0, it is -1."),
+        ({"detailTypes": ["x"]}, "detailTypes should be of "),
+    ],
+)
+def test_what_has_no_meaning_is_refused(homeport_server, request_, complaint):
+    with pytest.raises(ApiRefusal, match=complaint) as refused:
+        ApiClient(homeport_server, "us-east-1").call_homeport("ListEvents", request_)
+    assert refused.value.code == "InvalidParameterException"
+
+
+def test_the_command_shows_earlier_events_and_follows_the_stream(homeport_server):
+    client = make_service(homeport_server)
+    shown = HomeportProcess(["events", "--endpoint", homeport_server, "--service", "web"])
+    assert shown.wait() == 0
+    assert any("service web SERVICE_DEPLOYMENT_IN_PROGRESS" in line for line in shown.lines)
+    follower = HomeportProcess(
+        ["events", "--follow", "--json", "--tail", "1000", "--endpoint", homeport_server]
+    )
+    try:
+        follower.wait_line("SERVICE_DEPLOYMENT_IN_PROGRESS")
+        client.call("UpdateService", {"service": "web", "desiredCount": 3})
+        event = json.loads(follower.wait_line("SERVICE_DESIRED_COUNT_UPDATED"))
+        assert event["source"] == "aws.ecs"
+    finally:
+        follower.stop()

@@ -1,0 +1,178 @@
+"""Which events a commit means, and what EventBridge would deliver."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from builders import (
+    NOW_MS,
+    make_cluster,
+    make_container_instance,
+    make_service,
+    make_store,
+    make_task,
+    put,
+)
+from homeport.core.placement.request import Refusal
+from homeport.core.reconcile import service_events
+from homeport.model.record import ResourceTags, Tag
+from homeport.model.service import Service, ServiceEvent
+from homeport.operations.render.events import StateChange, encode_event, read_commit
+from homeport.operations.render.service_actions import ServiceAction, read_service_action
+from homeport.state.changes import AnyRecord, Commit
+from homeport.state.view import View
+
+INSTANCE = make_container_instance(attributes={"ecs.cpu-architecture": "x86_64"})
+TASK = make_task(instance=INSTANCE)
+SERVICE = make_service(desired_count=3)
+
+
+class Watched:
+    """A store, and the events of everything put into it since."""
+
+    def __init__(self, *records: AnyRecord) -> None:
+        self.store = make_store(make_cluster(), INSTANCE, *records)
+        self.changes: list[StateChange] = []
+        self.store.feed.watch(self._follow)
+
+    def _follow(self, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
+        self.changes += read_commit(View(self.store), commit, replaced)
+
+    def put(self, *records: AnyRecord) -> list[dict[str, Any]]:
+        self.changes.clear()
+        put(self.store, *records)
+        return [msgspec.json.decode(encode_event(change)) for change in self.changes]
+
+
+def test_a_new_task_is_an_event_with_the_task_as_its_detail():
+    (event,) = Watched(ResourceTags(arn=TASK.arn, tags=(Tag("a", "b"),))).put(TASK)
+    detail = event.pop("detail")
+    assert len(event.pop("id")) == 36
+    assert event == {
+        "version": "0",
+        "detail-type": "ECS Task State Change",
+        "source": "aws.ecs",
+        "account": "123456789012",
+        "time": "2025-10-09T08:53:20Z",
+        "region": "us-east-1",
+        "resources": [TASK.arn],
+    }
+    assert detail["taskArn"] == TASK.arn
+    assert detail["lastStatus"] == "PENDING"
+    assert detail["createdAt"] == detail["updatedAt"] == "2025-10-09T08:53:20.000Z"
+    assert detail["connectivity"] == "CONNECTED"
+    assert detail["attributes"] == [{"name": "ecs.cpu-architecture", "value": "x86_64"}]
+    assert detail["version"] == 1
+    assert "healthStatus" not in detail
+    assert "tags" not in detail
+    assert "healthStatus" not in detail["containers"][0]
+
+
+def test_health_alone_is_no_event_but_any_other_news_of_a_container_is():
+    watched = Watched(TASK)
+    (container,) = TASK.containers
+    healthy = replace(
+        TASK,
+        version=2,
+        health_status="HEALTHY",
+        containers=(replace(container, health_status="HEALTHY"),),
+    )
+    assert watched.put(healthy) == []
+    started = replace(container, last_status="RUNNING", runtime_id="abc")
+    (event,) = watched.put(replace(healthy, version=3, containers=(started,)))
+    assert event["detail"]["containers"][0]["lastStatus"] == "RUNNING"
+
+
+def test_a_task_put_again_as_it_was_is_no_event():
+    assert Watched(TASK).put(TASK) == []
+
+
+def test_an_instance_tells_its_connection_and_what_it_has_left():
+    lost = replace(INSTANCE, agent_connected=False, version=2)
+    (event,) = Watched(TASK).put(lost)
+    assert event["detail-type"] == "ECS Container Instance State Change"
+    assert event["resources"] == [INSTANCE.arn]
+    detail = event["detail"]
+    assert detail["agentConnected"] is False
+    assert detail["clusterArn"] == INSTANCE.cluster_arn
+    assert detail["version"] == 2
+    assert {r["name"] for r in detail["remainingResources"]} >= {"CPU", "MEMORY"}
+    assert detail["registeredAt"] == detail["updatedAt"] == "2025-10-09T08:53:20.000Z"
+
+
+def test_a_deployment_tells_its_beginning_its_end_and_its_failure():
+    watched = Watched()
+    deployment = replace(SERVICE.primary, rollout_state_reason="in progress.")
+    (begun,) = watched.put(replace(SERVICE, deployments=(deployment,)))
+    assert begun["resources"] == [SERVICE.arn]
+    assert begun["detail"] == {
+        "eventType": "INFO",
+        "eventName": "SERVICE_DEPLOYMENT_IN_PROGRESS",
+        "deploymentId": deployment.id,
+        "updatedAt": "2025-10-09T08:53:20.000Z",
+        "reason": "in progress.",
+    }
+    completed = replace(deployment, rollout_state="COMPLETED")
+    (done,) = watched.put(replace(SERVICE, deployments=(completed,)))
+    assert done["detail"]["eventName"] == "SERVICE_DEPLOYMENT_COMPLETED"
+    failed = replace(deployment, rollout_state="FAILED", rollout_state_reason="tasks failed.")
+    change, action = watched.put(replace(SERVICE, deployments=(failed,)))
+    assert change["detail"]["eventType"] == "ERROR"
+    assert change["detail"]["eventName"] == "SERVICE_DEPLOYMENT_FAILED"
+    assert action["detail-type"] == "ECS Service Action"
+    assert action["detail"]["reason"] == "tasks failed."
+
+
+def test_another_desired_count_is_a_service_action():
+    (event,) = Watched(SERVICE).put(replace(SERVICE, desired_count=5))
+    assert event["detail"] == {
+        "eventType": "INFO",
+        "eventName": "SERVICE_DESIRED_COUNT_UPDATED",
+        "clusterArn": SERVICE.cluster_arn,
+        "createdAt": "2025-10-09T08:53:20.000Z",
+    }
+
+
+def test_a_service_message_that_ecs_has_an_action_for_is_an_event():
+    (event,) = Watched(SERVICE).put(message(service_events.steady_message(SERVICE)))
+    assert event["detail-type"] == "ECS Service Action"
+    assert event["detail"]["eventName"] == "SERVICE_STEADY_STATE"
+
+
+def test_every_message_of_the_scheduler_is_known_as_the_action_that_it_is():
+    refused = Refusal(INSTANCE.arn, "RESOURCE:MEMORY", "")
+    said = {
+        service_events.stopped_messages(SERVICE, [TASK])[0]: ServiceAction("INFO", "TASKS_STOPPED"),
+        service_events.impaired_message(SERVICE): ServiceAction(
+            "WARN", "SERVICE_TASK_START_IMPAIRED"
+        ),
+        service_events.unplaced_message(SERVICE, [refused]): ServiceAction(
+            "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", "RESOURCE:MEMORY", (INSTANCE.arn,)
+        ),
+        service_events.unplaced_message(SERVICE, []): ServiceAction(
+            "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", "NO ACTIVE INSTANCES"
+        ),
+        service_events.started_messages(SERVICE, [TASK])[0]: None,
+        service_events.completed_message(SERVICE): None,
+    }
+    for text, action in said.items():
+        assert read_service_action(SERVICE, message(text)) == action, text
+
+
+def test_numbers_grow_from_commit_to_commit_and_ids_differ():
+    watched = Watched()
+    watched.put(TASK, make_task("two"))
+    first, second = watched.changes
+    watched.put(replace(TASK, version=2, last_status="RUNNING"))
+    (third,) = watched.changes
+    assert first.sequence < second.sequence < third.sequence
+    ids = {msgspec.json.decode(encode_event(each))["id"] for each in (first, second, third)}
+    assert len(ids) == 3
+
+
+def message(text: str, service: Service = SERVICE) -> ServiceEvent:
+    """A line of the service's events."""
+    return ServiceEvent(
+        id="1", service_arn=service.arn, sequence=1, created_at_ms=NOW_MS, message=text
+    )
