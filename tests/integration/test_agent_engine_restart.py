@@ -32,7 +32,7 @@ pytestmark = [
 
 
 class OwnEngine:
-    """A dockerd with its own folders and socket, without networks."""
+    """A dockerd with its own folders, socket and network namespace, without networks."""
 
     def __init__(self, folder: Path) -> None:
         self.docker_host = f"unix://{folder}/docker.sock"
@@ -44,6 +44,9 @@ class OwnEngine:
         with (folder / "dockerd.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    # In a network namespace of its own: told to have no bridge, an Engine removes
+                    # docker0, which is the machine's Engine's.
+                    *("unshare", "--net"),
                     *("dockerd", "--data-root", folder / "root", "--exec-root", folder / "exec"),
                     *("--pidfile", folder / "pid", "--host", self.docker_host),
                     *("--bridge", "none", "--iptables=false"),
