@@ -33,6 +33,9 @@ class AgentHandle(Protocol):
     def stop(self) -> None:
         """End its process; its containers live on."""
 
+    def crash(self) -> None:
+        """Kill its process; its containers live on."""
+
     def lose_container(self, task: dict[str, Any], name: str) -> None:
         """Kill one container behind everybody's back."""
 
@@ -82,7 +85,10 @@ class Stage:
         return wait_for(lambda: self.task(arn), is_so)
 
     def wait_status(self, arn: str, status: str) -> dict[str, Any]:
-        return self.wait_task(arn, lambda task: task["lastStatus"] == status)
+        """Ask until the task has a status; one that is STOPPED gets no other."""
+        task = self.wait_task(arn, lambda task: task["lastStatus"] in (status, "STOPPED"))
+        assert task["lastStatus"] == status, task
+        return task
 
     def instance(self) -> dict[str, Any]:
         arns = self.call("ListContainerInstances")["containerInstanceArns"]
@@ -235,7 +241,7 @@ class AgentSuite:
     ) -> None:
         arn = stage.run(self.sleeper())
         stage.wait_status(arn, "RUNNING")
-        agent.stop()
+        agent.crash()
         stage.wait_connected(False)
         assert stage.call("StopTask", task=arn)["task"]["lastStatus"] == "RUNNING"
         agent.start()

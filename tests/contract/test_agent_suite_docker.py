@@ -33,6 +33,9 @@ class ProcessHandle:
     def stop(self) -> None:
         assert self._process.stop() == 0, "\n".join(self._process.lines)
 
+    def crash(self) -> None:
+        self._process.kill()
+
     def lose_container(self, task: dict[str, Any], name: str) -> None:
         runtime_id = container_of(task, name)["runtimeId"]
         self._engine.kill_container(runtime_id)

@@ -25,6 +25,9 @@ class SimulatedHandle:
     def stop(self) -> None:
         self._process.stop()
 
+    def crash(self) -> None:
+        self._process.stop()  # its memory is what an agent has on disk: always up to date
+
     def lose_container(self, task: dict[str, Any], name: str) -> None:
         self._process.lose_container(task["taskArn"], name)
 

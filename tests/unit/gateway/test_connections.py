@@ -69,8 +69,12 @@ async def test_sends_of_one_turn_of_the_loop_share_a_payload(world: World) -> No
 
 async def test_tasks_for_an_agent_that_is_not_there_are_not_kept(world: World) -> None:
     put(world.store, TASKS[0])
-    world.send_tasks(SendTasks(INSTANCE.arn, (TASKS[0].arn,)))
+    for _ in range(3):
+        world.send_tasks(SendTasks(INSTANCE.arn, (TASKS[0].arn,)))
     world.send_tasks(SendTasks("arn:of:nothing", ("t",)))
+    socket = await open_known(world)
+    await socket.frame(acs.PayloadMessage)  # what connecting itself brings, and nothing behind it
+    assert drain(socket) == []
 
 
 async def test_the_agent_is_lost_with_its_last_connection_only(world: World) -> None:
@@ -211,6 +215,7 @@ async def test_stopping_does_not_wait_for_an_agent_that_does_not_read() -> None:
     socket.reads.clear()
     await world.gateway.stop()
     await socket.done()
+    assert not [event for event in drain(socket) if event["type"] == "websocket.close"]
 
 
 async def test_heartbeats_come_by_themselves_and_silence_ends_the_connection() -> None:

@@ -71,7 +71,9 @@ def test_a_health_check_is_in_nanoseconds() -> None:
         ({"dockerLabels": {"a": "1"}}, {"Labels": {"a": "1"}}),
     ],
 )
-def test_settings_of_the_container(definition: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_settings_of_the_container_are_dockers(
+    definition: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert config(definition) == expected
 
 
@@ -108,7 +110,9 @@ def test_settings_of_the_container(definition: dict[str, Any], expected: dict[st
         ),
     ],
 )
-def test_settings_of_the_host(definition: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_settings_of_the_host_are_dockers(
+    definition: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert expected.items() <= host(definition).items()
 
 
@@ -157,7 +161,9 @@ def test_settings_of_the_host(definition: dict[str, Any], expected: dict[str, An
         ({"swappiness": 0}, {"MemorySwappiness": 0}),
     ],
 )
-def test_linux_parameters(linux: dict[str, Any], expected: dict[str, Any]) -> None:
+def test_linux_parameters_become_settings_of_the_host(
+    linux: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert expected.items() <= host({"linuxParameters": linux}).items()
 
 
