@@ -5,9 +5,11 @@ The agent is a real process, killed and started again.
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -230,3 +232,30 @@ async def test_a_second_agent_on_the_same_data_directory_is_refused(
     [line] = process.lines
     assert "is another agent running with it?" in line
     assert agent.process.process.poll() is None
+
+
+@pytest.mark.parametrize("delay_s", [0.05, 0.15, 0.3, 0.6])
+async def test_an_agent_killed_while_tasks_start_finishes_each_of_them_once(
+    delay_s: float,
+    make_agent: Any,
+    control: ControlPlane,
+    sleeper: payload.Container,
+    docker_engine: EngineApi,
+):
+    agent = make_agent()
+    await agent.start()
+    tasks = [make_task(sleeper) for _ in range(6)]
+    await control.send_tasks(agent.arn, *tasks)
+    # The moment is arbitrary on purpose: pulls, creations and starts are under way.
+    await asyncio.sleep(delay_s)
+    await agent.kill()
+    await agent.start()
+    for task in tasks:
+        await control.wait_report(task, "RUNNING")
+    filters = json.dumps({"label": [f"homeport.container-instance={agent.arn}"]})
+    query = urlencode({"all": "true", "filters": filters})
+    containers = docker_engine._call("GET", f"/containers/json?{query}")
+    owners = [c["Labels"]["com.amazonaws.ecs.task-arn"] for c in containers]
+    assert sorted(owners) == sorted(task.arn for task in tasks)
+    assert {c["State"] for c in containers} == {"running"}
+    assert not [task for task in tasks if control.reports(task, "STOPPED")]
