@@ -10,7 +10,6 @@ from typing import Any
 
 from homeport.config import Config
 from homeport.engine.engine import Engine
-from homeport.engine.ports import Journal
 from homeport.gateway.connections import Gateway, GatewaySettings
 from homeport.operations.context import OperationSettings
 from homeport.operations.registry import OPERATIONS
@@ -29,6 +28,7 @@ from homeport.storage.sqlite import SqliteStorage
 
 log = logging.getLogger("homeport")
 
+Storage = MemoryStorage | SqliteStorage
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -66,8 +66,11 @@ async def run_server(config: Config) -> None:
         driver.attach(engine, gateway)
         stream = EventStream(engine.view, journal, commit_sequence=store.sequence)
         store.feed.watch(stream.follow)
+        calls = HomeportCalls(
+            driver.call, view=engine.view, stream=stream, read_history=journal.history
+        )
         app = make_app(
-            HomeportCalls(driver.call, stream).call,
+            calls.call,
             default_account_id=config.account_id,
             default_region=config.region,
             limits=limits,
@@ -119,7 +122,7 @@ def _server_limits(config: Config) -> ServerLimits:
 
 
 @contextlib.contextmanager
-def _open_storage(config: Config, failed: asyncio.Future[None]) -> Iterator[tuple[Journal, Store]]:
+def _open_storage(config: Config, failed: asyncio.Future[None]) -> Iterator[tuple[Storage, Store]]:
     """Open the journal and recover the state that it holds; closes it in the end."""
     if config.ephemeral:
         yield MemoryStorage(), Store()

@@ -76,6 +76,49 @@ class ListEventsResponse(
     is_incomplete: bool = False
 
 
+class MemberChange(Shape, kw_only=True, omit_defaults=False):
+    """One member of a resource before and after a commit, as JSON; null where there was none."""
+
+    member: str
+    before: msgspec.Raw
+    after: msgspec.Raw
+
+
+class HistoryEntry(
+    Shape, kw_only=True, omit_defaults=False, rename={"is_first_known": "isFirstKnown"}
+):
+    """What one commit did to a resource: `kind` is CHANGED, DELETED or, for services, MESSAGE.
+
+    `cause` is the operation's or event's name; `at` is in epoch seconds. Of the first known state
+    it is not said what it was before: the journal reaches back no further.
+    """
+
+    at: float
+    kind: str
+    cause: str
+    sequence: Long | None = None
+    is_first_known: bool = False
+    message: str | None = None
+    changes: list[MemberChange]
+
+
+class ListHistoryRequest(Shape, kw_only=True):
+    """Of which service, task or container instance: its name, (short) id or ARN."""
+
+    resource: str | None = None
+    cluster: str | None = None
+    limit: Integer | None = None
+
+
+class ListHistoryResponse(
+    Shape, kw_only=True, omit_defaults=False, rename={"resource_arn": "resourceArn"}
+):
+    """The newest entries that the journal holds, oldest first."""
+
+    resource_arn: str
+    entries: list[HistoryEntry]
+
+
 OPERATIONS: dict[str, OperationModel] = {
     "ListEvents": OperationModel(
         name="ListEvents",
@@ -84,5 +127,17 @@ OPERATIONS: dict[str, OperationModel] = {
         output_type=ListEventsResponse,
         is_read_only=True,
         errors=(ecs.InvalidParameterException,),
+    ),
+    "ListHistory": OperationModel(
+        name="ListHistory",
+        snake_name="list_history",
+        input_type=ListHistoryRequest,
+        output_type=ListHistoryResponse,
+        is_read_only=True,
+        errors=(
+            ecs.ClientException,
+            ecs.ClusterNotFoundException,
+            ecs.InvalidParameterException,
+        ),
     ),
 }

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import homeport
-from homeport.cli import agent, bench, demo, events, server, status, up
+from homeport.cli import agent, bench, demo, events, history, server, status, up
 from homeport.cli.failure import CommandFailure
 from homeport.config import ConfigError
 
@@ -33,6 +33,7 @@ app.command("server")(server.server)
 app.command("agent")(agent.agent)
 app.command("status")(status.status)
 app.command("events")(events.events)
+app.command("history")(history.history)
 app.command("demo")(demo.demo)
 app.add_typer(bench.app, name="bench")
 

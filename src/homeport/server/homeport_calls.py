@@ -5,28 +5,71 @@ call is passed on to the engine as it comes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 from homeport.api import ecs, homeport
 from homeport.engine.events import ApiCalled
 from homeport.model.arn import Scope
+from homeport.operations.homeport.history import PastChange, render_history
+from homeport.operations.homeport.resources import find_resource_arn
 from homeport.operations.render.events import encode_event
 from homeport.server.event_stream import EventStream
+from homeport.state.changes import Change
+from homeport.state.view import View
 
 EVENTS_PER_PAGE = 1_000
 EVENTS_PER_PAGE_DEFAULT = 100
 WAIT_TIME_MAX_S = 20
+HISTORY_ENTRIES = 999  # storage reads a thousand, one of which is to compare with
+HISTORY_ENTRIES_DEFAULT = 100
+HISTORY_READERS = 2  # threads that read the journal at the same time; others wait their turn
 
 Call = Callable[[ApiCalled], Awaitable[object]]
+
+
+class JournalEntry(Protocol):
+    """What the journal says of one change."""
+
+    @property
+    def sequence(self) -> int:
+        """The commit's number."""
+
+    @property
+    def at_ms(self) -> int:
+        """When it was decided."""
+
+    @property
+    def cause(self) -> str:
+        """The operation's or event's name."""
+
+    @property
+    def change(self) -> Change:
+        """The change itself."""
+
+
+class ReadHistory(Protocol):
+    """The journal's side: a record's newest changes, newest first; it blocks."""
+
+    def __call__(self, key: str, limit: int, /) -> Sequence[JournalEntry]:
+        """Return up to `limit` changes of the record with this key."""
 
 
 class HomeportCalls:
     """The server's `call`: answers what concerns the edges, and leaves the rest to the engine."""
 
-    def __init__(self, call_engine: Call, stream: EventStream) -> None:
+    def __init__(
+        self, call_engine: Call, *, view: View, stream: EventStream, read_history: ReadHistory
+    ) -> None:
         self._call_engine = call_engine
+        self._view = view
         self._stream = stream
-        self._own: dict[str, Call] = {"ListEvents": self._list_events}
+        self._read_history = read_history
+        self._history_turns = asyncio.Semaphore(HISTORY_READERS)
+        self._own: dict[str, Call] = {
+            "ListEvents": self._list_events,
+            "ListHistory": self._list_history,
+        }
 
     async def call(self, event: ApiCalled) -> object:
         """Carry out one API call: returns its reply's shape, or raises AwsError."""
@@ -60,6 +103,22 @@ class HomeportCalls:
             last_sequence=page.last_sequence,
             is_incomplete=is_incomplete,
         )
+
+    async def _list_history(self, event: ApiCalled) -> homeport.ListHistoryResponse:
+        """Answer what the journal knows of one service, task or container instance."""
+        request = event.request
+        assert isinstance(request, homeport.ListHistoryRequest)
+        limit = HISTORY_ENTRIES_DEFAULT if request.limit is None else request.limit
+        _check_range("limit", limit, 1, HISTORY_ENTRIES)
+        scope = Scope(event.account_id, event.region)
+        arn = find_resource_arn(self._view, scope, request.cluster, request.resource)
+        async with self._history_turns:
+            found = await asyncio.to_thread(self._read_history, arn, limit + 1)
+        if not found:
+            raise ecs.ClientException(f"The journal holds no change of {arn}.")
+        past = [PastChange(each.sequence, each.at_ms, each.cause, each.change) for each in found]
+        entries = render_history(past, self._view.service_events(arn), limit)
+        return homeport.ListHistoryResponse(resource_arn=arn, entries=entries)
 
 
 def _check_events_request(request: homeport.ListEventsRequest) -> tuple[int, int]:

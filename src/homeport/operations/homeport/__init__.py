@@ -1,0 +1,1 @@
+"""Operations of Homeport's own namespace: questions that ECS has no words for."""
