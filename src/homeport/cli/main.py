@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 import homeport
-from homeport.cli import agent, bench, demo, events, history, server, status, up
+from homeport.cli import (
+    agent,
+    bench,
+    demo,
+    events,
+    history,
+    logs_command,
+    server,
+    simulate,
+    status,
+    up,
+)
 from homeport.cli.failure import CommandFailure
 from homeport.config import ConfigError
 
@@ -34,7 +45,9 @@ app.command("agent")(agent.agent)
 app.command("status")(status.status)
 app.command("events")(events.events)
 app.command("history")(history.history)
+app.command("logs")(logs_command.logs)
 app.command("demo")(demo.demo)
+app.command("simulate")(simulate.simulate)
 app.add_typer(bench.app, name="bench")
 
 

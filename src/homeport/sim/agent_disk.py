@@ -4,10 +4,13 @@ Like `agent.state_file`: a killed agent loses nothing, a machine that loses its 
 wasn't synced since the last promise.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 from homeport.agent.task_state import TaskState
+
+Key = tuple[str, Any]
+"""A table's name and a key in it."""
 
 
 class KeptReport(NamedTuple):
@@ -19,51 +22,39 @@ class KeptReport(NamedTuple):
     body: bytes
 
 
-class _Content:
-    def __init__(self) -> None:
-        self.facts: dict[str, str] = {}
-        self.tasks: dict[str, TaskState] = {}
-        self.reports: dict[int, KeptReport] = {}
-
-
-Write = Callable[[_Content], None]
-
-
 class AgentDisk:
     """The state file of one machine."""
 
     def __init__(self) -> None:
-        self._seen = _Content()  # what a process reads
-        self._synced = _Content()  # what a loss of power leaves
-        self._unsynced: list[Write] = []
+        self._seen: dict[Key, Any] = {}  # what a process reads
+        self._synced: dict[Key, Any] = {}  # what a loss of power leaves
+        self._unsynced: list[tuple[Key, Any]] = []
         self._last_number = 0
 
     @property
     def facts(self) -> dict[str, str]:
         """What the agent knows of itself."""
-        return dict(self._seen.facts)
+        return {name: value for (table, name), value in self._seen.items() if table == "fact"}
 
     @property
     def tasks(self) -> list[TaskState]:
         """All tasks as last saved, in the order of their ARNs."""
-        return [state for _, state in sorted(self._seen.tasks.items())]
+        return self._table("task")
 
     @property
     def reports(self) -> list[KeptReport]:
         """All reports that weren't accepted yet, oldest first."""
-        return [report for _, report in sorted(self._seen.reports.items())]
+        return self._table("report")
 
     def lose_power(self) -> None:
         """Forget what wasn't synced."""
         self._unsynced.clear()
-        self._seen = _Content()
-        self._seen.facts.update(self._synced.facts)
-        self._seen.tasks.update(self._synced.tasks)
-        self._seen.reports.update(self._synced.reports)
+        self._seen = dict(self._synced)
 
     def write_facts(self, facts: dict[str, str]) -> None:
         """Add or replace facts, synced."""
-        self._write(lambda content: content.facts.update(facts))
+        for name, value in facts.items():
+            self._write(("fact", name), value)
         self._sync()
 
     def write_changes(
@@ -76,32 +67,42 @@ class AgentDisk:
     ) -> list[KeptReport]:
         """Keep what one stimulus changed; reports are (task ARN, operation, body)."""
         for state in saved:
-            self._write(lambda content, state=state: content.tasks.update({state.arn: state}))
+            self._write(("task", state.arn), state)
         for arn in forgotten:
-            self._write(lambda content, arn=arn: _drop(content.tasks, arn))
+            self._write(("task", arn), None)
         kept = []
         for task_arn, operation, body in reports:
             self._last_number += 1
             report = KeptReport(self._last_number, task_arn, operation, body)
             kept.append(report)
-            self._write(lambda content, r=report: content.reports.update({r.number: r}))
+            self._write(("report", report.number), report)
         if is_promise:
             self._sync()
         return kept
 
     def drop_report(self, number: int) -> None:
         """A report was accepted, or finally refused."""
-        self._write(lambda content: _drop(content.reports, number))
+        self._write(("report", number), None)
 
-    def _write(self, write: Write) -> None:
-        write(self._seen)
-        self._unsynced.append(write)
+    def _table(self, name: str) -> list[Any]:
+        return [value for key, value in sorted(self._seen.items(), key=_order) if key[0] == name]
+
+    def _write(self, key: Key, value: object) -> None:
+        _put(self._seen, key, value)
+        self._unsynced.append((key, value))
 
     def _sync(self) -> None:
-        for write in self._unsynced:
-            write(self._synced)
+        for key, value in self._unsynced:
+            _put(self._synced, key, value)
         self._unsynced.clear()
 
 
-def _drop(items: dict[object, object] | dict[str, TaskState] | dict[int, KeptReport], key: object) -> None:
-    items.pop(key, None)  # type: ignore[arg-type,call-overload]
+def _put(rows: dict[Key, Any], key: Key, value: object) -> None:
+    if value is None:
+        rows.pop(key, None)
+    else:
+        rows[key] = value
+
+
+def _order(row: tuple[Key, Any]) -> tuple[str, Any]:
+    return row[0]

@@ -301,9 +301,7 @@ class AgentHands(Listener):
     def _wake_at(self, instruction: stimuli.WakeAt) -> None:
         wait_ms = max(instruction.at_ms - self._process.machine.clock.now_ms(), 0)
         fired = stimuli.TimerFired(task_arn=instruction.task_arn)
-        self._process.timeline.after(
-            wait_ms, lambda: self._process.tell(fired), self._process.life
-        )
+        self._process.timeline.after(wait_ms, lambda: self._process.tell(fired), self._process.life)
 
     def _spec(self, step: stimuli.ContainerInstruction) -> payload.Container:
         return self._process.tasks.tasks[step.task_arn].definition(step.container_name)

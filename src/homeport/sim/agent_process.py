@@ -21,7 +21,7 @@ from homeport.sim.agent_disk import AgentDisk, KeptReport
 from homeport.sim.agent_hands import AgentHands
 from homeport.sim.agent_telemetry import AgentTelemetry
 from homeport.sim.chance import Stream
-from homeport.sim.clock import Life, SkewedClock, Timeline
+from homeport.sim.clock import Action, Life, SkewedClock, Timeline
 from homeport.sim.docker import SimDocker
 from homeport.sim.network import Direction, Network, Reply
 from homeport.sim.trace import Trace
@@ -48,7 +48,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     clock: SkewedClock
 
 
-def make_settings(name: str, zone: str, cpu_units: int, memory_mib: int, **members: Any) -> AgentSettings:
+def make_settings(
+    name: str, zone: str, cpu_units: int, memory_mib: int, **members: Any
+) -> AgentSettings:
     """Return what the agent of a simulated machine is told."""
     return AgentSettings(
         endpoint="http://control-plane",
@@ -82,7 +84,13 @@ class AgentProcess:
     """One life of one machine's agent."""
 
     def __init__(
-        self, timeline: Timeline, network: Network, machine: Machine, *, chance: Stream, trace: Trace
+        self,
+        timeline: Timeline,
+        network: Network,
+        machine: Machine,
+        *,
+        chance: Stream,
+        trace: Trace,
     ) -> None:
         self.life = Life()
         self.machine = machine
@@ -143,7 +151,7 @@ class AgentProcess:
         for instruction in instructions:
             self.hands.carry_out(instruction)
 
-    def break_socket(self) -> None:
+    def break_sockets(self) -> None:
         """Lose the connection for no reason, as happens."""
         for socket in (self.socket, self.telemetry.socket):
             if socket is not None:
@@ -249,7 +257,7 @@ class AgentSocket:
     def __init__(self, process: AgentProcess, way: Direction) -> None:
         self.way = way
         self.ending: Ending | None = None
-        self.resume = lambda: None
+        self.resume: Action = _nothing
         self._process = process
         self._inbox: deque[Message | Ending] = deque()
 
@@ -277,6 +285,10 @@ class AgentSocket:
         """The connection is gone."""
         self._inbox.append(Ending.CLEAN if is_clean else Ending.BROKEN)
         self.resume()
+
+
+def _nothing() -> None:
+    """Nobody waits."""
 
 
 class _Pause:
@@ -349,7 +361,7 @@ class SocketKeeper:
                 end_with(end.value)
 
         def end_with(ending: Ending) -> None:
-            socket.resume = lambda: None
+            socket.resume = _nothing
             serving.close()
             if process.socket is socket:
                 process.socket = None

@@ -80,9 +80,7 @@ class AgentTelemetry:
             request_id=self._next_id(),
         )
         self.socket.send(
-            tcs.PublishInstanceStatusRequest(
-                metadata=metadata, statuses=(status,), timestamp=now_s
-            )
+            tcs.PublishInstanceStatusRequest(metadata=metadata, statuses=(status,), timestamp=now_s)
         )
 
     def lost(self, socket: "_TelemetrySocket") -> None:

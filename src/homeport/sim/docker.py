@@ -254,9 +254,7 @@ class SimDocker:
         self._timeline.after(delay_ms, act)
 
     def _run(self, container: SimContainer, behaviour: Image) -> Answer:
-        taken = {
-            (b.protocol, b.host_port) for other in self.running() for b in other.bindings
-        }
+        taken = {(b.protocol, b.host_port) for other in self.running() for b in other.bindings}
         bindings = []
         for mapping in container.spec.port_mappings:
             protocol = mapping.protocol or "tcp"

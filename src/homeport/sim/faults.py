@@ -1,7 +1,5 @@
 """What breaks in a run's safety phase, when, and that it is whole again when the phase ends."""
 
-from collections.abc import Callable
-
 from homeport.sim.chance import Chance
 from homeport.sim.clock import Timeline
 from homeport.sim.control_plane import ControlPlane
@@ -12,6 +10,7 @@ from homeport.sim.network import LATENCY_S, Network
 from homeport.sim.scenario import Fault, Scenario
 from homeport.sim.trace import Trace
 
+CONTAINERS_KILLED = 2
 SLOW_PULLS = 20.0
 SLOW_DISK_S = (0.05, 1.5)
 
@@ -125,26 +124,28 @@ class Faults:
             self._trace.note("fault:", fault.break_, machine.name)
             self._strike_machine(fault, machine, for_ms, number)
 
-    def _strike_machine(
-        self, fault: Fault, machine: SimMachine, for_ms: int, number: int
-    ) -> None:
+    def _strike_machine(self, fault: Fault, machine: SimMachine, for_ms: int, number: int) -> None:
         chance = self._chance.stream(f"fault {number}")
-        deeds: dict[str, Callable[[], object]] = {
-            "sockets": lambda: machine.process and machine.process.break_socket(),
-            "network": lambda: self._network.cut_off(machine.name, self._timeline.now_ms + for_ms),
-            "agent": lambda: machine.crash_agent(for_ms),
-            "instance": lambda: machine.lose_power(for_ms),
-            "docker": lambda: machine.docker.restart(for_ms),
-            "docker_hang": lambda: machine.docker.hang(for_ms),
-            "clock": lambda: setattr(
-                machine.facts.clock, "offset_ms", chance.milliseconds(fault.skew_s)
-            ),
-            "containers": lambda: [
-                machine.docker.kill_container(container)
-                for container in chance.sample(machine.docker.running(), 2)
-            ],
-        }
-        deeds[fault.break_]()
+        match fault.break_:
+            case "sockets":
+                machine.break_sockets()
+            case "network":
+                self._network.cut_off(machine.name, self._timeline.now_ms + for_ms)
+            case "agent":
+                machine.crash_agent(for_ms)
+            case "instance":
+                machine.lose_power(for_ms)
+            case "docker":
+                machine.docker.restart(for_ms)
+            case "docker_hang":
+                machine.docker.hang(for_ms)
+            case "clock":
+                machine.facts.clock.offset_ms = chance.milliseconds(fault.skew_s)
+            case "containers":
+                for container in chance.sample(machine.docker.running(), CONTAINERS_KILLED):
+                    machine.docker.kill_container(container)
+            case _:
+                raise AssertionError(fault.break_)
 
     def _disk_refused(self) -> None:
         """A full disk stops the process, as it stops the real server."""

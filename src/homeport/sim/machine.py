@@ -67,6 +67,11 @@ class SimMachine:
         )
         self.process.start()
 
+    def break_sockets(self) -> None:
+        """Break the agent's connections."""
+        if self.process is not None and self.is_agent_up:
+            self.process.break_sockets()
+
     def crash_agent(self, down_ms: int) -> None:
         """Kill the agent; whoever supervises it starts it again."""
         if self.process is not None and self.is_agent_up:

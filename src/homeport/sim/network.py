@@ -117,9 +117,7 @@ class Network:
 
         self.timeline.at(self.arrival_ms(machine) + held_ms, arrive)
 
-    def connect(
-        self, machine: str, url: str, *, peer: Peer, on_open: OnOpen, owner: Life
-    ) -> None:
+    def connect(self, machine: str, url: str, *, peer: Peer, on_open: OnOpen, owner: Life) -> None:
         """Open a socket; `peer` gets its frames, `on_open` is called once."""
         opening = _Opening(self, on_open, owner)
 

@@ -89,8 +89,19 @@ class ServiceWish(Part, frozen=True):
 class Deed(Part, frozen=True):
     """Something that a client does at a time, or again and again."""
 
-    do: Literal["scale", "deploy", "redeploy", "run", "stop", "drain", "activate", "deregister",
-                "delete", "create", "percents"]
+    do: Literal[
+        "scale",
+        "deploy",
+        "redeploy",
+        "run",
+        "stop",
+        "drain",
+        "activate",
+        "deregister",
+        "delete",
+        "create",
+        "percents",
+    ]
     at_s: float
     every_s: float | None = None
     service: str | None = None
@@ -105,8 +116,20 @@ class Fault(Part, frozen=True):
     """Something that breaks at a time, for so long; again and again if `every_s` is given."""
 
     break_: Literal[
-        "sockets", "network", "agent", "instance", "docker", "docker_hang", "containers",
-        "control_plane", "disk_full", "slow_disk", "clock", "control_clock", "weather", "pulls",
+        "sockets",
+        "network",
+        "agent",
+        "instance",
+        "docker",
+        "docker_hang",
+        "containers",
+        "control_plane",
+        "disk_full",
+        "slow_disk",
+        "clock",
+        "control_clock",
+        "weather",
+        "pulls",
     ] = msgspec.field(name="break")
     at_s: float
     for_s: Span = (1.0, 10.0)

@@ -16,6 +16,7 @@ from homeport.sim.scenario import Deed, Scenario, ServiceWish, TaskFamily
 CLUSTER = "default"
 CONTAINER_PORT = 8_080
 ARNS_PER_CHANGE = 10
+ACTIVATION_MS = 30_000
 
 Replace = Callable[[str], None]
 """Puts a fresh machine in the place of the one registered under an ARN."""
@@ -44,14 +45,21 @@ class Workload:
 
     def begin(self) -> None:
         """Create the cluster, the task definitions and the services, and plan the deeds."""
-        self._client.call("CreateCluster", ecs.CreateClusterRequest(cluster_name=CLUSTER), self._register)
+        self._client.call(
+            "CreateCluster", ecs.CreateClusterRequest(cluster_name=CLUSTER), self._register
+        )
         for deed in self._scenario.deeds:
             self._plan(deed, 0)
 
     def end(self) -> None:
         """Do no more; draining container instances are made ACTIVE again."""
         self._is_over = True
+        self._activate_all()
+
+    def _activate_all(self) -> None:
+        # Again and again: a drain that was sent long ago may still arrive.
         self._change_instances("DRAINING", "ACTIVE", None)
+        self._timeline.after(ACTIVATION_MS, self._activate_all)
 
     def _register(self, _reply: Any) -> None:
         for name in self._scenario.tasks:
@@ -105,7 +113,9 @@ class Workload:
         wish = self._scenario.services.get(name)
         if wish is not None:
             request = make_service_request(name, wish, self._client.next_token())
-            self._client.call("CreateService", request, refused=lambda text: self._retry(name, text))
+            self._client.call(
+                "CreateService", request, refused=lambda text: self._retry(name, text)
+            )
 
     def _retry(self, name: str, refusal: str) -> None:
         """A service that is made before its task definition is there is made again soon."""
@@ -141,7 +151,8 @@ class Workload:
 
     def _stop(self, deed: Deed) -> None:
         def listed(reply: ecs.ListTasksResponse) -> None:
-            for arn in self._chance.sample(sorted(reply.task_arns or []), deed.count or 1):
+            arns = [] if self._is_over else sorted(reply.task_arns or [])
+            for arn in self._chance.sample(arns, deed.count or 1):
                 self._client.call("StopTask", ecs.StopTaskRequest(task=arn, reason="workload"))
 
         self._client.call("ListTasks", ecs.ListTasksRequest(service_name=deed.service), listed)
@@ -150,6 +161,8 @@ class Workload:
     def _change_instances(self, status: str, wanted: str, count: int | None) -> None:
         def listed(reply: ecs.ListContainerInstancesResponse) -> None:
             arns = sorted(reply.container_instance_arns or [])
+            if self._is_over and wanted == "DRAINING":
+                return
             chosen = arns if count is None else sorted(self._chance.sample(arns, count))
             for start in range(0, len(chosen), ARNS_PER_CHANGE):
                 request = ecs.UpdateContainerInstancesStateRequest(
@@ -165,9 +178,11 @@ class Workload:
         registered = [m.arn for m in self._machines if m.arn is not None and not m.is_retired]
         for arn in self._chance.sample(registered, count):
             request = ecs.DeregisterContainerInstanceRequest(container_instance=arn, force=True)
-            self._client.call(
-                "DeregisterContainerInstance", request, lambda _reply, arn=arn: self._replace(arn)
-            )
+            self._client.call("DeregisterContainerInstance", request, self._deregistered)
+
+    def _deregistered(self, reply: ecs.DeregisterContainerInstanceResponse) -> None:
+        assert reply.container_instance is not None
+        self._replace(reply.container_instance.container_instance_arn or "")
 
     def definition(self, name: str) -> ecs.RegisterTaskDefinitionRequest:
         """Return the registration of a family."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from homeport.model.task import Task
 from homeport.sim.agent_process import make_settings
 from homeport.sim.chance import Chance
 from homeport.sim.checkers.acknowledged import AcknowledgedChecker
@@ -32,7 +33,7 @@ from homeport.sim.scenario import Fleet, Scenario
 from homeport.sim.trace import Trace
 from homeport.sim.violation import Violation
 from homeport.sim.workload import Workload
-from homeport.state.changes import AnyRecord, Commit
+from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.store import Store
 
 LOOK_MS = 1_000
@@ -43,6 +44,7 @@ CALM_MS = 120_000
 
 COMMITS_PER_FULL_CHECK = 500
 STEPS_LIMIT = 20_000_000
+STEPS_PER_MOMENT = 2_000
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,9 +193,14 @@ class World:
     def _go(self, until_ms: int, until_step: int) -> bool:
         """Let things happen until a moment; False when the last step that was asked for is done."""
         timeline = self.timeline
+        moment_ms, since_step = timeline.now_ms, timeline.steps
         while timeline.steps < until_step:
             if not timeline.step(until_ms):
                 return True
+            if timeline.now_ms != moment_ms:
+                moment_ms, since_step = timeline.now_ms, timeline.steps
+            elif timeline.steps - since_step > STEPS_PER_MOMENT:
+                raise Violation("time goes on", "the same things happen again and again at once")
         if until_step >= STEPS_LIMIT:
             raise Violation(CONVERGES, f"no end after {STEPS_LIMIT} steps")
         return False
@@ -283,9 +290,6 @@ class World:
 
 def commit_starts(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> int:
     """Return how many tasks a commit created."""
-    from homeport.model.task import Task
-    from homeport.state.changes import Put
-
     return sum(
         old is None and isinstance(change, Put) and isinstance(change.record, Task)
         for change, old in zip(commit.changes, replaced, strict=True)

@@ -1,12 +1,15 @@
 """Truth: nothing is over-committed, and no host port is held twice. Counts of its own."""
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from homeport.model.resources import HostPort
 from homeport.model.task import Task
 from homeport.sim.violation import Violation
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.store import Store
+
+if TYPE_CHECKING:
+    from homeport.model.resources import HostPort
 
 TRUTH = "nothing is over-committed"
 

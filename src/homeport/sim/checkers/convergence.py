@@ -15,18 +15,18 @@ from homeport.state.view import View
 
 TRUTH = "everything converges"
 
+PERCENT = 100
 
-def find_unsettled(
-    store: Store, machines: list[SimMachine], scenario: Scenario
-) -> Iterator[str]:
+
+def find_unsettled(store: Store, machines: list[SimMachine], scenario: Scenario) -> Iterator[str]:
     """Say what isn't yet as it is wanted, one sentence each; none means it has converged."""
     view = View(store)
     for machine in machines:
         yield from _unsettled_agent(view, machine)
     for task in store.tasks:
-        if not task.is_stopped and task.last_status != task.desired_status:
-            if not _is_poisoned(scenario, task.task_definition_arn):
-                yield f"{task.arn} is {task.last_status}, wanted {task.desired_status}"
+        is_settled = task.is_stopped or task.last_status == task.desired_status
+        if not is_settled and not _is_poisoned(scenario, task.task_definition_arn):
+            yield f"{task.arn} is {task.last_status}, wanted {task.desired_status}"
     for service in store.services:
         yield from _unsettled_service(view, service, scenario)
     yield from _untrue_containers(view, machines)
@@ -47,6 +47,8 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
         yield f"{service.arn} is still DRAINING"
     if service.status != "ACTIVE" or _is_poisoned(scenario, service.task_definition_arn):
         return
+    if _is_stuck_by_configuration(view, service):
+        return
     load = view.deployment_load(service.arn, service.primary.id)
     if load.pending or load.stopping or load.running > service.desired_count:
         yield f"{service.arn} has {load.running} running, {load.pending} pending tasks"
@@ -59,6 +61,17 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
             )
     elif len(service.deployments) > 1 or not service.is_steady:
         yield f"{service.arn} hasn't reached its steady state"
+
+
+def _is_stuck_by_configuration(view: View, service: Service) -> bool:
+    """Whether the percents allow neither a start nor a stop: ECS says so, and waits."""
+    if len(service.deployments) == 1:
+        return False
+    tasks = view.tasks_of_service(service.arn).values()
+    upper = service.desired_count * service.maximum_percent // PERCENT
+    lower = -(-service.desired_count * service.minimum_healthy_percent // PERCENT)
+    running = sum(task.last_status == task.desired_status == RUNNING for task in tasks)
+    return len(tasks) >= upper and running <= lower and running == len(tasks)
 
 
 def _find_room(view: View, service: Service) -> str | None:

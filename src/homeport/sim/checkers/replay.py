@@ -1,5 +1,7 @@
 """Truth: the journal replayed is the live state, and derived counts are those recomputed."""
 
+from collections.abc import Mapping
+
 from homeport.sim.disk import SimDisk
 from homeport.sim.violation import Violation
 from homeport.state.changes import key_of, table_of
@@ -31,8 +33,9 @@ def check_replay(store: Store, disk: SimDisk) -> None:
         check_soundness(replayed)
 
 
-def _compare(live: dict[tuple[str, str], object], other: object, name: str) -> None:
-    assert isinstance(other, dict)
+def _compare(
+    live: Mapping[tuple[str, str], object], other: Mapping[tuple[str, str], object], name: str
+) -> None:
     for key in sorted({*live, *other}):
         if live.get(key) != other.get(key):
             raise Violation(TRUTH, f"{key} differs between the live state and {name}")

@@ -23,9 +23,8 @@ def check_rollout(store: Store, commit: Commit, replaced: tuple[AnyRecord | None
             continue
         if old is None:
             started[new.service_arn] = None
-        elif isinstance(old, Task) and old.desired_status != STOPPED == new.desired_status:
-            if is_healthy(store, old):
-                stopped_healthy[new.service_arn] = None
+        elif isinstance(old, Task) and new.desired_status == STOPPED and is_healthy(store, old):
+            stopped_healthy[new.service_arn] = None
     for arn in started:
         _check_upper(store, arn)
     for arn in stopped_healthy:
