@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from homeport.core.decision import Moment
 from homeport.core.placement.request import Refusal
 from homeport.model.arn import dashed_uuid, short_id
-from homeport.model.service import Service, ServiceEvent
+from homeport.model.service import Deployment, Service, ServiceEvent
 from homeport.model.task import Task
 from homeport.state.changes import Change, Put, delete_of
 from homeport.state.view import View
@@ -64,6 +64,19 @@ def completed_message(service: Service) -> str:
     return f"(service {service.name}) (deployment {service.primary.id}) deployment completed."
 
 
+def failed_message(service: Service, deployment: Deployment) -> str:
+    """Say that a deployment has failed."""
+    return (
+        f"(service {service.name}) (deployment {deployment.id}) deployment failed: tasks failed "
+        "to start."
+    )
+
+
+def rolling_back_message(service: Service) -> str:
+    """Say that the PRIMARY deployment is run again."""
+    return f"(service {service.name}) rolling back to deployment {service.primary.id}."
+
+
 def steady_message(service: Service) -> str:
     """Say that the service is as it should be."""
     return f"(service {service.name}) has reached a steady state."
@@ -80,6 +93,15 @@ def stuck_message(service: Service) -> str:
         f"(service {service.name}) was unable to stop or start tasks during a deployment because "
         "of the service deployment configuration. Update the minimumHealthyPercent or "
         "maximumPercent value and try again."
+    )
+
+
+def protected_message(service: Service, deployment_id: str) -> str:
+    """Say that protected tasks keep a deployment from having fewer."""
+    return (
+        f"(service {service.name}) was unable to reach steady state because task set "
+        f"({deployment_id}) was unable to scale in. Reason: The number of protected tasks are "
+        "more than the desired count of tasks"
     )
 
 
@@ -109,7 +131,9 @@ def is_news(view: View, service: Service, message: str, moment: Moment) -> bool:
     A steady state or a new deployment settles earlier complaints; otherwise the identical one is
     kept back for six hours.
     """
-    since_ms = max(moment.now_ms - REPEAT_AFTER_S * 1_000, service.primary.created_at_ms)
+    # A clock that was set back must not make every complaint news, again and again.
+    begun_ms = min(service.primary.created_at_ms, moment.now_ms)
+    since_ms = max(moment.now_ms - REPEAT_AFTER_S * 1_000, begun_ms)
     settled = steady_message(service)
     for event in view.service_events(service.arn):
         if event.created_at_ms < since_ms or event.message == settled:
