@@ -80,6 +80,7 @@ class Agenda:
             or old.last_status != new.last_status
             or old.desired_status != new.desired_status
             or old.health_status != new.health_status
+            or old.protected_until_ms != new.protected_until_ms
         ):
             self.mark(new.service_arn)
         if new.is_stopped and (old is None or not old.is_stopped):

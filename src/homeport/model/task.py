@@ -63,6 +63,7 @@ class Task(Record, frozen=True, kw_only=True, tag="task"):
     stop_code: str | None = None
     stopped_reason: str | None = None
     connectivity: str | None = None
+    protected_until_ms: int | None = None  # from scale-in and deployments
     version: int = 1
     created_at_ms: int = 0
     connectivity_at_ms: int | None = None
@@ -72,6 +73,10 @@ class Task(Record, frozen=True, kw_only=True, tag="task"):
     stopping_at_ms: int | None = None
     execution_stopped_at_ms: int | None = None
     stopped_at_ms: int | None = None
+
+    def is_protected(self, now_ms: int) -> bool:
+        """Whether scale-in and deployments have to leave it alone (task-lifecycle §10)."""
+        return self.protected_until_ms is not None and now_ms < self.protected_until_ms
 
     @property
     def is_stopped(self) -> bool:

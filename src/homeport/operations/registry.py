@@ -19,6 +19,7 @@ from homeport.operations.ecs import (
     start_task,
     tags,
     task_definitions,
+    task_protection,
     tasks,
 )
 from homeport.state.view import View
@@ -38,6 +39,7 @@ OPERATIONS: dict[str, Operation] = {
     **start_task.OPERATIONS,
     **tags.OPERATIONS,
     **task_definitions.OPERATIONS,
+    **task_protection.OPERATIONS,
     **tasks.OPERATIONS,
 }
 
