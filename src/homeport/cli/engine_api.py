@@ -4,9 +4,11 @@ The standard library over the engine's socket, since the agent's driver (`agent.
 an agent's event loop and takes a third of a second to import.
 """
 
+import contextlib
 import json
 import socket
-from http.client import HTTPConnection, HTTPException
+from collections.abc import Iterator
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -50,6 +52,25 @@ class EngineApi:
     def has_image(self, name: str) -> bool:
         """Whether the engine holds an image of this name."""
         return self._status("GET", f"/images/{quote(name)}/json")[0] == 200
+
+    def read_json(self, path: str) -> Any:
+        """What a GET of `path` answers, as JSON."""
+        return self._call("GET", path)
+
+    @contextlib.contextmanager
+    def open_stream(self, path: str) -> Iterator[HTTPResponse]:
+        """The answer to a GET that may go on for ever; nothing limits how long it is silent."""
+        connection = self.connect()
+        try:
+            connection.request("GET", path)
+            if connection.sock is not None:
+                connection.sock.settimeout(None)
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise _refused(path, response.status, response.read())
+            yield response
+        finally:
+            connection.close()
 
     def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
         status, answer = self._status(method, path, body)
