@@ -53,6 +53,8 @@ async def run_server(config: Config) -> None:
             settings=OperationSettings(
                 stopped_task_retention_s=config.stopped_task_retention_s,
                 deregistered_instance_retention_s=config.deregistered_instance_retention_s,
+                instance_loss_window_s=config.instance_loss_window_s,
+                strict_failures=config.strict_failures,
             ),
         )
         gateway = Gateway(

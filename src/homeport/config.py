@@ -99,6 +99,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             description="Seconds without a word from an agent until it counts as disconnected.",
         ),
     ] = 90.0
+    instance_loss_window_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=7 * _DAY_S,
+            description="Seconds an agent may stay disconnected until the tasks of its container "
+            "instance are stopped and replaced elsewhere; 0: never.",
+        ),
+    ] = 300
+    strict_failures: Annotated[
+        bool,
+        Meta(
+            description="Count only those failures of tasks that ECS counts, not tasks that exit "
+            "by themselves after they ran."
+        ),
+    ] = False
     log_level: Annotated[LogLevel, Meta(description="Least severe log lines to print.")] = "info"
 
 

@@ -16,6 +16,7 @@ from homeport.core.lifecycle.instance import (
     lose_agent,
     report_runtime_status,
 )
+from homeport.core.lifecycle.loss import lose_instances, next_loss_ms
 from homeport.core.lifecycle.task import report_health
 from homeport.core.reconcile.service import reconcile_service
 from homeport.engine.agenda import Agenda
@@ -97,6 +98,8 @@ class Engine:
     def observe(self, event: AgentEvent) -> None:
         """Take in something that an agent did or reported over its sockets."""
         self._commit(type(event).__name__, self._decide(event), None)
+        if isinstance(event, AgentLost):
+            self._outlet.work_waits()  # from now on the time counts until its instance is lost
 
     def run_due(self) -> int | None:
         """Reconcile dirty services, ring timers, expire records.
@@ -118,7 +121,8 @@ class Engine:
             expiry_ms = next_expiry_ms(self.view, self._retention)
         if not self._agenda.is_empty:
             return moment.now_ms
-        due = [at for at in (self._agenda.next_ring_ms(), expiry_ms) if at is not None]
+        loss_ms = self._lose_instances(moment)
+        due = [at for at in (self._agenda.next_ring_ms(), expiry_ms, loss_ms) if at is not None]
         return min(due) if due else None
 
     def when_durable(self, then: Callable[[], None]) -> None:
@@ -147,6 +151,15 @@ class Engine:
 
     def _context(self, event: ApiCalled) -> CallContext:
         return CallContext(
+    def _lose_instances(self, moment: Moment) -> int | None:
+        """Give up instances whose agents stayed away; returns when the next one is due."""
+        window_s = self._settings.instance_loss_window_s
+        loss_ms = next_loss_ms(self.view, window_s)
+        if loss_ms is not None and loss_ms <= moment.now_ms:
+            self._commit("InstanceLost", lose_instances(self.view, window_s, moment), None)
+            loss_ms = next_loss_ms(self.view, window_s)
+        return loss_ms
+
             scope=Scope(event.account_id, event.region),
             moment=self._moment(),
             endpoint=event.endpoint,

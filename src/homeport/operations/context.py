@@ -13,6 +13,8 @@ class OperationSettings(msgspec.Struct, frozen=True, kw_only=True):
     deregistered_instance_retention_s: int = 3_600
     inactive_service_retention_s: int = 86_400
     client_token_retention_s: int = 86_400
+    instance_loss_window_s: int = 300  # 0: an instance is never given up
+    strict_failures: bool = False  # count only those failures of tasks that ECS counts
 
 
 class CallContext(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,14 @@ def _live(record: Task) -> Hashable | None:
     return None if record.is_stopped else record.cluster_arn
 
 
+def _may_be_lost(record: ContainerInstance) -> bool:
+    return (
+        record.disconnected_at_ms is not None
+        and record.lost_at_ms is None
+        and record.status != "INACTIVE"
+    )
+
+
 def make_clusters() -> Table[Cluster]:
     """Clusters by name within a scope."""
     return Table(
@@ -53,6 +61,10 @@ def make_container_instances() -> Table[ContainerInstance]:
             "deregistered": (
                 lambda r: "all" if r.deregistered_at_ms is not None else None,
                 lambda r: r.deregistered_at_ms,
+            ),
+            "disconnected": (
+                lambda r: "all" if _may_be_lost(r) else None,
+                lambda r: r.disconnected_at_ms,
             ),
         },
     )

@@ -89,6 +89,13 @@ class View:
         """Iterate INACTIVE container instances, the longest gone first."""
         return self._store.container_instances.after("deregistered", "all", None)
 
+    def disconnected_instances(self) -> Iterator[ContainerInstance]:
+        """Iterate container instances without an agent, the longest without one first.
+
+        Those that were given up already and INACTIVE ones are left out.
+        """
+        return self._store.container_instances.after("disconnected", "all", None)
+
     def every_container_instance(self) -> Iterator[ContainerInstance]:
         """Iterate all container instances of all clusters."""
         return iter(self._store.container_instances)

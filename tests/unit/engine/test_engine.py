@@ -258,3 +258,19 @@ def _settle(world: World) -> int:
     else:
         pytest.fail("reconciling doesn't settle")
     return len(world.engine.view.live_tasks(CLUSTER.arn))
+
+
+def test_an_instance_whose_agent_stays_away_is_lost_when_the_window_ends() -> None:
+    task = make_task(instance=INSTANCE, last_status="RUNNING")
+    world = World(make_store(CLUSTER, INSTANCE, make_task_definition(), task))
+    wakes = world.outlet.wakes
+
+    world.engine.observe(AgentLost(container_instance_arn=INSTANCE.arn))
+
+    assert world.outlet.wakes > wakes  # so that its driver learns of the new time
+    assert world.engine.run_due() == NOW_MS + 300_000
+    assert not world.engine.view.task(task.arn).is_stopped
+    world.clock.time_ms += 300_000
+    world.engine.run_due()
+    assert world.engine.view.task(task.arn).is_stopped
+    assert world.journal.commits[-1].cause == "InstanceLost"

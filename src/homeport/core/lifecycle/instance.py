@@ -35,6 +35,7 @@ def connect_agent(
         agent_hash=agent_hash or instance.agent_hash,
         docker_version=docker_version or instance.docker_version,
         disconnected_at_ms=None,
+        lost_at_ms=None,
         version=instance.version + 1,
     )
     is_known = replace(connected, version=instance.version) == instance
@@ -53,12 +54,16 @@ def lose_agent(view: View, arn: str, moment: Moment) -> Decision:
 
 
 def disconnect_every_agent(view: View, moment: Moment) -> Decision:
-    """Mark all agents disconnected: true whenever a control plane starts."""
+    """Mark all agents disconnected: true whenever a control plane starts.
+
+    The time in which nobody could connect isn't held against those that were away before.
+    """
+    away = [replace(i, disconnected_at_ms=moment.now_ms) for i in view.disconnected_instances()]
+    connected = [i for i in view.every_container_instance() if i.agent_connected]
     return Decision(
-        changes=tuple(
-            Put(_disconnected(instance, moment))
-            for instance in view.every_container_instance()
-            if instance.agent_connected
+        changes=(
+            *(Put(instance) for instance in away),
+            *(Put(_disconnected(instance, moment)) for instance in connected),
         )
     )
 
