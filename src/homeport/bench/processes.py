@@ -76,10 +76,12 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 def resident_mib(pid: int) -> float:
     """Return the resident memory of a process."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / KIB_PER_MIB
-    return 0.0
+    return _status_mib(pid, "VmRSS:")
+
+
+def peak_mib(pid: int) -> float:
+    """Return the most resident memory that a process has had."""
+    return _status_mib(pid, "VmHWM:")
 
 
 def command_line_of(pid: int) -> str:
@@ -87,6 +89,13 @@ def command_line_of(pid: int) -> str:
     with contextlib.suppress(FileNotFoundError):
         return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
     return ""
+
+
+def _status_mib(pid: int, name: str) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / KIB_PER_MIB
+    return 0.0
 
 
 def _wait_for_line(process: subprocess.Popen[bytes], output: TextIO, ready: str) -> str:

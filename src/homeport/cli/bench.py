@@ -40,6 +40,26 @@ def tasks(as_json: AsJson = False) -> None:
     _report(as_json=as_json, seconds=DEFAULT_SECONDS, with_tasks=True, with_api=False)
 
 
+@app.command("fleet")
+def fleet(
+    as_json: AsJson = False,
+    instances: Annotated[int, typer.Option(min=1, max=5_000, help="Agents to play.")] = 100,
+    tasks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Tasks to run.")] = 10_000,
+) -> None:
+    """Measure a fleet of agents over real sockets against a real server on disk."""
+    import msgspec
+    import uvloop
+    from rich.console import Console
+
+    from homeport.bench.fleet import measure_fleet
+
+    result = uvloop.run(measure_fleet(instances, tasks, Console(stderr=True).print))
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
+    else:
+        Console().print(msgspec.to_builtins(result))
+
+
 def _report(*, as_json: bool, seconds: float, with_tasks: bool, with_api: bool) -> None:
     import uvloop
     from rich.console import Console
