@@ -51,7 +51,7 @@ def _table(name: str, record: type[Config] | type[AgentConfig]) -> str:
     ]
     for setting in record.__struct_fields__:
         default = getattr(record(), setting)
-        shown = "" if default in (None, "", {}) else f"`{str(default).lower()}`"
+        shown = "" if default in (None, "", {}, ()) else f"`{str(default).lower()}`"
         flag, variable = flag_name(setting), environment_name(record, setting)
         lines.append(
             f"| `{setting}` | `{flag}` | `{variable}` | {shown} "

@@ -79,8 +79,9 @@ async def run_server(config: Config) -> None:
             websocket_routes=gateway.routes,
         )
         server = ApiServer(app, host=config.host, port=config.port, limits=limits)
-        engine.start()
-        await _serve(server, gateway, stream, (driver.failed, storage_failed))
+        async with _deliver_events(config, stream):
+            engine.start()
+            await _serve(server, gateway, stream, (driver.failed, storage_failed))
         driver.stop()
 
 
@@ -112,6 +113,16 @@ async def _serve(
     await serving
     for task in (stopping, started):
         task.cancel()
+
+
+def _deliver_events(
+    config: Config, stream: EventStream
+) -> contextlib.AbstractAsyncContextManager[None]:
+    if not config.event_webhooks:
+        return contextlib.nullcontext()
+    from homeport.server.webhooks import deliver_events  # late: few servers need an HTTP client
+
+    return deliver_events(config.event_webhooks, stream)
 
 
 def _server_limits(config: Config) -> ServerLimits:

@@ -115,6 +115,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
             "by themselves after they ran."
         ),
     ] = False
+    event_webhooks: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^https?://[^\s/]+(/\S*)?$")], ...],
+        Meta(max_length=16, description="URL that every event is POSTed to; repeatable."),
+    ] = ()
     log_level: Annotated[LogLevel, Meta(description="Least severe log lines to print.")] = "info"
 
 
@@ -181,7 +185,12 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
 Settings = TypeVar("Settings", Config, AgentConfig)
 
 # Flags that are not simply the setting's name.
-_SHORT_FLAGS = {"attributes": "--attribute", "cpu_units": "--cpu", "memory_mib": "--memory"}
+_SHORT_FLAGS = {
+    "attributes": "--attribute",
+    "cpu_units": "--cpu",
+    "event_webhooks": "--event-webhook",
+    "memory_mib": "--memory",
+}
 
 
 def load_config(
@@ -297,6 +306,8 @@ def _checked(
     if _bare_type(hint) is dict and not isinstance(value, dict):
         pairs = value.split(",") if isinstance(value, str) else value
         value = _parse_pairs(pairs, origin)
+    if _bare_type(hint) is tuple and isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
     try:
         return msgspec.convert(value, type=hint, strict=not is_text)
     except msgspec.ValidationError as trouble:

@@ -2,6 +2,8 @@
 
 import json
 import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
@@ -76,3 +78,31 @@ def test_the_command_shows_earlier_events_and_follows_the_stream(homeport_server
         assert event["source"] == "aws.ecs"
     finally:
         follower.stop()
+
+
+def test_a_webhook_gets_what_happens(free_port):
+    taken: list[dict[str, Any]] = []
+    arrived = threading.Event()
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+            arrived.set()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", free_port), Endpoint) as receiver:
+        serving = threading.Thread(target=receiver.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{free_port}/hook"
+        server = HomeportProcess(["server", "--port", "0", "--ephemeral", "--event-webhook", url])
+        try:
+            make_service(server.wait_endpoint())
+            assert arrived.wait(20)
+        finally:
+            assert server.stop() == 0
+            receiver.shutdown()
+            serving.join()
+    assert taken[0]["detail"]["eventName"] == "SERVICE_DEPLOYMENT_IN_PROGRESS"

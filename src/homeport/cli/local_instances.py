@@ -81,6 +81,9 @@ def setting_flags(settings: msgspec.Struct) -> list[str]:
         elif isinstance(value, Mapping):
             for key, text in sorted(value.items()):
                 flags += [flag, f"{key}={text}"]
+        elif isinstance(value, tuple):
+            for each in value:
+                flags += [flag, str(each)]
         else:
             flags += [flag, str(value)]
     return flags

@@ -14,6 +14,7 @@ from homeport.config import AgentConfig, Config, describe_option, environment_na
 
 # Where the default is not a constant, this is what the help text shows.
 _SHOWN_DEFAULTS = {"data_dir": "in the user's data folder"}
+_METAVARS: dict[type, str] = {dict: "NAME=VALUE", tuple: "URL"}
 
 ConfigFile = Annotated[
     str | None,
@@ -59,16 +60,16 @@ def with_settings(
 def _make_parameter(record: type[Config] | type[AgentConfig], name: str) -> inspect.Parameter:
     kind = _plain_type(get_type_hints(record)[name])
     default = getattr(record(), name)
-    shown = _SHOWN_DEFAULTS.get(name) or ("" if default in (None, {}) else str(default))
+    shown = _SHOWN_DEFAULTS.get(name) or ("" if default in (None, {}, ()) else str(default))
     flag = flag_name(name)
     flags = (f"{flag}/--no-{flag[2:]}",) if kind is bool else (flag,)
     option = typer.Option(
         *flags,
         help=f"{describe_option(record, name)} (env {environment_name(record, name)})",
         show_default=(shown or False) if kind is not bool else False,
-        metavar="NAME=VALUE" if kind is dict else None,
+        metavar=_METAVARS.get(kind),
     )
-    plain = list[str] if kind is dict else kind
+    plain = list[str] if kind in (dict, tuple) else kind
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -81,4 +82,5 @@ def _plain_type(hint: Any) -> Any:
     """`int` of `int | None`, `dict` of `dict[str, str]`, a Literal as it is."""
     if get_origin(hint) in (Union, UnionType):
         hint = next(each for each in get_args(hint) if each is not type(None))
-    return dict if get_origin(hint) is dict else hint
+    origin = get_origin(hint)
+    return origin if origin in (dict, tuple) else hint

@@ -42,7 +42,10 @@ LISTENING = "listening on "
 _AGENT_DEFAULTS = AgentConfig(
     image_pull_behavior="prefer-cached", task_cleanup_wait_s=TASK_CLEANUP_WAIT_S
 )
-_SERVER_FLAGS = ("host", "port", "data_dir", "ephemeral", "account_id", "region", "log_level")
+_SERVER_FLAGS = (
+    *("host", "port", "data_dir", "ephemeral", "account_id", "region", "event_webhooks"),
+    "log_level",
+)
 
 
 @with_settings(Config, _SERVER_FLAGS)

@@ -53,7 +53,13 @@ def test_agent_settings_handed_on_as_flags_arrive_unchanged(tmp_path):
 
 @pytest.mark.parametrize("ephemeral", [True, False])
 def test_server_settings_handed_on_as_flags_beat_the_environment(tmp_path, ephemeral):
-    sent = Config(port=0, ephemeral=ephemeral, data_dir=str(tmp_path), request_timeout_s=1.5)
+    sent = Config(
+        port=0,
+        ephemeral=ephemeral,
+        data_dir=str(tmp_path),
+        request_timeout_s=1.5,
+        event_webhooks=("http://127.0.0.1:1/a", "http://127.0.0.1:2/b"),
+    )
     flags = capture_flags(Config, setting_flags(sent))
     environ = {"HOME": "/nowhere", "HOMEPORT_EPHEMERAL": str(not ephemeral).lower()}
     assert load_config(flags, environ=environ) == sent

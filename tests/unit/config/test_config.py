@@ -161,3 +161,14 @@ def test_environment_names_never_clash_between_server_and_agent():
     server = {environment_name(Config, name) for name in Config.__struct_fields__}
     agent = {environment_name(AgentConfig, name) for name in AgentConfig.__struct_fields__}
     assert not server & agent
+
+
+def test_webhooks_come_as_a_list_or_as_text_with_commas(environ, tmp_path):
+    both = ("http://127.0.0.1:1/a", "https://example.com")
+    file = write_file(tmp_path, f"[server]\nevent_webhooks = {list(both)}\n")
+    assert load_config({}, config_file=file, environ=environ).event_webhooks == both
+    environ["HOMEPORT_EVENT_WEBHOOKS"] = " http://127.0.0.1:1/a, https://example.com"
+    assert load_config({}, environ=environ).event_webhooks == both
+    assert load_config({"event_webhooks": [both[1]]}, environ=environ).event_webhooks == both[1:]
+    with pytest.raises(ConfigError, match="--event-webhook: "):
+        load_config({"event_webhooks": ["ftp://x"]}, environ=environ)
