@@ -1,22 +1,33 @@
-"""The SQLite file: its schema, and how batches of commits are written and records read.
+"""The SQLite file: its schema, its journal, and how the state is read from it.
 
-Everything here blocks; which thread calls it is `sqlite`'s business.
+What becomes of the `records` table is `records`' work. Everything here blocks; which thread calls
+it is `sqlite`'s business.
 """
 
 import sqlite3
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of, table_of
-from homeport.storage.encoding import EncodedCommit, decode_changes, decode_record, encode_commits
+from homeport.storage.encoding import (
+    EncodedCommit,
+    RecordId,
+    decode_changes,
+    decode_record,
+    encode_commits,
+)
 from homeport.storage.errors import StorageCorrupt, StorageUnavailable, StorageVersionUnknown
+from homeport.storage.records import UNFOLDED_LIMIT_BYTES, RecordTable, execute_wide
 
 DATABASE_FILE_NAME = "homeport.sqlite3"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Version 1 wrote records in the transaction of their commit: they are up to date.
+_UPGRADE_FROM_1 = (
+    "INSERT INTO meta SELECT 'folded_through', COALESCE(MAX(sequence), 0) FROM journal",
+    f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE name = 'schema_version'",
+)
 
-ROWS_PER_STATEMENT = 64
 PRUNED_COMMITS_PER_TRANSACTION = 512
 PRUNE_SLACK_PARTS = 32  # pruning begins at the limit, or 1/32 beyond it, and goes 1/32 below
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
@@ -41,12 +52,13 @@ _SCHEMA = (
     " cause TEXT NOT NULL, body BLOB NOT NULL)",
     f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
 )
+_FIND_TAIL = "SELECT * FROM journal WHERE sequence > ? ORDER BY sequence"
 _FIND_OLDEST = "SELECT at_ms FROM journal ORDER BY sequence LIMIT 1"
 _FIND_SURPLUS = """
     SELECT MAX(sequence), SUM(size) FROM (
         SELECT sequence, at_ms, size, SUM(size) OVER (ORDER BY sequence) AS size_until FROM (
             SELECT sequence, at_ms, LENGTH(body) AS size FROM journal
-            WHERE sequence < :newest ORDER BY sequence LIMIT :rows
+            WHERE sequence <= :last ORDER BY sequence LIMIT :rows
         )
     ) WHERE size_until - size < :excess_bytes OR at_ms < :cutoff_ms
 """
@@ -69,7 +81,7 @@ class HistoryEntry(msgspec.Struct, frozen=True):
 
 
 class Database:
-    """One open file; `write` is one durable transaction."""
+    """One open file; `write` is one durable transaction, after `load` has read what is there."""
 
     def __init__(self, directory: Path, limits: JournalLimits) -> None:
         self._path = directory / DATABASE_FILE_NAME
@@ -88,6 +100,9 @@ class Database:
                 self._connection.execute(pragma)
             self._prepare_schema()
             self._measure_journal()
+            limit_bytes = min(UNFOLDED_LIMIT_BYTES, limits.size_bytes // PRUNE_SLACK_PARTS)
+            self._records = RecordTable(self._connection, limit_bytes)
+            self._newest = self._records.folded_through
         except sqlite3.DatabaseError as error:
             raise _unreadable(self._path, error) from error
 
@@ -97,52 +112,70 @@ class Database:
 
     def load(self) -> tuple[list[AnyRecord], int]:
         """Return all current records, and the number of the last commit (0: none yet)."""
-        records = []
+        records: dict[RecordId, AnyRecord] = {}
         try:
-            rows = self._connection.execute("SELECT kind, key, value FROM records").fetchall()
-            newest = self._connection.execute("SELECT MAX(sequence) FROM journal").fetchone()[0]
+            for kind, key, value in self._records.read():
+                records[kind, key] = self._decode(kind, key, value)
+            return list(self._replay(records).values()), self._newest
         except sqlite3.DatabaseError as error:
             raise _unreadable(self._path, error) from error
-        for kind, key, value in rows:
-            try:
-                record = decode_record(value)
-            except msgspec.MsgspecError as error:
-                raise StorageCorrupt(
-                    f"{self._path}: {kind} {key} is unreadable: {error}"
-                ) from error
-            if table_of(record) != kind or key_of(record) != key:
-                raise StorageCorrupt(f"{self._path}: {kind} {key} holds another record")
-            records.append(record)
-        return records, newest or 0
 
     def write(self, commits: list[Commit]) -> None:
         """Make these commits durable in one transaction; raises sqlite3.Error if the disk won't."""
         journal, latest = encode_commits(commits)
-        puts = [(*name, value) for name, value in latest.items() if value is not None]
-        deletes = [name for name, value in latest.items() if value is None]
         self._connection.execute("BEGIN IMMEDIATE")
-        self._each("INSERT INTO journal VALUES {}", 4, journal)
-        self._each("INSERT OR REPLACE INTO records VALUES {}", 3, puts)
-        self._each("DELETE FROM records WHERE (kind, key) IN (VALUES {})", 2, deletes)
-        self._journal_bytes += sum(len(row.body) for row in journal)
+        execute_wide(self._connection, "INSERT INTO journal VALUES {}", 4, journal)
+        size_bytes = sum(len(row.body) for row in journal)
+        self._journal_bytes += size_bytes
         self._prune(journal)
         self._connection.execute("COMMIT")
+        self._newest = journal[-1].sequence
+        self._records.gather(latest, through=self._newest, size_bytes=size_bytes)
 
-    def _each(self, statement: str, width: int, rows: Sequence[tuple[object, ...]]) -> None:
-        """Run a statement for many rows at once.
+    @property
+    def must_fold(self) -> bool:
+        """Whether so much is written to the journal only that `fold` shouldn't wait for calm."""
+        return self._records.is_due
 
-        Each call into SQLite gives the interpreter's lock away and must win it back from the event
-        loop, so a few wide statements answer sooner than many narrow ones. Widths are powers of
-        two to stay within the statement cache.
-        """
-        start, count = 0, ROWS_PER_STATEMENT
-        slot = f"({','.join('?' * width)})"
-        while start < len(rows):
-            while count > len(rows) - start:
-                count //= 2
-            values = [value for row in rows[start : start + count] for value in row]
-            self._connection.execute(statement.format(",".join([slot] * count)), values)
-            start += count
+    @property
+    def can_fold(self) -> bool:
+        """Whether anything is written to the journal only."""
+        return self._records.is_behind
+
+    def fold(self) -> None:
+        """Bring a bounded part of the records up to date; raises sqlite3.Error as `write` does."""
+        self._records.write_part()
+
+    def _decode(self, kind: str, key: str, value: bytes) -> AnyRecord:
+        try:
+            record = decode_record(value)
+        except msgspec.MsgspecError as error:
+            raise StorageCorrupt(f"{self._path}: {kind} {key} is unreadable: {error}") from error
+        if table_of(record) != kind or key_of(record) != key:
+            raise StorageCorrupt(f"{self._path}: {kind} {key} holds another record")
+        return record
+
+    def _replay(self, records: dict[RecordId, AnyRecord]) -> dict[RecordId, AnyRecord]:
+        """Carry out what the journal has behind the records, and gather it for `fold`."""
+        rows = self._connection.execute(_FIND_TAIL, (self._records.folded_through,))
+        for sequence, at_ms, cause, body in rows:
+            if sequence != self._newest + 1:
+                raise StorageCorrupt(f"{self._path}: the journal lacks commit {self._newest + 1}")
+            try:
+                changes = decode_changes(body)
+            except msgspec.MsgspecError as error:
+                raise StorageCorrupt(
+                    f"{self._path}: commit {sequence} is unreadable: {error}"
+                ) from error
+            for change in changes:
+                if isinstance(change, Put):
+                    records[table_of(change.record), key_of(change.record)] = change.record
+                else:
+                    records.pop((change.table, change.key), None)
+            _, latest = encode_commits([Commit(sequence, at_ms, cause, changes)])
+            self._records.gather(latest, through=sequence, size_bytes=len(body))
+            self._newest = sequence
+        return records
 
     def _prune(self, journal: list[EncodedCommit]) -> None:
         """Drop a bounded number of commits that are too old or too many.
@@ -161,7 +194,8 @@ class Database:
         last, size_bytes = self._connection.execute(
             _FIND_SURPLUS,
             {
-                "newest": newest.sequence,
+                # Neither the newest nor what the records don't have yet.
+                "last": min(newest.sequence - 1, self._records.folded_through),
                 # More than come in, or the journal would outgrow its limit under load.
                 "rows": max(PRUNED_COMMITS_PER_TRANSACTION, 2 * len(journal)),
                 "excess_bytes": excess_bytes,
@@ -188,10 +222,7 @@ class Database:
             )
         }
         if not tables:
-            self._connection.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA:
-                self._connection.execute(statement)
-            self._connection.execute("COMMIT")
+            self._run_in_transaction(_SCHEMA)
             return
         if not tables >= {"meta", "records", "journal"}:
             raise StorageCorrupt(f"{self._path} isn't a Homeport database; move it away")
@@ -199,11 +230,20 @@ class Database:
             "SELECT value FROM meta WHERE name = 'schema_version'"
         ).fetchone()
         version = "none" if row is None else row[0]
+        if version == "1":
+            self._run_in_transaction(_UPGRADE_FROM_1)
+            return
         if version != str(SCHEMA_VERSION):
             raise StorageVersionUnknown(
                 f"{self._path} has schema version {version}, this Homeport knows {SCHEMA_VERSION}; "
                 "start the Homeport that wrote it, or choose another directory with --data-dir"
             )
+
+    def _run_in_transaction(self, statements: tuple[str, ...]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            self._connection.execute(statement)
+        self._connection.execute("COMMIT")
 
 
 def read_history(directory: Path, key: str, limit: int) -> list[HistoryEntry]:

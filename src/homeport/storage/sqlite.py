@@ -21,6 +21,7 @@ from homeport.storage.errors import StorageRefused
 
 COMMITS_PER_TRANSACTION = 1_024
 PENDING_COMMITS = 65_536  # more than this wait for the disk, and the event loop with them
+CALM_S = 0.5  # without a commit: then records are brought up to date
 FAILURE_GRACE_S = 5.0  # from a refused commit to the process' end, however it is blocked
 FAILURE_EXIT_CODE = 74  # EX_IOERR
 HISTORY_LIMIT = 1_000
@@ -124,20 +125,31 @@ class SqliteStorage:
 
     def _write_until_closed(self) -> None:
         try:
-            while batch := self._next_batch():
-                self._database.write(batch)
-                self._bring_back(partial(self._became_durable, batch[-1].sequence))
+            while (batch := self._next_batch()) is not None:
+                if batch:
+                    self._database.write(batch)
+                    self._bring_back(partial(self._became_durable, batch[-1].sequence))
+                if self._database.must_fold or (not batch and self._database.can_fold):
+                    self._database.fold()
+            while self._database.can_fold:
+                self._database.fold()
         except (sqlite3.Error, OSError) as error:
             self._fail(f"the disk refused a commit: {error}; its data directory is {self._path}")
         except BaseException as error:
             self._fail(f"a commit couldn't be written: {error!r}")
             raise
 
-    def _next_batch(self) -> list[Commit]:
-        """Wait for commits, take up to a transaction's worth; an empty list is the end."""
+    def _next_batch(self) -> list[Commit] | None:
+        """Wait for commits, take up to a transaction's worth; None is the end.
+
+        An empty list says that nothing has come for a while: the time to fold.
+        """
+        calm_s = CALM_S if self._database.can_fold else None
         with self._turn:
-            while not self._queue and not self._is_closing:
-                self._turn.wait()
+            if not self._queue and not self._is_closing:
+                self._turn.wait(0 if self._database.must_fold else calm_s)
+            if not self._queue and self._is_closing:
+                return None
             batch = self._queue[:COMMITS_PER_TRANSACTION]
             if len(self._queue) >= PENDING_COMMITS:
                 self._turn.notify()

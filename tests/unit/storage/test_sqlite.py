@@ -295,9 +295,9 @@ def _alter(path: Path, statement: str, *values: object) -> None:
 
 def test_a_newer_schema_is_refused_and_the_lock_let_go(tmp_path: Path):
     write(tmp_path, put(1, TASK))
-    _alter(tmp_path, "UPDATE meta SET value = '99'")
+    _alter(tmp_path, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
     for _ in range(2):
-        with pytest.raises(StorageVersionUnknown, match="schema version 99, this Homeport knows 1"):
+        with pytest.raises(StorageVersionUnknown, match="schema version 99, this Homeport knows 2"):
             SqliteStorage(tmp_path)
 
 
