@@ -29,6 +29,8 @@ class SimDisk:
         self.latency_s: Span = QUICK_S
         self.is_full = False
         self.on_full: Then = lambda: None
+        self.writes_until_crash: int | None = None
+        self.on_crash: Then = lambda: None
         self.durable_sequence = 0
         self.records: dict[RecordId, bytes] = {}
         self.journal: deque[tuple[int, int, str, bytes]] = deque(maxlen=kept_commits)
@@ -103,6 +105,9 @@ class SimDisk:
             return
         written, self._writing = self._writing, []
         self._keep(written)
+        if self._is_time_to_crash():
+            self.on_crash()
+            return
         if self._queue:
             self._write()
         life = self._life
@@ -110,6 +115,16 @@ class SimDisk:
             self._waiting.popleft()[1]()
             if life.is_over:
                 return
+
+    def _is_time_to_crash(self) -> bool:
+        """Whether the process is to be killed between this write and what it allows."""
+        if self.writes_until_crash is None:
+            return False
+        self.writes_until_crash -= 1
+        if self.writes_until_crash > 0:
+            return False
+        self.writes_until_crash = None
+        return True
 
     def _keep(self, commits: list[Commit]) -> None:
         rows, latest = encode_commits(commits)

@@ -11,6 +11,7 @@ from homeport.sim.scenario import Fault, Scenario
 from homeport.sim.trace import Trace
 
 CONTAINERS_KILLED = 2
+WRITES_UNTIL_CRASH = (1, 8)
 SLOW_PULLS = 20.0
 SLOW_DISK_S = (0.05, 1.5)
 
@@ -53,6 +54,7 @@ class Faults:
         self._luck.is_on = False
         self._luck.pulls_slowed_by = 1.0
         self._disk.is_full = False
+        self._disk.writes_until_crash = None
         self._disk.latency_s = QUICK_S
         weather = self._network.weather
         weather.latency_s = LATENCY_S
@@ -83,8 +85,10 @@ class Faults:
         self._trace.note("fault:", fault.break_, "for", for_ms, "ms")
         match fault.break_:
             case "control_plane":
-                self._control_plane.crash()
-                self._timeline.after(for_ms, self._control_plane.start)
+                self._crash_control_plane(for_ms)
+            case "control_plane_at_commit":
+                self._disk.writes_until_crash = chance.whole(WRITES_UNTIL_CRASH)
+                self._disk.on_crash = lambda: self._crash_control_plane(for_ms)
             case "disk_full":
                 self._disk.is_full = True
                 self._timeline.after(for_ms, self._make_room)
@@ -146,6 +150,10 @@ class Faults:
                     machine.docker.kill_container(container)
             case _:
                 raise AssertionError(fault.break_)
+
+    def _crash_control_plane(self, down_ms: int) -> None:
+        self._control_plane.crash()
+        self._timeline.after(down_ms, self._control_plane.start)
 
     def _disk_refused(self) -> None:
         """A full disk stops the process, as it stops the real server."""

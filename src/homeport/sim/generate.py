@@ -18,7 +18,7 @@ from homeport.sim.scenario import (
 MACHINE_FAULTS = ("sockets", "network", "agent", "instance", "docker", "docker_hang", "containers")
 OTHER_FAULTS = (
     "control_plane",
-    "control_plane",
+    "control_plane_at_commit",
     "disk_full",
     "slow_disk",
     "clock",

@@ -124,6 +124,7 @@ class Fault(Part, frozen=True):
         "docker_hang",
         "containers",
         "control_plane",
+        "control_plane_at_commit",  # killed between a commit and its answer and effects
         "disk_full",
         "slow_disk",
         "clock",

@@ -261,6 +261,7 @@ class World:
         self._store = store
         self._acknowledged.recovered(store.sequence)
         check_soundness(store)
+        check_replay(store, self._disk)
         control_plane.gateway.observe_frame = self._acknowledged.sent
         capacity = CapacityChecker(store)
 

@@ -23,12 +23,13 @@ def find_unsettled(store: Store, machines: list[SimMachine], scenario: Scenario)
     view = View(store)
     for machine in machines:
         yield from _unsettled_agent(view, machine)
-    for task in store.tasks:
-        is_settled = task.is_stopped or task.last_status == task.desired_status
-        if not is_settled and not _is_poisoned(scenario, task.task_definition_arn):
-            yield f"{task.arn} is {task.last_status}, wanted {task.desired_status}"
     for service in store.services:
         yield from _unsettled_service(view, service, scenario)
+    for cluster in store.clusters:
+        for task in view.live_tasks(cluster.arn).values():
+            is_settled = task.last_status == task.desired_status
+            if not is_settled and not _is_poisoned(scenario, task.task_definition_arn):
+                yield f"{task.arn} is {task.last_status}, wanted {task.desired_status}"
     yield from _untrue_containers(view, machines)
 
 

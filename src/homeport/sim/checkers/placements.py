@@ -5,7 +5,7 @@ It reads expressions of one form by itself: `attribute:NAME == VALUE`, the one t
 
 import re
 
-from homeport.model.container_instance import ContainerInstance
+from homeport.model.container_instance import ACTIVE, ContainerInstance
 from homeport.model.placement import PlacementConstraint
 from homeport.model.task import RUNNING, Task
 from homeport.sim.violation import Violation
@@ -28,7 +28,8 @@ def _check_task(store: Store, task: Task, commit: Commit) -> None:
     instance = store.container_instances.get(task.container_instance_arn or "")
     if instance is None:
         raise Violation(TRUTH, f"{task.arn} was placed nowhere")
-    if not instance.is_available and commit.cause != "StartTask":
+    is_available = instance.status == ACTIVE and instance.agent_connected
+    if not is_available and commit.cause != "StartTask":
         raise Violation(TRUTH, f"{task.arn} was placed on {instance.arn}, which isn't available")
     definition = store.task_definitions.get(task.task_definition_arn)
     assert definition is not None, task.task_definition_arn

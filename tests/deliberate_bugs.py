@@ -1,0 +1,239 @@
+"""Deliberate bugs, one function each: every one must be caught by some checker.
+
+A mutant replaces one piece of production code. What catches it is for the
+`simulation/test_mutants` to find out.
+"""
+
+from msgspec.structs import replace
+
+from homeport.core.decision import NOTHING
+from homeport.core.placement import filters, placing
+from homeport.core.reconcile import step
+from homeport.engine import agenda, engine
+from homeport.gateway import outgoing
+from homeport.sim import agent_disk, agent_process, disk, network
+from homeport.state import derived, store
+from homeport.state.changes import delete_of
+from homeport.storage import encoding
+
+
+def one_task_too_many_in_a_deployment(patch):
+    sound = step.bounds_of
+
+    def bounds_of(*args):
+        bounds = sound(*args)
+        return replace(bounds, upper=bounds.upper + 1)
+
+    patch.setattr(step, "bounds_of", bounds_of)
+
+
+def one_healthy_task_too_few_in_a_deployment(patch):
+    sound = step.bounds_of
+
+    def bounds_of(*args):
+        bounds = sound(*args)
+        return replace(bounds, lower=max(bounds.lower - 1, 0))
+
+    patch.setattr(step, "bounds_of", bounds_of)
+
+
+def ports_are_forgotten_when_placing(patch):
+    patch.setattr(derived.InstanceLoad, "add", _add_without_ports(derived.InstanceLoad.add))
+
+
+def _add_without_ports(sound):
+    def add(self, task, sign):
+        sound(self, replace(task, resources=replace(task.resources, host_ports=())), sign)
+
+    return add
+
+
+def a_stopped_task_keeps_its_memory(patch):
+    sound = derived.InstanceLoad.add
+
+    def add(self, task, sign):
+        sound(self, task, sign)
+        if sign < 0:
+            self.memory_mib += task.resources.memory_mib
+
+    patch.setattr(derived.InstanceLoad, "add", add)
+
+
+def memory_is_counted_half(patch):
+    sound = derived.InstanceLoad.add
+
+    def add(self, task, sign):
+        half = replace(task.resources, memory_mib=task.resources.memory_mib // 2)
+        sound(self, replace(task, resources=half), sign)
+
+    patch.setattr(derived.InstanceLoad, "add", add)
+
+
+def answers_leave_before_they_are_durable(patch):
+    def commit(self, cause, decision, answer):
+        if decision.changes:
+            self._apply(cause, decision.changes)
+        for effect in decision.effects:
+            self._note_for_later(effect)
+        self._let_out(decision, answer)
+        self._outlet.work_waits()
+
+    patch.setattr(engine.Engine, "_commit", commit)
+
+
+def a_commit_is_not_journaled(patch):
+    def apply(self, cause, changes):
+        commit = engine.Commit(self._store.sequence + 1, self._now_ms, cause, changes)
+        if cause == "SubmitTaskStateChange" and commit.sequence % 20 == 0:
+            commit = engine.Commit(commit.sequence, commit.at_ms, cause, changes[:0])
+            self._journal.append(commit)
+            self._store.apply(engine.Commit(commit.sequence, commit.at_ms, cause, changes))
+            return
+        self._journal.append(commit)
+        self._store.apply(commit)
+
+    patch.setattr(engine.Engine, "_apply", apply)
+
+
+def deletions_are_not_kept(patch):
+    sound = encoding.encode_commits
+
+    def encode_commits(commits):
+        rows, latest = sound(commits)
+        return rows, {key: value for key, value in latest.items() if value is not None}
+
+    patch.setattr(disk, "encode_commits", encode_commits)
+
+
+def a_late_report_revives_a_container(patch):
+    from homeport.core.lifecycle import task
+
+    patch.setattr(task, "_ORDER", {"PENDING": 0, "RUNNING": 9, "STOPPED": 2})
+
+
+def a_stopped_task_takes_reports(patch):
+    from homeport.core.lifecycle import task
+
+    def report_task(view, report, moment):
+        known = view.task(report.task_arn)
+        if known is None:
+            return NOTHING
+        reported = task.next_task(known, report, moment)
+        put = task.Put(replace(reported, version=known.version + 1))
+        return task.Decision(changes=(put,))
+
+    from homeport.operations.ecs import agent_reports
+
+    patch.setattr(agent_reports, "report_task", report_task)
+
+
+def a_stopped_task_wakes_nobody(patch):
+    def follow(self, new, old):
+        if old is None:
+            self.mark(new.service_arn) if new.service_arn else None
+
+    patch.setattr(agenda.Agenda, "_follow_task", follow)
+
+
+def who_awaits_capacity_is_forgotten(patch):
+    patch.setattr(agenda.Agenda, "await_capacity", lambda self, effect: None)
+
+
+def wake_ups_are_lost(patch):
+    patch.setattr(agenda.Agenda, "wake_at", lambda self, effect: None)
+
+
+def distinct_instances_may_be_the_same(patch):
+    patch.setattr(placing, "_distinct_hosts", lambda *args: frozenset())
+
+
+def the_disconnected_get_tasks(patch):
+    patch.setattr(filters, "_refuse_agent", lambda instance: None)
+
+
+def a_container_instance_takes_any_attribute(patch):
+    patch.setattr(placing, "compile_filters", _without_constraints(placing.compile_filters))
+
+
+def _without_constraints(sound):
+    def compile_filters(request):
+        return sound(replace(request, constraints=()))
+
+    return compile_filters
+
+
+def a_lost_payload_is_not_sent_again(patch):
+    patch.setattr(engine, "connect_agent", _without_effects(engine.connect_agent))
+    patch.setattr(outgoing.Outgoing, "requeue_lost", lambda self, now_ms: 0)
+
+
+def _without_effects(sound):
+    def connect_agent(*args, **members):
+        return replace(sound(*args, **members), effects=())
+
+    return connect_agent
+
+
+def an_agent_gives_a_report_up_after_one_try(patch):
+    sound = agent_process.AgentProcess._call
+
+    def call(self, operation, body, on_reply):
+        def answered(reply):
+            on_reply(network.Reply(200, b"{}") if reply is None else reply)
+
+        sound(self, operation, body, answered if operation.startswith("Submit") else on_reply)
+
+    patch.setattr(agent_process.AgentProcess, "_call", call)
+
+
+def the_control_plane_forgets_to_bury_the_dead(patch):
+    patch.setattr(engine, "expire_records", lambda view, limits, moment: NOTHING)
+
+
+def stopped_tasks_are_buried_alive(patch):
+    sound = engine.expire_records
+
+    def expire_records(view, limits, moment):
+        live = [t for c in view.every_cluster() for t in view.live_tasks(c.arn).values()]
+        decision = sound(view, limits, moment)
+        return replace(decision, changes=(*decision.changes, *map(delete_of, live[:1])))
+
+    patch.setattr(engine, "expire_records", expire_records)
+
+
+def the_agent_promises_before_it_syncs(patch):
+    patch.setattr(agent_disk.AgentDisk, "_sync", lambda self: None)
+
+
+def services_are_not_looked_at_after_a_restart(patch):
+    def start(self):
+        decision = engine.disconnect_every_agent(self.view, self._moment())
+        self._commit("ServerStarted", decision, None)
+
+    patch.setattr(engine.Engine, "start", start)
+
+
+def the_store_forgets_an_index(patch):
+    sound = store.Store.apply
+
+    def apply(self, commit):
+        sound(self, commit)
+        if commit.sequence % 50 == 0:
+            self.derived.clusters.clear()
+
+    patch.setattr(store.Store, "apply", apply)
+
+
+# The scenario that catches a bug soonest; `full` is tried first for the others.
+deletions_are_not_kept.scenario = "long_day"
+wake_ups_are_lost.scenario = "crash_loop"
+services_are_not_looked_at_after_a_restart.scenario = "crash_loop"
+the_control_plane_forgets_to_bury_the_dead.scenario = "long_day"
+stopped_tasks_are_buried_alive.scenario = "long_day"
+an_agent_gives_a_report_up_after_one_try.scenario = "storm"
+
+MUTANTS = [
+    value
+    for name, value in list(globals().items())
+    if callable(value) and getattr(value, "__module__", None) == __name__ and name[0] != "_"
+]

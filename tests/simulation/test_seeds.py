@@ -1,0 +1,50 @@
+"""Whole clusters with faults: seeds that failed once, the library, and fresh seeds each run."""
+
+import secrets
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from homeport.sim.generate import generate_scenario
+from homeport.sim.scenario import Scenario, list_scenarios, read_scenario
+from homeport.sim.world import World
+
+KEPT = tomllib.loads((Path(__file__).parent / "kept_seeds.toml").read_text())
+FRESH_SEEDS = 40
+FRESH_SEED_BITS = 32
+
+pytestmark = [pytest.mark.simulation, pytest.mark.slow]
+
+
+def run(scenario: Scenario, seed: int, name: str):
+    """Run one seed; fail with all that is needed to see it again."""
+    outcome = World(scenario, seed).run()
+    failure = outcome.failure
+    if failure is not None:
+        pytest.fail(
+            f"{failure.truth}: {failure.text}\nsee it: homeport simulate --scenario {name} "
+            f"--seed {seed} --until {failure.step} --trace\n"
+            f"then add the seed to {Path(__file__).parent.name}/kept_seeds.toml"
+        )
+    return outcome
+
+
+@pytest.mark.parametrize("kept", KEPT["made_up"], ids=lambda kept: str(kept["seed"]))
+def test_a_seed_that_failed_once_holds(kept):
+    run(generate_scenario(kept["seed"]), kept["seed"], "made-up")
+
+
+@pytest.mark.parametrize("name", list_scenarios())
+def test_a_scenario_of_the_library_holds(name):
+    outcome = run(read_scenario(name), secrets.randbits(FRESH_SEED_BITS), name)
+    assert outcome.tasks > 0
+    assert outcome.converged_s is not None
+
+
+def test_fresh_seeds_hold(record_property):
+    first = secrets.randbits(FRESH_SEED_BITS)
+    record_property("first_seed", first)
+    print(f"fresh seeds {first} to {first + FRESH_SEEDS - 1}")
+    for seed in range(first, first + FRESH_SEEDS):
+        run(generate_scenario(seed), seed, "made-up")
