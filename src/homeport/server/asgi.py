@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from homeport.api.errors import AwsError, ServiceUnavailable, UnknownOperationException
 from homeport.api.shapes import Shape
 from homeport.engine.events import ApiCalled
-from homeport.server.bodies import WHOLE_BODY, ClientGone, read_body
+from homeport.server.bodies import ClientGone, read_body
+from homeport.server.extensions import CLOSE, RESPOND, WHOLE_BODY
 from homeport.server.health import HEALTH_PATH, render_health
 from homeport.server.limits import ServerLimits
 from homeport.wire.errors import render_error
@@ -36,7 +37,6 @@ OK = 200
 CLOSING_STATUSES = frozenset({408, 413})
 JSON_TYPE = (b"content-type", b"application/json")
 AWS_JSON_TYPE = (b"content-type", CONTENT_TYPE.encode())
-CLOSE = (b"connection", b"close")
 
 
 class Answer(NamedTuple):
@@ -136,6 +136,9 @@ class ApiApp:
             (b"content-length", b"%d" % len(answer.body)),
             (b"date", self._date_header()),
         ]
+        respond = scope.get(RESPOND)
+        if respond is not None and respond(answer.status, headers, answer.body):
+            return
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 

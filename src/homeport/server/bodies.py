@@ -12,10 +12,6 @@ from homeport.api.errors import (
 )
 from homeport.server.limits import ServerLimits
 
-# Our connections put this key into a request's scope when its body has arrived already, so that
-# the usual, small request needs no timer.
-WHOLE_BODY = "homeport.whole_body"
-
 
 class ClientGone(Exception):
     """The client went away before its request was whole; there is nobody to answer."""

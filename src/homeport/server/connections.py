@@ -6,11 +6,16 @@ body's size and time are `bodies`' work, since the app reads it.
 
 import asyncio
 import functools
+from collections.abc import Sequence
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
-from homeport.server.bodies import WHOLE_BODY
+from homeport.server.extensions import CLOSE, RESPOND, WHOLE_BODY
 from homeport.server.limits import ServerLimits
 
 
@@ -64,11 +69,46 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._awaits_headers = False
         self._header_bytes = 0
         super().on_headers_complete()
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.scope is self.scope:  # not so for a websocket
+            self.scope[RESPOND] = functools.partial(self._respond, cycle)  # type: ignore[literal-required]
 
     def on_message_complete(self) -> None:
         """Let the app know that it need not wait for this request's body."""
         self.scope[WHOLE_BODY] = True  # type: ignore[literal-required]
         super().on_message_complete()
+
+    def _respond(
+        self,
+        cycle: RequestResponseCycle,
+        status: int,
+        headers: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> bool:
+        """Write a response to POST in one piece, as uvicorn would in two (`extensions.Respond`).
+
+        `headers` name what they are in lower case, and Content-Length is among them.
+        """
+        if self.flow.write_paused or cycle.response_started or cycle.scope["method"] != "POST":
+            return False
+        if cycle.disconnected:
+            return True
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        if CLOSE in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            headers = (*headers, CLOSE)
+        pieces = [STATUS_LINE[status]]
+        for name, value in headers:
+            pieces += (name, b": ", value, b"\r\n")
+        pieces += (b"\r\n", body)
+        self.transport.write(b"".join(pieces))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def _start_header_timer(self) -> None:
         timeout_s = self._limits.header_timeout_s

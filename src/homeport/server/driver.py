@@ -17,6 +17,7 @@ from homeport.engine.events import ApiCalled
 log = logging.getLogger("homeport.engine")
 
 ENTROPY_BYTES = 16
+ENTROPY_BATCH_BYTES = 4_096  # asked of the machine at once: each time is a system call
 
 
 class SystemClock:
@@ -30,9 +31,18 @@ class SystemClock:
 class SystemEntropy:
     """The machine's chance."""
 
+    def __init__(self) -> None:
+        self._batch = b""
+        self._used_bytes = 0
+
     def draw(self) -> bytes:
         """Return 16 fresh bytes."""
-        return os.urandom(ENTROPY_BYTES)
+        start = self._used_bytes
+        if start == len(self._batch):
+            self._batch = os.urandom(ENTROPY_BATCH_BYTES)
+            start = 0
+        self._used_bytes = start + ENTROPY_BYTES
+        return self._batch[start : self._used_bytes]
 
 
 class AgentOutlet(Protocol):
