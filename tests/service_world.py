@@ -17,11 +17,11 @@ from builders import (
     put,
 )
 from homeport.core.effects import AwaitCapacity, Effect, SendTasks, WakeAt
-from homeport.core.lifecycle.task import TaskReport, report_task
+from homeport.core.lifecycle.task import TaskReport, report_health, report_task
 from homeport.core.reconcile.service import reconcile_service
 from homeport.model.task import PENDING, RUNNING, STOPPED, Task
 from homeport.operations.context import CallContext
-from homeport.operations.ecs.services import OPERATIONS
+from homeport.operations.registry import OPERATIONS
 from homeport.state.invariants import find_violations
 from homeport.state.view import View
 
@@ -48,6 +48,7 @@ class ServiceWorld:
         self.view = View(self.store)
         self.now_ms = NOW_MS
         self.effects: list[Effect] = []
+        self.is_strict = False
         self._draws = 0
 
     def call(self, operation: str, request: Any) -> Any:
@@ -72,7 +73,9 @@ class ServiceWorld:
         arn = self.service(name).arn
         effects: list[Effect] = []
         for _ in range(STEPS_LIMIT):
-            decision = self._commit(reconcile_service(self.view, arn, self._moment()))
+            decision = self._commit(
+                reconcile_service(self.view, arn, self._moment(), is_strict=self.is_strict)
+            )
             effects.extend(decision.effects)
             if not decision.changes:
                 self.effects.extend(effects)
@@ -82,7 +85,9 @@ class ServiceWorld:
     def report(self, task: Task, status: str, reason: str | None = None) -> None:
         """Let the agent report a task's status, and the scheduler look at it."""
         report = TaskReport(task_arn=task.arn, status=status, reason=reason)
-        self._commit(report_task(self.view, report, self._moment()))
+        self._commit(
+            report_task(self.view, report, self._moment(), is_strict=self.is_strict)
+        )
         if task.service_arn is not None:
             self.reconcile(task.service_arn.rsplit("/", 1)[-1])
 
@@ -92,6 +97,15 @@ class ServiceWorld:
         assert known is not None
         self.put(replace(known, health_status=health))
         self.reconcile(known.service_arn.rsplit("/", 1)[-1] if known.service_arn else "")
+
+    def agent_reports_health(self, task: Task, health: str) -> None:
+        """Let the agent report the health of a task's first container."""
+        assert task.container_instance_arn is not None
+        reports = ((task.arn, task.containers[0].name, health),)
+        self._commit(
+            report_health(self.view, task.container_instance_arn, reports, self._moment())
+        )
+        self.reconcile(task.group.removeprefix("service:"))
 
     def run_all(self, name: str = "web") -> None:
         """Let agents start everything PENDING and stop everything unwanted, until all is calm."""

@@ -25,6 +25,7 @@ from homeport.model.task_definition import ContainerSpec
 from service_world import ServiceWorld
 
 CHECKED = (ContainerSpec(name="app", image="busybox", has_health_check=True),)
+QUIET_S = 10  # longer than a task has to run for its end not to be a quick one
 percents = st.tuples(st.integers(0, 100), st.integers(100, 300)).filter(lambda p: p != (100, 100))
 small = st.integers(0, 6)
 
@@ -135,6 +136,7 @@ class Fleet:
         """Let a task exit by itself: what its end takes away isn't the scheduler's doing."""
         running = [t for t in self.world.tasks() if t.last_status == RUNNING]
         if running:
+            self.world.pass_time(QUIET_S)
             self.world.report(running[choice % len(running)], STOPPED)
 
     def drain(self, choice: int) -> None:

@@ -113,15 +113,17 @@ class Engine:
             service_arn = self._agenda.take()
             if service_arn is None:
                 break
-            decision = reconcile_service(self.view, service_arn, self._moment())
+            decision = reconcile_service(
+                self.view, service_arn, self._moment(), is_strict=self._settings.strict_failures
+            )
             self._commit("Reconcile", decision, None)
         expiry_ms = next_expiry_ms(self.view, self._retention)
         if expiry_ms is not None and expiry_ms <= moment.now_ms:
             self._commit("Expire", expire_records(self.view, self._retention, moment), None)
             expiry_ms = next_expiry_ms(self.view, self._retention)
+        loss_ms = self._lose_instances(moment)
         if not self._agenda.is_empty:
             return moment.now_ms
-        loss_ms = self._lose_instances(moment)
         due = [at for at in (self._agenda.next_ring_ms(), expiry_ms, loss_ms) if at is not None]
         return min(due) if due else None
 
@@ -149,8 +151,6 @@ class Engine:
             case RuntimeStatusReported():
                 return report_runtime_status(self.view, arn, event.status, moment)
 
-    def _context(self, event: ApiCalled) -> CallContext:
-        return CallContext(
     def _lose_instances(self, moment: Moment) -> int | None:
         """Give up instances whose agents stayed away; returns when the next one is due."""
         window_s = self._settings.instance_loss_window_s
@@ -160,6 +160,8 @@ class Engine:
             loss_ms = next_loss_ms(self.view, window_s)
         return loss_ms
 
+    def _context(self, event: ApiCalled) -> CallContext:
+        return CallContext(
             scope=Scope(event.account_id, event.region),
             moment=self._moment(),
             endpoint=event.endpoint,

@@ -56,6 +56,7 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     created_at_ms: int = 0
     deleted_at_ms: int | None = None
     is_steady: bool = False  # the steady-state event has been written for the present state
+    steady_at_ms: int = 0  # when it was written last
     failed_launches: int = 0  # tasks in a row that stopped without ever RUNNING: the throttle
     quick_exits: int = 0  # rounds of tasks in a row that exited as soon as they were RUNNING
     last_failed_round_at_ms: int = 0  # when one of the two was counted last

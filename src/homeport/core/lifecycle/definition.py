@@ -61,9 +61,12 @@ def _definitions_of(view: View, arn: str) -> Iterator[str]:
         yield service.task_definition_arn
         for deployment in service.deployments:
             yield deployment.task_definition_arn
+        if service.last_completed is not None:
+            yield service.last_completed.task_definition_arn
 
 
 def _refers(service: Service, arn: str) -> bool:
-    return service.task_definition_arn == arn or any(
-        deployment.task_definition_arn == arn for deployment in service.deployments
-    )
+    kept = service.last_completed  # a rollback may need it
+    if arn in (service.task_definition_arn, None if kept is None else kept.task_definition_arn):
+        return True
+    return any(deployment.task_definition_arn == arn for deployment in service.deployments)

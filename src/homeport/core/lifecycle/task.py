@@ -1,11 +1,19 @@
 """How tasks and their containers change when an agent reports (reference: task-lifecycle)."""
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec.structs import replace
 
 from homeport.core.decision import NOTHING, Decision, Moment
-from homeport.core.reconcile.throttle import count_failed_launch, count_started_task
-from homeport.model.task import PENDING, RUNNING, STOPPED, Container, NetworkBinding, Task
+from homeport.core.reconcile.throttle import (
+    count_exit,
+    count_failed_launch,
+    count_healthy_task,
+    count_started_task,
+)
+from homeport.model.service import Service
+from homeport.model.task import PENDING, PROVISIONING, RUNNING, STOPPED, Container, NetworkBinding, Task
 from homeport.state.changes import Change, Put
 from homeport.state.view import View
 
@@ -13,7 +21,7 @@ REASON_ESSENTIAL_EXITED = "Essential container in task exited"
 REASON_FAILED_TO_START = "Task failed to start"
 REASON_LENGTH_CHARACTERS = 1_024
 
-_ORDER = {PENDING: 0, RUNNING: 1, STOPPED: 2}
+_ORDER = {PROVISIONING: -1, PENDING: 0, RUNNING: 1, STOPPED: 2}
 
 
 class ContainerReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -40,10 +48,13 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     execution_stopped_at_ms: int | None = None
 
 
-def report_task(view: View, report: TaskReport, moment: Moment) -> Decision:
+def report_task(
+    view: View, report: TaskReport, moment: Moment, *, is_strict: bool = False
+) -> Decision:
     """Carry an agent's report into the task; late or repeated reports change nothing.
 
-    Status moves only forward; RUNNING and STOPPED come from here and from nowhere else.
+    Status moves only forward; RUNNING and STOPPED come from here and from nowhere else. A service
+    counts the failures of its tasks; `is_strict` leaves out those that ECS doesn't count.
     """
     task = view.task(report.task_arn)
     if task is None or task.is_stopped:
@@ -54,13 +65,21 @@ def report_task(view: View, report: TaskReport, moment: Moment) -> Decision:
     changes: list[Change] = [Put(replace(reported, version=task.version + 1))]
     service = None if task.service_arn is None else view.service(task.service_arn)
     if service is not None and reported.last_status != task.last_status:
-        if reported.is_stopped and _has_failed_to_launch(reported):
-            changes.append(Put(count_failed_launch(service, reported, moment)))
-        elif reported.last_status == RUNNING:
-            counted = count_started_task(service, reported, moment)
-            if counted != service:
-                changes.append(Put(counted))
+        counted = _count(service, reported, moment, is_strict=is_strict)
+        if counted != service:
+            changes.append(Put(counted))
     return Decision(changes=tuple(changes))
+
+
+def _count(service: Service, task: Task, moment: Moment, *, is_strict: bool) -> Service:
+    """Let a service count a task that is RUNNING or STOPPED since now."""
+    if task.last_status == RUNNING:
+        return count_started_task(service, task, is_strict=is_strict)
+    if _has_failed_to_launch(task):
+        return count_failed_launch(service, task, moment)
+    if not is_strict and task.stop_code == "EssentialContainerExited":
+        return count_exit(service, task, moment)
+    return service
 
 
 def next_task(task: Task, report: TaskReport, moment: Moment) -> Task:
@@ -98,12 +117,28 @@ def report_health(
         )
         tasks[task_arn] = replace(task, containers=containers)
     changes: list[Change] = []
+    recovered: list[Task] = []
     for task_arn, task in tasks.items():
         known = view.task(task_arn)
         healthy = replace(task, health_status=_task_health(view, task))
-        if known is not None and healthy != known:
-            changes.append(Put(replace(healthy, version=known.version + 1)))
+        if known is None or healthy == known:
+            continue
+        changes.append(Put(replace(healthy, version=known.version + 1)))
+        if healthy.health_status == "HEALTHY" != known.health_status:
+            recovered.append(healthy)
+    changes.extend(Put(service) for service in _without_failures(view, recovered))
     return Decision(changes=tuple(changes))
+
+
+def _without_failures(view: View, tasks: Sequence[Task]) -> list[Service]:
+    """Let the services of tasks that are HEALTHY now forget their failures."""
+    counted: dict[str, Service] = {}
+    for task in tasks:
+        service = None if task.service_arn is None else view.service(task.service_arn)
+        if service is not None:
+            known = counted.get(service.arn, service)
+            counted[service.arn] = count_healthy_task(known, task)
+    return [service for arn, service in counted.items() if service != view.service(arn)]
 
 
 def has_run(task: Task) -> bool:

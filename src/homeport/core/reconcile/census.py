@@ -6,8 +6,9 @@ The words are those of `rollout`.
 import msgspec
 
 from homeport.core.decision import Moment
+from homeport.core.reconcile.circuit_breaker import SETTLING_TIME_S, needs_settling
 from homeport.core.reconcile.rollout import Counts
-from homeport.model.service import Service
+from homeport.model.service import Deployment, Service
 from homeport.model.task import RUNNING, STOPPED, Task
 from homeport.state.view import View
 
@@ -15,15 +16,19 @@ from homeport.state.view import View
 class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The tasks of one service that aren't STOPPED, each in one of these groups, unordered."""
 
-    healthy: tuple[Task, ...]
-    unsettled: tuple[Task, ...]
-    unhealthy: tuple[Task, ...]
-    outgoing_healthy: tuple[Task, ...]
-    outgoing_unsettled: tuple[Task, ...]
-    outgoing_unhealthy: tuple[Task, ...]
-    outgoing_pending: tuple[Task, ...]
-    stopping: tuple[Task, ...]
-    grace_ends_at_ms: int | None  # when the first ignored UNHEALTHY result will count
+    healthy: tuple[Task, ...] = ()
+    unsettled: tuple[Task, ...] = ()
+    unhealthy: tuple[Task, ...] = ()
+    outgoing_healthy: tuple[Task, ...] = ()
+    outgoing_unsettled: tuple[Task, ...] = ()
+    outgoing_unhealthy: tuple[Task, ...] = ()
+    outgoing_pending: tuple[Task, ...] = ()
+    stopping: tuple[Task, ...] = ()
+    displaced: frozenset[str] = frozenset()  # ARNs of those on DRAINING container instances
+    protected: frozenset[str] = frozenset()  # ARNs of those that may be stopped for health only
+    kept: dict[str, int] = {}  # older deployment's id → its tasks that may stay for now
+    healthy_since_ms: tuple[int, ...] = ()  # when tasks without a health check proved themselves
+    look_again_at_ms: int | None = None  # when the next task is judged otherwise by time alone
 
     def counts(self) -> Counts:
         """Return how many there are of each."""
@@ -39,31 +44,123 @@ class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-def take_census(view: View, service: Service, moment: Moment) -> Census:
+def take_census(view: View, service: Service, moment: Moment, *, is_strict: bool = False) -> Census:
     """Look at every task of a service that isn't STOPPED."""
-    draining = view.draining_instances(service.cluster_arn)
-    primary_id = service.primary.id
-    groups: dict[str, list[Task]] = {name: [] for name in _GROUPS}
-    checked: dict[str, bool] = {}
-    grace_ends: list[int] = []
-    for task in view.tasks_of_service(service.arn).values():
-        if task.desired_status == STOPPED:
-            groups["stopping"].append(task)
-            continue
-        is_checked = checked.get(task.task_definition_arn)
-        if is_checked is None:
-            is_checked = has_health_check(view, task.task_definition_arn)
-            checked[task.task_definition_arn] = is_checked
-        health = _health(service, task, moment, grace_ends, is_checked=is_checked)
-        if task.deployment_id != primary_id or task.container_instance_arn in draining:
-            is_pending = task.last_status != RUNNING
-            groups["outgoing_pending" if is_pending else f"outgoing_{health}"].append(task)
-        else:
-            groups[health].append(task)
-    return Census(
-        **{name: tuple(tasks) for name, tasks in groups.items()},
-        grace_ends_at_ms=min(grace_ends, default=None),
-    )
+    return _Taker(view, service, moment, is_strict=is_strict).take()
+
+
+class _Taker:
+    """Sorts tasks one by one, and remembers what it found out on the way."""
+
+    def __init__(self, view: View, service: Service, moment: Moment, *, is_strict: bool) -> None:
+        self._view = view
+        self._service = service
+        self._moment = moment
+        self._draining = view.draining_instances(service.cluster_arn)
+        self._needs_settling = needs_settling(service, is_strict=is_strict)
+        self._older = {d.id: d for d in service.deployments[1:]}
+        self._groups: dict[str, list[Task]] = {name: [] for name in _GROUPS}
+        self._starting: dict[str, list[Task]] = {}
+        self._displaced: list[str] = []
+        self._protected: list[str] = []
+        self._kept: dict[str, int] = dict.fromkeys(self._older, 0)
+        self._checked: dict[str, bool] = {}
+        self._healthy_since_ms: list[int] = []
+        self._look_again_at_ms: list[int] = []
+
+    def take(self) -> Census:
+        """Sort all of them."""
+        for task in self._view.tasks_of_service(self._service.arn).values():
+            if task.desired_status == STOPPED:
+                self._groups["stopping"].append(task)
+                continue
+            if task.is_protected(self._moment.now_ms):
+                self._protected.append(task.arn)
+                self._look_again_at_ms.append(task.protected_until_ms or 0)
+            if task.deployment_id == self._service.primary.id:
+                self._sort_newest(task)
+            else:
+                self._sort_older(task)
+        for deployment_id, tasks in self._starting.items():
+            self._keep_starting(self._older.get(deployment_id), tasks)
+        return Census(
+            **{name: tuple(tasks) for name, tasks in self._groups.items()},
+            displaced=frozenset(self._displaced),
+            protected=frozenset(self._protected),
+            kept=self._kept,
+            healthy_since_ms=tuple(self._healthy_since_ms),
+            look_again_at_ms=min(self._look_again_at_ms, default=None),
+        )
+
+    def _sort_newest(self, task: Task) -> None:
+        health = self._health(task)
+        if task.container_instance_arn not in self._draining:
+            self._groups[health].append(task)
+            return
+        self._displaced.append(task.arn)
+        is_pending = task.last_status != RUNNING
+        self._groups["outgoing_pending" if is_pending else f"outgoing_{health}"].append(task)
+
+    def _sort_older(self, task: Task) -> None:
+        is_displaced = task.container_instance_arn in self._draining
+        if is_displaced:
+            self._displaced.append(task.arn)
+        if task.last_status != RUNNING:
+            if is_displaced:
+                self._groups["outgoing_pending"].append(task)
+            else:
+                self._starting.setdefault(task.deployment_id or "", []).append(task)
+            return
+        health = self._health(task)
+        self._groups[f"outgoing_{health}"].append(task)
+        if health != "unhealthy" and not is_displaced and task.deployment_id in self._kept:
+            self._kept[task.deployment_id] += 1
+
+    def _keep_starting(self, deployment: Deployment | None, tasks: list[Task]) -> None:
+        """Let as many PENDING tasks of an older deployment start as it has to be kept up with."""
+        kept = 0
+        if deployment is not None:
+            lacking = deployment.wanted_tasks - self._kept[deployment.id]
+            kept = max(0, min(lacking, len(tasks)))
+            self._kept[deployment.id] += kept
+        tasks.sort(key=lambda task: task.arn)
+        self._groups["outgoing_unsettled"].extend(tasks[:kept])
+        self._groups["outgoing_pending"].extend(tasks[kept:])
+
+    def _health(self, task: Task) -> str:
+        """Judge one task; without a health check RUNNING is all there is to know."""
+        if task.last_status != RUNNING:
+            return "unsettled"
+        if not self._is_checked(task):
+            return self._health_by_time(task)
+        if task.health_status == "HEALTHY":
+            return "healthy"
+        if task.health_status != "UNHEALTHY":
+            return "unsettled"
+        grace_ms = self._service.health_check_grace_period_s * 1_000
+        ends_at_ms = (task.started_at_ms or 0) + grace_ms
+        if self._moment.now_ms < ends_at_ms:
+            self._look_again_at_ms.append(ends_at_ms)
+            return "unsettled"
+        return "unhealthy"
+
+    def _health_by_time(self, task: Task) -> str:
+        is_newest = task.deployment_id == self._service.primary.id
+        if not self._needs_settling or not is_newest:
+            return "healthy"
+        settled_at_ms = (task.started_at_ms or 0) + SETTLING_TIME_S * 1_000
+        if self._moment.now_ms < settled_at_ms:
+            self._look_again_at_ms.append(settled_at_ms)
+            return "unsettled"
+        self._healthy_since_ms.append(settled_at_ms)
+        return "healthy"
+
+    def _is_checked(self, task: Task) -> bool:
+        known = self._checked.get(task.task_definition_arn)
+        if known is None:
+            known = has_health_check(self._view, task.task_definition_arn)
+            self._checked[task.task_definition_arn] = known
+        return known
 
 
 _GROUPS = (
@@ -78,15 +175,21 @@ _GROUPS = (
 )
 
 
-def counts_at_a_glance(view: View, service: Service) -> Counts | None:
+def counts_at_a_glance(view: View, service: Service, *, is_strict: bool = False) -> Counts | None:
     """Count a service's tasks without looking at them; None when only a census can tell.
 
-    That is when tasks may have to move, one is UNHEALTHY, or health checks decide what is next.
+    That is when tasks may have to move, one is UNHEALTHY, health checks or time decide what is
+    next, or an older deployment has to be kept up.
     """
     if view.draining_instances(service.cluster_arn):
         return None
+    if needs_settling(service, is_strict=is_strict):
+        return None
     primary, *older = (view.deployment_load(service.arn, d.id) for d in service.deployments)
-    if primary.unhealthy or any(load.unhealthy for load in older):
+    if primary.unhealthy or any(load.unhealthy or load.pending for load in older):
+        return None
+    wanted = sum(deployment.wanted_tasks for deployment in service.deployments[1:])
+    if wanted > sum(load.running for load in older):
         return None
     is_deciding = not service.is_steady and bool(older or not primary.pending)
     if is_deciding and any(
@@ -97,7 +200,6 @@ def counts_at_a_glance(view: View, service: Service) -> Counts | None:
         healthy=primary.running,
         unsettled=primary.pending,
         outgoing_healthy=sum(load.running for load in older),
-        outgoing_pending=sum(load.pending for load in older),
         stopping=primary.stopping + sum(load.stopping for load in older),
     )
 
@@ -108,20 +210,3 @@ def has_health_check(view: View, task_definition_arn: str) -> bool:
     return definition is not None and any(
         container.essential and container.has_health_check for container in definition.containers
     )
-
-
-def _health(
-    service: Service, task: Task, moment: Moment, grace_ends: list[int], *, is_checked: bool
-) -> str:
-    """Judge one task; without a health check RUNNING is all there is to know."""
-    if task.last_status != RUNNING:
-        return "unsettled"
-    if not is_checked or task.health_status == "HEALTHY":
-        return "healthy"
-    if task.health_status != "UNHEALTHY":
-        return "unsettled"
-    ends_at_ms = (task.started_at_ms or 0) + service.health_check_grace_period_s * 1_000
-    if moment.now_ms < ends_at_ms:
-        grace_ends.append(ends_at_ms)
-        return "unsettled"
-    return "unhealthy"

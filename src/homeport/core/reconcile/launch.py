@@ -10,7 +10,7 @@ from homeport.core.placement.placing import place_tasks
 from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.model.arn import cluster_name_of
 from homeport.model.record import ResourceTags, Tag
-from homeport.model.service import Service
+from homeport.model.service import Deployment, Service
 from homeport.model.task import Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.state.view import View
@@ -36,18 +36,32 @@ def service_group(service: Service) -> str:
 
 
 def launch_tasks(
-    view: View, service: Service, count: int, *, ids: Iterator[str], moment: Moment
+    view: View,
+    service: Service,
+    count: int,
+    *,
+    deployment: Deployment,
+    ids: Iterator[str],
+    moment: Moment,
 ) -> Launch:
-    """Place tasks of the PRIMARY deployment as one batch; what fits is started."""
+    """Place tasks of one deployment as one batch; what fits is started."""
     if count <= 0:
         return NO_LAUNCH
     asked = min(count, LAUNCHES_PER_DECISION)
-    definition = view.task_definition(service.primary.task_definition_arn)
-    assert definition is not None, service.primary.task_definition_arn
+    definition = view.task_definition(deployment.task_definition_arn)
+    assert definition is not None, deployment.task_definition_arn
     placement = place_tasks(view, _placement_request(service, definition, asked), moment)
     tags = _task_tags(view, service, definition)
     tasks = tuple(
-        _make_service_task(view, service, definition, instance_arn, ids=ids, moment=moment)
+        _make_service_task(
+            view,
+            service,
+            definition,
+            instance_arn,
+            deployment=deployment,
+            ids=ids,
+            moment=moment,
+        )
         for instance_arn in placement.container_instance_arns
     )
     return Launch(
@@ -80,6 +94,7 @@ def _make_service_task(
     definition: TaskDefinition,
     instance_arn: str,
     *,
+    deployment: Deployment,
     ids: Iterator[str],
     moment: Moment,
 ) -> Task:
@@ -92,10 +107,10 @@ def _make_service_task(
         id_source=ids,
         group=service_group(service),
         moment=moment,
-        started_by=service.primary.id,
+        started_by=deployment.id,
         launch_type=service.launch_type or "EC2",
         service_arn=service.arn,
-        deployment_id=service.primary.id,
+        deployment_id=deployment.id,
         enable_execute_command=service.enable_execute_command,
     )
 

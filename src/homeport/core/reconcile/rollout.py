@@ -60,6 +60,19 @@ class Stops(msgspec.Struct, frozen=True, kw_only=True):
     outgoing_unhealthy: int = 0
     outgoing_pending: int = 0
 
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return (
+            self.healthy
+            + self.unsettled
+            + self.unhealthy
+            + self.outgoing_healthy
+            + self.outgoing_unsettled
+            + self.outgoing_unhealthy
+            + self.outgoing_pending
+        )
+
 
 NO_STOPS = Stops()
 
@@ -128,15 +141,11 @@ def _stops_of_outgoing(
     """Stop old and displaced tasks as far as enough healthy ones remain; PENDING ones at once."""
     floor = bounds.lower if is_blocked else bounds.desired
     healthy = counts.healthy - staying.healthy + counts.outgoing_healthy
-    unproven = counts.outgoing_unhealthy + counts.outgoing_unsettled
-    allowed = max(0, healthy + unproven - floor)
-    unhealthy = min(allowed, counts.outgoing_unhealthy)
-    unsettled = min(allowed - unhealthy, counts.outgoing_unsettled)
-    rest = allowed - unhealthy - unsettled  # over 0 only once all unproven ones are stopped
+    unhealthy, unsettled = counts.outgoing_unhealthy, counts.outgoing_unsettled
     return Stops(
-        outgoing_healthy=min(rest, counts.outgoing_healthy),
-        outgoing_unsettled=unsettled,
-        outgoing_unhealthy=unhealthy,
+        outgoing_healthy=_clamp(healthy - floor, counts.outgoing_healthy),
+        outgoing_unsettled=_clamp(healthy + unsettled - floor, unsettled),
+        outgoing_unhealthy=_clamp(healthy + unhealthy - floor, unhealthy),
         outgoing_pending=counts.outgoing_pending,
     )
 

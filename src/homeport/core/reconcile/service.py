@@ -8,33 +8,50 @@ zone rebalancing aren't here.
 
 from homeport.core.decision import NOTHING, Decision, Moment
 from homeport.core.reconcile.census import counts_at_a_glance, take_census
+from homeport.core.reconcile.rollback import roll_back_or_fail
 from homeport.core.reconcile.rollout import NO_STOPS, bounds_of, missing_tasks, plan_stops
-from homeport.core.reconcile.step import drain_step, is_in_order, next_step
+from homeport.core.reconcile.service_events import REPEAT_AFTER_S
+from homeport.core.reconcile.step import (
+    drain_step,
+    is_in_order,
+    next_step,
+    repeat_of_steady_state,
+    turn_back_step,
+)
 from homeport.model.service import Service
 from homeport.state.view import View
 
 
-def reconcile_service(view: View, service_arn: str, moment: Moment) -> Decision:
+def reconcile_service(
+    view: View, service_arn: str, moment: Moment, *, is_strict: bool = False
+) -> Decision:
     """Decide the next step of a service: start, replace, roll, scale in, drain, or rest.
 
-    An unknown or INACTIVE service needs nothing (reference: services §1 to §5).
+    An unknown or INACTIVE service needs nothing (reference: services §1 to §5). `is_strict` judges
+    new tasks as ECS does, where Homeport looks at them a little longer (docs/differences.md).
     """
     service = view.service(service_arn)
     if service is None or service.status == "INACTIVE":
         return NOTHING
     if service.status == "DRAINING":
         return drain_step(view, service, take_census(view, service, moment), moment)
-    if _is_at_rest(view, service):
-        return NOTHING
-    return next_step(view, service, take_census(view, service, moment), moment)
+    turned, messages = roll_back_or_fail(service, moment)
+    if turned != service:
+        return turn_back_step(view, service, turned, messages, moment)
+    if _is_at_rest(view, service, moment, is_strict=is_strict):
+        if not service.is_steady:
+            return NOTHING
+        return Decision(effects=(repeat_of_steady_state(service),))
+    census = take_census(view, service, moment, is_strict=is_strict)
+    return next_step(view, service, census, moment, is_strict=is_strict)
 
 
-def _is_at_rest(view: View, service: Service) -> bool:
+def _is_at_rest(view: View, service: Service, moment: Moment, *, is_strict: bool) -> bool:
     """Whether the counts alone say that there is nothing to do: no walk over the tasks.
 
     So it is in the steady state, and while agents have yet to start or stop what was decided.
     """
-    counts = counts_at_a_glance(view, service)
+    counts = counts_at_a_glance(view, service, is_strict=is_strict)
     if counts is None or _has_gone_deployment(view, service):
         return False
     bounds = bounds_of(
@@ -46,6 +63,8 @@ def _is_at_rest(view: View, service: Service) -> bool:
         return False
     if not is_in_order(service, counts):
         return not service.is_steady
+    if moment.now_ms - service.steady_at_ms >= REPEAT_AFTER_S * 1_000:
+        return False
     return service.is_steady and service.primary.rollout_state != "IN_PROGRESS"
 
 

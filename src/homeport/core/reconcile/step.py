@@ -12,22 +12,27 @@ from homeport.core.effects import AwaitCapacity, Effect, SendTasks, WakeAt
 from homeport.core.lifecycle.new_task import STOP_SERVICE_SCHEDULER, stop_task
 from homeport.core.placement.scale_in import pick_tasks_to_stop
 from homeport.core.reconcile.census import Census
+from homeport.core.reconcile.circuit_breaker import (
+    PLACEMENT_RETRY_S,
+    is_monitoring,
+    with_failures,
+    without_failures,
+)
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
-from homeport.core.reconcile.rollout import (
-    Counts,
-    Stops,
-    bounds_of,
-    missing_tasks,
-    plan_stops,
-    startable_tasks,
+from homeport.core.reconcile.rollout import Counts, Stops, bounds_of, plan_stops
+from homeport.core.reconcile.service_deployments import (
+    follow_service_deployment,
+    forget_history,
 )
 from homeport.core.reconcile.service_events import (
+    REPEAT_AFTER_S,
     closest_refusal,
     completed_message,
     event_changes,
     failed_health_message,
     impaired_message,
     is_news,
+    protected_message,
     started_messages,
     steady_message,
     stopped_messages,
@@ -35,6 +40,7 @@ from homeport.core.reconcile.service_events import (
     unplaced_message,
 )
 from homeport.core.reconcile.throttle import is_impaired
+from homeport.core.reconcile.wish import Wish, keep_fewer, wish_launches
 from homeport.model.service import Deployment, Service
 from homeport.model.task import Task
 from homeport.state.changes import Change, Put
@@ -43,38 +49,39 @@ from homeport.state.view import View
 REASON_FAILED_HEALTH = "Task failed container health checks"
 
 
-def next_step(view: View, service: Service, census: Census, moment: Moment) -> Decision:
+def next_step(
+    view: View, service: Service, census: Census, moment: Moment, *, is_strict: bool = False
+) -> Decision:
     """Start and stop what may be started and stopped now, and write down how far things are."""
     ids = moment.ids()
     counts = census.counts()
     bounds = bounds_of(
         service.desired_count, service.minimum_healthy_percent, service.maximum_percent
     )
-    missing = missing_tasks(bounds, counts)
-    is_throttled = missing > 0 and moment.now_ms < service.next_launch_at_ms
-    startable = 0 if is_throttled else startable_tasks(bounds, counts)
-    launch = launch_tasks(view, service, startable, ids=ids, moment=moment)
-    is_blocked = not is_throttled and (launch.is_short or missing > startable)
+    wish = wish_launches(service, census, bounds, counts, moment)
+    launch = launch_tasks(
+        view, service, wish.count, deployment=wish.deployment, ids=ids, moment=moment
+    )
+    is_blocked = wish.is_blocked(launch)
     stops = plan_stops(bounds, counts, launches=len(launch.tasks), is_blocked=is_blocked)
     stopped = _stop(view, service, census, stops, moment=moment)
 
     messages = _activity_messages(service, launch, stopped)
     complaints = _complaints(service, counts, launch, stopped, is_blocked=is_blocked)
+    if len(stopped) < stops.total:
+        complaints.append(protected_message(service, service.deployments[-1].id))
     messages.extend(m for m in complaints if is_news(view, service, m, moment))
-    after = _count_failed_health(_without_gone_deployments(view, service), stopped, moment)
+    after = _without_gone_deployments(view, service)
+    after = keep_fewer(after, census, stopped)
+    after = _count_failures(after, census, wish, launch, stopped, moment=moment)
     is_calm = is_in_order(after, counts) and not launch.tasks and not stopped
     after, conclusions = _conclude(after, moment, is_calm=is_calm)
     messages.extend(conclusions)
 
     effects: list[Effect] = _send_tasks([*launch.tasks, *stopped])
-    if launch.is_short:
-        effects.append(AwaitCapacity(service.cluster_arn, service.arn))
-    if is_throttled:
-        effects.append(WakeAt(service.next_launch_at_ms, service.arn))
-    if census.grace_ends_at_ms is not None:
-        effects.append(WakeAt(census.grace_ends_at_ms, service.arn))
+    effects.extend(_wakes(after, census, wish, launch, moment))
     return Decision(
-        changes=_changes(
+        changes=write_down(
             view,
             service,
             after=after,
@@ -89,26 +96,57 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     )
 
 
+def turn_back_step(
+    view: View, service: Service, turned: Service, messages: Sequence[str], moment: Moment
+) -> Decision:
+    """Write down that a deployment failed or is rolled back; the next look acts on it."""
+    return Decision(
+        changes=write_down(
+            view,
+            service,
+            after=turned,
+            launch=NO_LAUNCH,
+            stopped=(),
+            messages=messages,
+            ids=moment.ids(),
+            moment=moment,
+        )
+    )
+
+
 def drain_step(view: View, service: Service, census: Census, moment: Moment) -> Decision:
     """Stop every task of a deleted service; it is INACTIVE when none is left (services §14)."""
     ids = moment.ids()
     counts = census.counts()
     stops = plan_stops(bounds_of(0, 0, 0), counts, launches=0, is_blocked=False)
-    stopped = _stop(view, service, census, stops, moment=moment)
+    unguarded = replace(census, protected=frozenset())  # protection ends with the service
+    stopped = _stop(view, service, unguarded, stops, moment=moment)
     after = _without_gone_deployments(view, service)
+    history: list[Change] = []
     if not counts.live:
-        after = replace(after, status="INACTIVE", deleted_at_ms=moment.now_ms, is_steady=False)
+        history = forget_history(view, service.arn)
+        after = replace(
+            after,
+            status="INACTIVE",
+            deleted_at_ms=moment.now_ms,
+            is_steady=False,
+            service_deployment_arn=None,
+            last_completed=None,
+        )
     messages = stopped_messages(service, stopped)
     return Decision(
-        changes=_changes(
-            view,
-            service,
-            after=after,
-            launch=NO_LAUNCH,
-            stopped=stopped,
-            messages=messages,
-            ids=ids,
-            moment=moment,
+        changes=(
+            *write_down(
+                view,
+                service,
+                after=after,
+                launch=NO_LAUNCH,
+                stopped=stopped,
+                messages=messages,
+                ids=ids,
+                moment=moment,
+            ),
+            *history,
         ),
         effects=tuple(_send_tasks(stopped)),
     )
@@ -128,7 +166,10 @@ def _stop(
         (census.unsettled, stops.unsettled, False),
         (census.healthy, stops.healthy, False),
     ):
-        for task in _pick(view, service, group, count=count, moment=moment):
+        stoppable = group
+        if not is_for_health and census.protected:
+            stoppable = tuple(task for task in group if task.arn not in census.protected)
+        for task in _pick(view, service, census, stoppable, count=count, moment=moment):
             scaling = f"Scaling activity initiated by (deployment {task.deployment_id})"
             reason = REASON_FAILED_HEALTH if is_for_health else scaling
             stopped.append(
@@ -138,12 +179,25 @@ def _stop(
 
 
 def _pick(
-    view: View, service: Service, tasks: Sequence[Task], *, count: int, moment: Moment
+    view: View,
+    service: Service,
+    census: Census,
+    tasks: Sequence[Task],
+    *,
+    count: int,
+    moment: Moment,
 ) -> Sequence[Task]:
+    """Choose among tasks of one kind: those that have to leave their instance go first."""
     if count <= 0:
         return ()
     if count >= len(tasks):
         return sorted(tasks, key=lambda task: task.arn)
+    displaced = sorted((t for t in tasks if t.arn in census.displaced), key=lambda t: t.arn)
+    if displaced:
+        chosen = displaced[:count]
+        others = [task for task in tasks if task.arn not in census.displaced]
+        rest = count - len(chosen)
+        return (*chosen, *pick_tasks_to_stop(view, service, others, count=rest, moment=moment))
     return pick_tasks_to_stop(view, service, tasks, count=count, moment=moment)
 
 
@@ -189,24 +243,53 @@ def _without_gone_deployments(view: View, service: Service) -> Service:
     return replace(service, deployments=kept)
 
 
-def _count_failed_health(service: Service, stopped: Sequence[Task], moment: Moment) -> Service:
-    """Count tasks that are stopped for their health among their deployment's failures."""
+def _count_failures(
+    service: Service,
+    census: Census,
+    wish: Wish,
+    launch: Launch,
+    stopped: Sequence[Task],
+    *,
+    moment: Moment,
+) -> Service:
+    """Count tasks that are stopped for their health, or find no place, as their deployment's.
+
+    A task that has proved itself since the last failure makes up for all of them.
+    """
+    service = without_failures(service, census.healthy_since_ms)
     failed = [t.deployment_id for t in stopped if t.stopped_reason == REASON_FAILED_HEALTH]
-    if not failed:
-        return service
-    return replace(
-        service,
-        deployments=tuple(
-            replace(
-                deployment,
-                failed_tasks=deployment.failed_tasks + failed.count(deployment.id),
-                updated_at_ms=moment.now_ms,
-            )
-            if deployment.id in failed
-            else deployment
-            for deployment in service.deployments
-        ),
-    )
+    for deployment_id in dict.fromkeys(failed):
+        service = with_failures(service, deployment_id, failed.count(deployment_id), moment)
+    primary = service.primary
+    is_due = moment.now_ms - primary.last_failure_at_ms >= PLACEMENT_RETRY_S * 1_000
+    is_primary = wish.deployment.id == primary.id
+    if launch.is_short and is_primary and is_monitoring(service) and is_due:
+        service = with_failures(service, primary.id, 1, moment)
+    return service
+
+
+def _wakes(
+    service: Service, census: Census, wish: Wish, launch: Launch, moment: Moment
+) -> list[Effect]:
+    """Say when to look again though nothing has changed."""
+    effects: list[Effect] = []
+    if launch.is_short:
+        effects.append(AwaitCapacity(service.cluster_arn, service.arn))
+        if is_monitoring(service):
+            retry_at_ms = moment.now_ms + PLACEMENT_RETRY_S * 1_000
+            effects.append(WakeAt(retry_at_ms, service.arn))
+    if wish.is_throttled:
+        effects.append(WakeAt(service.next_launch_at_ms, service.arn))
+    if census.look_again_at_ms is not None:
+        effects.append(WakeAt(census.look_again_at_ms, service.arn))
+    if service.is_steady:
+        effects.append(repeat_of_steady_state(service))
+    return effects
+
+
+def repeat_of_steady_state(service: Service) -> WakeAt:
+    """Say when the steady state has lasted so long that it is told again."""
+    return WakeAt(service.steady_at_ms + REPEAT_AFTER_S * 1_000, service.arn)
 
 
 def is_in_order(service: Service, counts: Counts) -> bool:
@@ -226,9 +309,14 @@ def _conclude(service: Service, moment: Moment, *, is_calm: bool) -> tuple[Servi
         messages.append(completed_message(service))
         primary = _completed(service.primary, moment)
         service = replace(service, deployments=(primary, *service.deployments[1:]))
-    if not service.is_steady:
+    if service.primary.rollout_state == "COMPLETED":
+        # Not a rollback any more when it is gone back to once again.
+        completed = replace(service.primary, is_rollback=False)
+        service = replace(service, last_completed=completed, quick_exits=0)
+    is_stale = moment.now_ms - service.steady_at_ms >= REPEAT_AFTER_S * 1_000
+    if not service.is_steady or is_stale:
         messages.append(steady_message(service))
-        service = replace(service, is_steady=True)
+        service = replace(service, is_steady=True, steady_at_ms=moment.now_ms)
     return service, messages
 
 
@@ -250,7 +338,7 @@ def _send_tasks(tasks: Sequence[Task]) -> list[Effect]:
     return [SendTasks(instance, tuple(arns)) for instance, arns in by_instance.items()]
 
 
-def _changes(
+def write_down(
     view: View,
     service: Service,
     *,
@@ -261,13 +349,16 @@ def _changes(
     ids: Iterator[str],
     moment: Moment,
 ) -> tuple[Change, ...]:
+    """Make the changes of one step, the record of the service deployment among them."""
     events = event_changes(view, service, messages, ids=ids, moment=moment)
+    after, history = follow_service_deployment(view, after, moment)
     after = replace(after, event_sequence=service.event_sequence + len(messages))
     return (
         *(Put(task) for task in launch.tasks),
         *(Put(tags) for tags in launch.tags),
         *(Put(task) for task in stopped),
         *events,
+        *history,
         *((Put(after),) if after != service else ()),
     )
 

@@ -49,7 +49,9 @@ def submit_task_state_change(
         pull_stopped_at_ms=_milliseconds(request.pull_stopped_at, "pullStoppedAt"),
         execution_stopped_at_ms=_milliseconds(request.execution_stopped_at, "executionStoppedAt"),
     )
-    decision = report_task(view, report, context.moment)
+    decision = report_task(
+        view, report, context.moment, is_strict=context.settings.strict_failures
+    )
     return _acknowledged(decision, ecs.SubmitTaskStateChangeResponse(acknowledgment=ACKNOWLEDGMENT))
 
 
@@ -70,7 +72,9 @@ def submit_container_state_change(
         task_arn=_reported_task_arn(cluster, request.task, context),
         containers=(_container_report(change),),
     )
-    decision = report_task(view, report, context.moment)
+    decision = report_task(
+        view, report, context.moment, is_strict=context.settings.strict_failures
+    )
     return _acknowledged(
         decision, ecs.SubmitContainerStateChangeResponse(acknowledgment=ACKNOWLEDGMENT)
     )

@@ -9,6 +9,7 @@ import re
 from msgspec.structs import replace
 
 from homeport.api import ecs
+from homeport.model.service import CircuitBreaker
 from homeport.model.task_definition import TaskDefinition
 
 CLIENT_TOKEN_LENGTH_CHARACTERS = 36
@@ -17,6 +18,7 @@ MINIMUM_HEALTHY_PERCENT = 100  # the default of REPLICA services
 MAXIMUM_PERCENT = 200  # likewise
 FAILURE_THRESHOLD_PERCENT = 50
 LAUNCH_TYPES = ("EC2", "EXTERNAL")
+THRESHOLD_TYPES = ("BOUNDED_PERCENT", "UNBOUNDED_PERCENT", "COUNT")
 
 ServiceRequest = ecs.CreateServiceRequest | ecs.UpdateServiceRequest
 
@@ -241,10 +243,9 @@ def _check_percents(configuration: ecs.DeploymentConfiguration) -> None:
 def _refuse_unbuilt_configuration(asked: ecs.DeploymentConfiguration) -> None:
     if asked.strategy not in (None, "ROLLING"):
         raise unsupported(f"the deployment strategy {asked.strategy}")
-    breaker, alarms = asked.deployment_circuit_breaker, asked.alarms
+    alarms = asked.alarms
     early = asked.early_success_criteria
     for given, name in (
-        (breaker is not None and breaker.enable, "deploymentCircuitBreaker with enable true"),
         (alarms is not None and alarms.enable, "deployment alarms with enable true"),
         (asked.lifecycle_hooks, "lifecycleHooks"),
         (asked.linear_configuration, "linearConfiguration"),
@@ -274,10 +275,39 @@ def _next_circuit_breaker(
     if asked is None:
         return known
     resets = asked.reset_on_healthy_task
+    threshold = asked.threshold_configuration
+    if threshold is not None:
+        _check_threshold(threshold)
     return ecs.DeploymentCircuitBreaker(
         enable=bool(asked.enable),
         rollback=bool(asked.rollback),
         reset_on_healthy_task=True if resets is None else resets,
-        threshold_configuration=asked.threshold_configuration
+        threshold_configuration=threshold
         or ecs.ThresholdConfiguration(type="BOUNDED_PERCENT", value=FAILURE_THRESHOLD_PERCENT),
+    )
+
+
+def _check_threshold(threshold: ecs.ThresholdConfiguration) -> None:
+    if threshold.type not in THRESHOLD_TYPES:
+        raise ecs.InvalidParameterException(
+            f"thresholdConfiguration.type should be one of [{','.join(THRESHOLD_TYPES)}]"
+        )
+    most = TASKS_PER_SERVICE if threshold.type == "COUNT" else 100
+    if threshold.value is None or not 1 <= threshold.value <= most:
+        raise ecs.InvalidParameterException(
+            f"thresholdConfiguration.value must be between 1 and {most} for {threshold.type}."
+        )
+
+
+def circuit_breaker_of(configuration: ecs.DeploymentConfiguration) -> CircuitBreaker | None:
+    """Return the circuit breaker that a complete configuration switches on, or None."""
+    asked = configuration.deployment_circuit_breaker
+    if asked is None or not asked.enable:
+        return None
+    threshold = asked.threshold_configuration or ecs.ThresholdConfiguration()
+    return CircuitBreaker(
+        rolls_back=bool(asked.rollback),
+        resets_on_healthy_task=asked.reset_on_healthy_task is not False,
+        threshold_type=threshold.type or "BOUNDED_PERCENT",
+        threshold_value=threshold.value or FAILURE_THRESHOLD_PERCENT,
     )

@@ -6,11 +6,12 @@ from msgspec.structs import replace
 
 from homeport.api import ecs
 from homeport.core.decision import Decision
-from homeport.model.arn import Scope, make_deployment_id
+from homeport.model.arn import Scope
 from homeport.model.placement import PlacementStrategy
-from homeport.model.service import Deployment, Service
+from homeport.model.service import Service
 from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext
+from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
 from homeport.operations.ecs.service_rules import (
     check_grace_period,
@@ -18,6 +19,7 @@ from homeport.operations.ecs.service_rules import (
     check_network,
     check_propagate_tags,
     check_quota,
+    circuit_breaker_of,
     next_configuration,
     next_zone_rebalancing,
     refuse_unbuilt_members,
@@ -29,7 +31,7 @@ from homeport.operations.render.services import (
     encode_document,
     render_service,
 )
-from homeport.state.changes import Put
+from homeport.state.changes import Change, Put
 from homeport.state.view import View
 
 
@@ -48,13 +50,22 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
     definition = _next_definition(view, request, service, context.scope)
     check_network(definition, request.network_configuration)
     updated = _with_settings(service, request, definition)
-    is_new = definition.arn != service.primary.task_definition_arn
-    if is_new or request.force_new_deployment:
-        updated = _with_deployment(updated, definition, context)
+    history: list[Change] = []
+    if definition.arn != service.task_definition_arn or request.force_new_deployment:
+        document = replace(decode_document(updated.document), fingerprint=b"")
+        updated, history = start_deployment(
+            view,
+            replace(
+                updated, task_definition_arn=definition.arn, document=encode_document(document)
+            ),
+            configuration=document.deployment_configuration,
+            ids=context.moment.ids(),
+            moment=context.moment,
+        )
     events = view.service_events(service.arn)
     return Decision(
         reply=ecs.UpdateServiceResponse(service=render_service(view, updated, events=events)),
-        changes=(Put(updated),) if updated != service else (),
+        changes=(*history, Put(updated)) if updated != service else (),
     )
 
 
@@ -79,19 +90,6 @@ def find_definition(view: View, scope: Scope, identifier: str | None) -> TaskDef
     if definition.status != "ACTIVE":
         raise ecs.ClientException("TaskDefinition is inactive")
     return definition
-
-
-def new_deployment(definition: TaskDefinition, context: CallContext) -> Deployment:
-    """Make the PRIMARY deployment of a task definition, IN_PROGRESS from now on (services §5)."""
-    deployment_id = make_deployment_id(next(context.moment.ids()))
-    return Deployment(
-        id=deployment_id,
-        status="PRIMARY",
-        task_definition_arn=definition.arn,
-        rollout_state_reason=f"ECS deployment {deployment_id} in progress.",
-        created_at_ms=context.moment.now_ms,
-        updated_at_ms=context.moment.now_ms,
-    )
 
 
 def next_strategies(
@@ -138,6 +136,7 @@ def _with_settings(
         desired_count=_next_count(request.desired_count, service.desired_count),
         minimum_healthy_percent=configuration.minimum_healthy_percent or 0,
         maximum_percent=maximum_percent,
+        circuit_breaker=circuit_breaker_of(configuration),
         health_check_grace_period_s=check_grace_period(grace_period_s),
         placement_constraints=constraints,
         placement_strategy=strategies,
@@ -165,21 +164,6 @@ def _with_settings(
         return service
     # No longer what CreateService asked for: that call again isn't idempotent any more.
     return replace(updated, document=encode_document(replace(described, fingerprint=b"")))
-
-
-def _with_deployment(service: Service, definition: TaskDefinition, context: CallContext) -> Service:
-    """Return the service with a new PRIMARY deployment; the throttle starts afresh (§3)."""
-    older = tuple(replace(d, status="ACTIVE") for d in service.deployments)
-    document = replace(decode_document(service.document), fingerprint=b"")
-    return replace(
-        service,
-        task_definition_arn=definition.arn,
-        deployments=(new_deployment(definition, context), *older),
-        document=encode_document(document),
-        is_steady=False,
-        failed_launches=0,
-        next_launch_at_ms=0,
-    )
 
 
 def _next_count(asked: int | None, known: int) -> int:

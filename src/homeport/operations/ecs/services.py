@@ -18,6 +18,7 @@ from homeport.model.cluster import Cluster
 from homeport.model.record import Tag
 from homeport.model.service import Service
 from homeport.operations.context import CallContext
+from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints
 from homeport.operations.ecs.service_rules import (
     check_client_token,
@@ -28,6 +29,7 @@ from homeport.operations.ecs.service_rules import (
     check_network,
     check_propagate_tags,
     check_scheduling_strategy,
+    circuit_breaker_of,
     default_configuration,
     next_configuration,
     next_zone_rebalancing,
@@ -36,7 +38,6 @@ from homeport.operations.ecs.service_rules import (
 from homeport.operations.ecs.service_updates import (
     find_definition,
     find_service,
-    new_deployment,
     next_strategies,
     update_service,
 )
@@ -75,11 +76,23 @@ def create_service(view: View, request: ecs.CreateServiceRequest, context: CallC
     ) or _same_name(view, arn, fingerprint)
     if known is not None:
         return Decision(reply=_created(view, known, view.tags(known.arn)))
-    service = _new_service(
+    described = _new_service(
         view, request, context, cluster=cluster, name=name, fingerprint=fingerprint
     )
     tags = check_tags(request.tags)
-    changes: list[Change] = [*_forget_predecessor(view, arn), *put_tags(arn, tags), Put(service)]
+    service, history = start_deployment(
+        view,
+        described,
+        configuration=decode_document(described.document).deployment_configuration,
+        ids=context.moment.ids(),
+        moment=context.moment,
+    )
+    changes: list[Change] = [
+        *_forget_predecessor(view, arn),
+        *history,
+        *put_tags(arn, tags),
+        Put(service),
+    ]
     if token is not None:
         changes.append(Put(_make_token(token, fingerprint, service, context)))
     return Decision(reply=_created(view, service, tags), changes=tuple(changes))
@@ -251,7 +264,6 @@ def _new_service(
         service_connect_configuration=request.service_connect_configuration,
         fingerprint=fingerprint,
     )
-    now_ms = context.moment.now_ms
     return Service(
         arn=make_service_arn(context.scope, cluster.name, name),
         cluster_arn=cluster.arn,
@@ -262,17 +274,17 @@ def _new_service(
         launch_type=launch_type,
         minimum_healthy_percent=configuration.minimum_healthy_percent or 0,
         maximum_percent=maximum_percent,
+        circuit_breaker=circuit_breaker_of(configuration),
         health_check_grace_period_s=check_grace_period(request.health_check_grace_period_seconds),
         placement_constraints=check_constraints(
             request.placement_constraints, from_definition=len(definition.placement_constraints)
         ),
         placement_strategy=next_strategies(request.placement_strategy),
-        deployments=(new_deployment(definition, context),),
         enable_ecs_managed_tags=bool(request.enable_ecs_managed_tags),
         propagate_tags=check_propagate_tags(request.propagate_tags),
         enable_execute_command=bool(request.enable_execute_command),
         document=encode_document(document),
-        created_at_ms=now_ms,
+        created_at_ms=context.moment.now_ms,
     )
 
 

@@ -56,6 +56,8 @@ def render_service(
         deployment_configuration=document.deployment_configuration,
         deployments=deployments,
         role_arn=document.role_arn,
+        current_service_deployment=service.service_deployment_arn,
+        current_service_revisions=[] if is_inactive else _render_revisions(view, service),
         events=[_render_event(event) for event in events],
         created_at=service.created_at_ms / 1_000,
         placement_constraints=[
@@ -87,7 +89,7 @@ def _render_deployment(
         id=deployment.id,
         status=deployment.status,
         task_definition=deployment.task_definition_arn,
-        desired_count=service.desired_count if is_primary else load.running + load.pending,
+        desired_count=wanted_tasks(view, service, deployment),
         pending_count=load.pending,
         running_count=load.running,
         failed_tasks=deployment.failed_tasks,
@@ -100,6 +102,31 @@ def _render_deployment(
             document.service_connect_configuration if is_primary else None
         ),
     )
+
+
+def _render_revisions(view: View, service: Service) -> list[ecs.ServiceCurrentRevisionSummary]:
+    """Render how many tasks each revision has, the newest first (API:Service)."""
+    summaries = []
+    for deployment in service.deployments:
+        if deployment.revision_arn:
+            load = view.deployment_load(service.arn, deployment.id)
+            summaries.append(
+                ecs.ServiceCurrentRevisionSummary(
+                    arn=deployment.revision_arn,
+                    requested_task_count=wanted_tasks(view, service, deployment),
+                    running_task_count=load.running,
+                    pending_task_count=load.pending,
+                )
+            )
+    return summaries
+
+
+def wanted_tasks(view: View, service: Service, deployment: Deployment) -> int:
+    """Return how many tasks a deployment is to have: desiredCount, or what is left of it."""
+    if deployment.status == "PRIMARY":
+        return service.desired_count
+    load = view.deployment_load(service.arn, deployment.id)
+    return load.running + load.pending
 
 
 def _render_event(event: ServiceEvent) -> ecs.ServiceEvent:

@@ -83,7 +83,19 @@ def test_a_service_at_rest_needs_nothing():
     world = ServiceWorld(WEB)
     start(world, 3)
     world.run_all()
-    assert reconcile_service(world.view, world.service().arn, world._moment()) == NOTHING
+    decision = reconcile_service(world.view, world.service().arn, world._moment())
+    assert decision.changes == ()
+    assert wakes(list(decision.effects)) == [world.now_ms + 6 * 3_600_000]
+
+
+def test_a_steady_state_that_lasts_is_told_again_every_six_hours():
+    world = ServiceWorld(WEB)
+    start(world, 1)
+    world.run_all()
+    for hours, times in ((5, 1), (1, 2), (5, 2), (1, 3)):
+        world.pass_time(hours * 3_600)
+        world.reconcile()
+        assert world.messages().count("(service web) has reached a steady state.") == times
 
 
 def test_a_service_whose_tasks_are_all_on_their_way_needs_nothing():
@@ -98,6 +110,7 @@ def test_a_task_that_exits_is_replaced_and_the_steady_state_is_told_again():
     start(world, 2)
     world.run_all()
     gone = world.tasks()[0]
+    world.pass_time(10)
     world.report(gone, STOPPED)
     assert len(world.tasks()) == 2
     assert gone.arn not in {t.arn for t in world.tasks()}
@@ -347,6 +360,7 @@ def test_only_the_newest_hundred_events_are_kept():
     start(world, 1)
     world.run_all()
     for _ in range(60):
+        world.pass_time(10)
         world.report(world.tasks()[0], STOPPED)
         world.run_all()
     assert len(world.messages()) == 100

@@ -252,11 +252,15 @@ REFUSED = [
     (
         {
             "deployment_configuration": ecs.DeploymentConfiguration(
-                deployment_circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True)
+                deployment_circuit_breaker=ecs.DeploymentCircuitBreaker(
+                    enable=True,
+                    rollback=True,
+                    threshold_configuration=ecs.ThresholdConfiguration(type="COUNT", value=0),
+                )
             )
         },
-        ecs.UnsupportedFeatureException,
-        "deploymentCircuitBreaker",
+        ecs.InvalidParameterException,
+        "thresholdConfiguration.value",
     ),
     (
         {

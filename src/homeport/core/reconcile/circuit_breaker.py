@@ -1,0 +1,110 @@
+"""When a deployment has failed: the deployment circuit breaker (reference: services §7).
+
+What counts as a failure is decided where tasks end (`throttle`, `step`); what happens to a service
+whose breaker trips is `rollback`'s business.
+"""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from homeport.core.decision import Moment
+from homeport.model.service import CircuitBreaker, Deployment, Service
+
+BOUNDED_LEAST_TASKS = 3
+BOUNDED_MOST_TASKS = 200
+PERCENT = 100
+SETTLING_TIME_S = 5  # RUNNING for less proves nothing; Swarm's update monitor takes as long
+PLACEMENT_RETRY_S = 10  # how often a task that finds no place counts as another failure
+
+MONITORING = "MONITORING"
+TRIGGERED = "TRIGGERED"
+MONITORING_COMPLETE = "MONITORING_COMPLETE"
+DISABLED = "DISABLED"
+
+
+def failure_threshold(breaker: CircuitBreaker, desired_count: int) -> int:
+    """Return how many failures, in tasks, fail a deployment (API:ThresholdConfiguration).
+
+    Percentages are of the latest desiredCount, rounded up; BOUNDED_PERCENT stays within 3 and 200.
+    """
+    if breaker.threshold_type == "COUNT":
+        return max(1, breaker.threshold_value)
+    share = -(-desired_count * breaker.threshold_value // PERCENT)
+    if breaker.threshold_type == "UNBOUNDED_PERCENT":
+        return max(1, share)
+    return min(max(share, BOUNDED_LEAST_TASKS), BOUNDED_MOST_TASKS)
+
+
+def is_monitoring(service: Service) -> bool:
+    """Whether the PRIMARY deployment can still fail; one that is run again as a rollback can't."""
+    primary = service.primary
+    return (
+        service.circuit_breaker is not None
+        and primary.rollout_state == "IN_PROGRESS"
+        and not primary.is_rollback
+    )
+
+
+def has_tripped(service: Service) -> bool:
+    """Whether the PRIMARY deployment has had as many failures as its breaker bears."""
+    breaker = service.circuit_breaker
+    if breaker is None or not is_monitoring(service):
+        return False
+    return service.primary.failed_tasks >= failure_threshold(breaker, service.desired_count)
+
+
+def breaker_status(service: Service) -> str:
+    """Return what DescribeServiceDeployments says of the breaker while nothing has failed."""
+    return DISABLED if service.circuit_breaker is None else MONITORING
+
+
+def needs_settling(service: Service, *, is_strict: bool) -> bool:
+    """Whether RUNNING alone doesn't make a task of the PRIMARY deployment healthy yet.
+
+    So it is while a breaker watches, and after tasks exited as soon as they ran. Under
+    `is_strict`, as in ECS, neither matters (docs/differences.md).
+    """
+    return not is_strict and (is_monitoring(service) or service.quick_exits > 0)
+
+
+def without_failures(service: Service, healthy_since_ms: Iterable[int]) -> Service:
+    """Forget the PRIMARY deployment's failures if a task has become healthy after the last one."""
+    primary = service.primary
+    if not primary.failed_tasks or not resets_on_healthy(service):
+        return service
+    if max(healthy_since_ms, default=0) <= primary.last_failure_at_ms:
+        return service
+    return with_deployment(service, replace(primary, failed_tasks=0))
+
+
+def resets_on_healthy(service: Service) -> bool:
+    """Whether a healthy task zeroes the count: always, unless a breaker is told not to."""
+    breaker = service.circuit_breaker
+    return breaker is None or breaker.resets_on_healthy_task
+
+
+def with_failures(
+    service: Service, deployment_id: str | None, count: int, moment: Moment
+) -> Service:
+    """Add failed tasks to one of the service's deployments."""
+    for deployment in service.deployments:
+        if deployment.id == deployment_id:
+            return with_deployment(
+                service,
+                replace(
+                    deployment,
+                    failed_tasks=deployment.failed_tasks + count,
+                    last_failure_at_ms=moment.now_ms,
+                    updated_at_ms=moment.now_ms,
+                ),
+            )
+    return service
+
+
+def with_deployment(service: Service, changed: Deployment) -> Service:
+    """Return the service with one of its deployments replaced."""
+    return replace(
+        service,
+        deployments=tuple(changed if d.id == changed.id else d for d in service.deployments),
+    )

@@ -1,0 +1,149 @@
+"""How creating and updating a service start a deployment: the records that it begins with.
+
+The service scheduler carries it out (core.reconcile); what callers ask about deployments later is
+in `service_deployments`.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec.structs import replace
+
+from homeport.api import ecs
+from homeport.core.decision import Moment
+from homeport.core.reconcile.service_deployments import (
+    REASON_OVERTAKEN,
+    end_service_deployment,
+    forget_oldest,
+)
+from homeport.model.arn import (
+    cluster_name_of,
+    make_deployment_id,
+    make_service_deployment_arn,
+    make_service_revision_arn,
+    scope_of,
+)
+from homeport.model.service import Deployment, Service
+from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
+from homeport.state.changes import Change, Put
+from homeport.state.view import View
+
+
+def start_deployment(
+    view: View,
+    service: Service,
+    *,
+    configuration: ecs.DeploymentConfiguration,
+    revision_document: bytes = b"{}",
+    ids: Iterator[str],
+    moment: Moment,
+) -> tuple[Service, list[Change]]:
+    """Return the service with a new PRIMARY deployment of its task definition (services §5, §11).
+
+    The one before becomes ACTIVE, and its service deployment ends if it hasn't; the throttle
+    starts afresh (§3). The changes don't store the service.
+    """
+    revision = _make_revision(service, revision_document, ids=ids, moment=moment)
+    deployment = _make_deployment(service, revision, ids=ids, moment=moment)
+    record = _make_record(
+        service, deployment, revision, configuration=configuration, ids=ids, moment=moment
+    )
+    changes: list[Change] = [
+        *_overtake(view, service, moment),
+        *forget_oldest(view, service),
+        Put(revision),
+        Put(record),
+    ]
+    older = tuple(_demote(view, service, known) for known in service.deployments)
+    started = replace(
+        service,
+        deployments=(deployment, *older),
+        service_deployment_arn=record.arn,
+        rollback_reason=None,
+        is_steady=False,
+        failed_launches=0,
+        quick_exits=0,
+        next_launch_at_ms=0,
+    )
+    return started, changes
+
+
+def _make_revision(
+    service: Service, document: bytes, *, ids: Iterator[str], moment: Moment
+) -> ServiceRevision:
+    arn = make_service_revision_arn(
+        scope_of(service.arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
+    )
+    return ServiceRevision(
+        arn=arn,
+        service_arn=service.arn,
+        cluster_arn=service.cluster_arn,
+        task_definition_arn=service.task_definition_arn,
+        launch_type=service.launch_type,
+        document=document,
+        created_at_ms=moment.now_ms,
+    )
+
+
+def _make_deployment(
+    service: Service, revision: ServiceRevision, *, ids: Iterator[str], moment: Moment
+) -> Deployment:
+    deployment_id = make_deployment_id(next(ids))
+    return Deployment(
+        id=deployment_id,
+        status="PRIMARY",
+        task_definition_arn=service.task_definition_arn,
+        revision_arn=revision.arn,
+        rollout_state_reason=f"ECS deployment {deployment_id} in progress.",
+        created_at_ms=moment.now_ms,
+        updated_at_ms=moment.now_ms,
+    )
+
+
+def _make_record(
+    service: Service,
+    deployment: Deployment,
+    revision: ServiceRevision,
+    *,
+    configuration: ecs.DeploymentConfiguration,
+    ids: Iterator[str],
+    moment: Moment,
+) -> ServiceDeployment:
+    arn = make_service_deployment_arn(
+        scope_of(service.arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
+    )
+    return ServiceDeployment(
+        arn=arn,
+        service_arn=service.arn,
+        cluster_arn=service.cluster_arn,
+        deployment_id=deployment.id,
+        target_revision_arn=revision.arn,
+        source_revision_arns=tuple(d.revision_arn for d in service.deployments if d.revision_arn),
+        deployment_configuration=msgspec.json.encode(configuration),
+        created_at_ms=moment.now_ms,
+        updated_at_ms=moment.now_ms,
+    )
+
+
+def _overtake(view: View, service: Service, moment: Moment) -> list[Change]:
+    """End the service deployment that hasn't come to its end."""
+    arn = service.service_deployment_arn
+    known = None if arn is None else view.service_deployment(arn)
+    if known is None or known.has_ended:
+        return []
+    status = "ROLLBACK_FAILED" if known.status.startswith("ROLLBACK") else "STOPPED"
+    return [Put(end_service_deployment(known, status, moment, reason=REASON_OVERTAKEN))]
+
+
+def _demote(view: View, service: Service, deployment: Deployment) -> Deployment:
+    """Return a deployment as an older one; what it runs now is kept up until it has to go."""
+    if deployment.status != "PRIMARY":
+        return deployment
+    is_complete = deployment.rollout_state == "COMPLETED"
+    running = view.deployment_load(service.arn, deployment.id).running
+    return replace(
+        deployment,
+        status="ACTIVE",
+        is_rollback=False,
+        wanted_tasks=service.desired_count if is_complete else min(running, service.desired_count),
+    )
