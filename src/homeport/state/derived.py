@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from homeport.model.container_instance import ContainerInstance
 from homeport.model.task import PENDING, RUNNING, STOPPED, Task
+from homeport.state.fleet import Fleet
 
 if TYPE_CHECKING:
     from homeport.model.resources import HostPort
@@ -110,20 +112,47 @@ class Derived:
         self.instances: dict[str, InstanceLoad] = {}
         self.deployments: dict[tuple[str, str], DeploymentLoad] = {}
         self.clusters: dict[str, ClusterLoad] = {}
+        self.fleets: dict[str, Fleet] = {}
 
     def replace_task(self, old: Task | None, new: Task | None) -> None:
         """Follow one change of one task."""
-        if old is not None and not old.is_stopped:
+        if old is not None and old.is_stopped:
+            old = None
+        if new is not None and new.is_stopped:
+            new = None
+        if old is not None:
             self._count(old, -1)
-        if new is not None and not new.is_stopped:
+        if new is not None:
             self._count(new, 1)
+        one = new or old
+        if one is not None and one.container_instance_arn is not None:
+            self.fleet(one.cluster_arn).replace_task(old, new)
+
+    def replace_instance(
+        self, old: ContainerInstance | None, new: ContainerInstance | None
+    ) -> None:
+        """Follow one change of one container instance."""
+        if new is not None:
+            self.fleet(new.cluster_arn).replace_instance(new)
+        elif old is not None:
+            self.fleet(old.cluster_arn).forget_instance(old)
+
+    def fleet(self, cluster_arn: str) -> Fleet:
+        """Return the columns of a cluster."""
+        fleet = self.fleets.get(cluster_arn)
+        if fleet is None:
+            fleet = self.fleets[cluster_arn] = Fleet(self._load_of)
+        return fleet
+
+    def _load_of(self, container_instance_arn: str) -> InstanceLoad:
+        load = self.instances.get(container_instance_arn)
+        if load is None:
+            load = self.instances[container_instance_arn] = InstanceLoad()
+        return load
 
     def _count(self, task: Task, sign: int) -> None:
         if task.container_instance_arn is not None:
-            load = self.instances.get(task.container_instance_arn)
-            if load is None:
-                load = self.instances[task.container_instance_arn] = InstanceLoad()
-            load.add(task, sign)
+            self._load_of(task.container_instance_arn).add(task, sign)
         if task.service_arn is not None and task.deployment_id is not None:
             key = (task.service_arn, task.deployment_id)
             counts = self.deployments.get(key)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from homeport.model.container_instance import ContainerInstance
 from homeport.model.task import Task
 from homeport.state import schema
 from homeport.state.changes import AnyRecord, Commit, Put, table_of
@@ -34,6 +35,7 @@ class Store:
         self.tags = schema.make_tags()
         self.account_settings = schema.make_account_settings()
         self.client_tokens = schema.make_client_tokens()
+        self.capacity_providers = schema.make_capacity_providers()
         self._tables: dict[str, Table[Any]] = {
             "cluster": self.clusters,
             "container_instance": self.container_instances,
@@ -47,6 +49,7 @@ class Store:
             "tags": self.tags,
             "account_setting": self.account_settings,
             "client_token": self.client_tokens,
+            "capacity_provider": self.capacity_providers,
         }
 
     def apply(self, commit: Commit) -> None:
@@ -58,10 +61,14 @@ class Store:
                 old = self._tables[table_of(change.record)].put(change.record)
                 if isinstance(change.record, Task):
                     self.derived.replace_task(old, change.record)
+                elif isinstance(change.record, ContainerInstance):
+                    self.derived.replace_instance(old, change.record)
             else:
                 old = self._tables[change.table].delete(change.key)
                 if isinstance(old, Task):
                     self.derived.replace_task(old, None)
+                elif isinstance(old, ContainerInstance):
+                    self.derived.replace_instance(old, None)
             replaced.append(old)
         self.sequence = commit.sequence
         self.feed.publish(commit, tuple(replaced))
@@ -71,6 +78,8 @@ class Store:
         self._tables[table_of(record)].put(record)
         if isinstance(record, Task):
             self.derived.replace_task(None, record)
+        elif isinstance(record, ContainerInstance):
+            self.derived.replace_instance(None, record)
 
     def restored(self, sequence: int) -> None:
         """End recovery: the next commit continues behind `sequence`."""

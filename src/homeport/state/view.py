@@ -4,7 +4,13 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 
 from homeport.model.account_setting import AccountSetting
-from homeport.model.arn import Scope, make_cluster_arn, make_task_definition_arn
+from homeport.model.arn import (
+    Scope,
+    make_capacity_provider_arn,
+    make_cluster_arn,
+    make_task_definition_arn,
+)
+from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
@@ -14,6 +20,7 @@ from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
 from homeport.model.task import Task
 from homeport.model.task_definition import Family, TaskDefinition
 from homeport.state.derived import ClusterLoad, DeploymentLoad, InstanceLoad
+from homeport.state.fleet import Fleet
 from homeport.state.store import Store
 
 _NO_INSTANCE_LOAD = InstanceLoad()
@@ -104,6 +111,10 @@ class View:
         """Return what the tasks of a container instance hold."""
         return self._store.derived.instances.get(arn, _NO_INSTANCE_LOAD)
 
+    def fleet(self, cluster_arn: str) -> Fleet:
+        """Return a cluster's container instances as columns, for placement."""
+        return self._store.derived.fleet(cluster_arn)
+
     # task definitions
     def task_definition(self, arn: str) -> TaskDefinition | None:
         """Return one revision by ARN."""
@@ -193,6 +204,10 @@ class View:
         """Return a cluster's tasks that aren't STOPPED."""
         return self._store.tasks.group("live", cluster_arn)
 
+    def provisioning_tasks(self, cluster_arn: str) -> Mapping[str, Task]:
+        """Return a cluster's tasks that wait for capacity, by ARN."""
+        return self._store.tasks.group("provisioning", cluster_arn)
+
     def tasks_after(
         self, cluster_arn: str, desired_status: str, after_arn: str | None
     ) -> Iterator[Task]:
@@ -264,6 +279,20 @@ class View:
     def service_revisions(self, service_arn: str) -> Iterator[ServiceRevision]:
         """Iterate a service's revisions, oldest first."""
         return self._store.service_revisions.after("service", service_arn, None)
+
+    # capacity providers
+    def capacity_provider(self, scope: Scope, name: str) -> CapacityProvider | None:
+        """Return a capacity provider by name; FARGATE and FARGATE_SPOT have no record."""
+        return self._store.capacity_providers.get(make_capacity_provider_arn(scope, name))
+
+    def capacity_providers(
+        self, scope: Scope, after_name: str | None = None
+    ) -> Iterator[CapacityProvider]:
+        """Iterate a scope's own capacity providers by name."""
+        cursor = None
+        if after_name is not None:
+            cursor = (after_name, make_capacity_provider_arn(scope, after_name))
+        return self._store.capacity_providers.after("scope", scope, cursor)
 
     # the rest
     def tags(self, arn: str) -> tuple[Tag, ...]:

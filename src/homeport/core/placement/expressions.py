@@ -41,6 +41,8 @@ _ORDERINGS: dict[str, Callable[[Any, Any], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
 }
+ATTRIBUTE_SUBJECT = "attribute:"
+RUNNING_TASKS_COUNT = "runningTasksCount"
 _STRING_SUBJECTS = ("agentConnected", "ec2InstanceId")
 
 
@@ -65,15 +67,39 @@ class InstanceFacts(NamedTuple):
 
 
 Predicate = Callable[[InstanceFacts], bool]
+StringTest = Callable[[str], bool]
 
 
 class Expression(msgspec.Struct, frozen=True):
-    """A compiled expression."""
+    """A compiled expression.
+
+    Instances that are the same in all `subjects`, and in which `group_tests` any of their tasks'
+    groups pass, match alike.
+    """
 
     text: str
     is_match: Predicate
-    attribute_names: frozenset[str]
-    needs_task_groups: bool
+    subjects: tuple[str, ...]  # without task:group
+    group_tests: tuple[StringTest, ...] = ()
+
+    @property
+    def attribute_names(self) -> frozenset[str]:
+        """The attributes that it asks for."""
+        return frozenset(
+            subject.removeprefix(ATTRIBUTE_SUBJECT)
+            for subject in self.subjects
+            if subject.startswith(ATTRIBUTE_SUBJECT)
+        )
+
+    @property
+    def needs_task_groups(self) -> bool:
+        """Whether it asks which tasks an instance hosts."""
+        return bool(self.group_tests)
+
+    @property
+    def is_static(self) -> bool:
+        """Whether only a change of the instance itself can change its answer."""
+        return not self.group_tests and RUNNING_TASKS_COUNT not in self.subjects
 
     def matches_now(self, view: View, instance: ContainerInstance) -> bool:
         """Say whether a container instance matches as things stand."""
@@ -103,8 +129,16 @@ def parse_expression(text: str) -> Expression:
             raise error.orig_exc from None
         raise
     return Expression(
-        text, is_match, frozenset(compiler.attribute_names), compiler.needs_task_groups
+        text, is_match, tuple(sorted(compiler.subjects)), tuple(compiler.group_tests)
     )
+
+
+def subject_reader(subject: str) -> Callable[[ContainerInstance], str | None]:
+    """Return what reads a subject from an instance as text: what is equal there matches alike."""
+    if subject.startswith(ATTRIBUTE_SUBJECT):
+        attribute = subject.removeprefix(ATTRIBUTE_SUBJECT)
+        return lambda instance: _attribute_of(instance, attribute)
+    return _SUBJECT_READERS[subject]
 
 
 @lru_cache(maxsize=1)
@@ -118,8 +152,8 @@ class _Compiler(Transformer[Token, Predicate]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.attribute_names: set[str] = set()
-        self.needs_task_groups = False
+        self.subjects: set[str] = set()
+        self.group_tests: list[StringTest] = []
 
     def either(self, *parts: Predicate) -> Predicate:
         return lambda facts: any(part(facts) for part in parts)
@@ -142,14 +176,16 @@ class _Compiler(Transformer[Token, Predicate]):
         name = str(subject)
         sign = _ALIASES.get(symbol, str(symbol))
         if name == "task:group":
-            self.needs_task_groups = True
-            return _on_task_groups(symbol, sign, values)
-        if name.startswith("attribute:"):
-            attribute = name.removeprefix("attribute:")
-            self.attribute_names.add(attribute)
+            test = _task_group_test(symbol, sign, values)
+            self.group_tests.append(test)
+            wanted = not sign.startswith("!")
+            return lambda facts: any(map(test, facts.task_groups)) == wanted
+        self.subjects.add(name)
+        if name.startswith(ATTRIBUTE_SUBJECT):
+            attribute = name.removeprefix(ATTRIBUTE_SUBJECT)
             if sign in ("exists", "!exists"):
-                wanted = sign == "exists"
-                return lambda facts: (attribute in facts.instance.attributes) == wanted
+                exists = sign == "exists"
+                return lambda facts: (attribute in facts.instance.attributes) == exists
             return _on_strings(
                 lambda facts: _attribute_of(facts.instance, attribute), name, symbol, sign, values
             )
@@ -176,7 +212,7 @@ _STRING_READERS: dict[str, Callable[[InstanceFacts], str | None]] = {
 }
 
 
-def _string_test(symbol: Token, sign: str, values: tuple[Token, ...]) -> Callable[[str], bool]:
+def _string_test(sign: str, values: tuple[Token, ...]) -> StringTest:
     """Return what ==, in and =~ ask of one string."""
     if sign.endswith("~"):
         try:
@@ -197,7 +233,7 @@ def _on_strings(
 ) -> Predicate:
     if sign in ("exists", "!exists") or sign in _ORDERINGS:
         raise _unfit(name, symbol)
-    test = _string_test(symbol, sign, values)
+    test = _string_test(sign, values)
     wanted = not sign.startswith("!")
 
     def is_match(facts: InstanceFacts) -> bool:
@@ -207,12 +243,10 @@ def _on_strings(
     return is_match
 
 
-def _on_task_groups(symbol: Token, sign: str, values: tuple[Token, ...]) -> Predicate:
+def _task_group_test(symbol: Token, sign: str, values: tuple[Token, ...]) -> StringTest:
     if sign in ("exists", "!exists") or sign in _ORDERINGS:
         raise _unfit("task:group", symbol)
-    test = _string_test(symbol, sign, values)
-    wanted = not sign.startswith("!")
-    return lambda facts: any(map(test, facts.task_groups)) == wanted
+    return _string_test(sign, values)
 
 
 def _on_numbers(name: str, symbol: Token, sign: str, values: tuple[Token, ...]) -> Predicate:
@@ -271,7 +305,15 @@ def _version_of(facts: InstanceFacts) -> tuple[int, ...] | None:
 _NUMBER_READERS: dict[str, tuple[Callable[[str], Any], Callable[[InstanceFacts], Any]]] = {
     "agentVersion": (_parse_version, _version_of),
     "registeredAt": (_parse_time_s, lambda facts: facts.instance.registered_at_ms // 1_000),
-    "runningTasksCount": (_parse_count, lambda facts: facts.running_task_count),
+    RUNNING_TASKS_COUNT: (_parse_count, lambda facts: facts.running_task_count),
+}
+
+
+_SUBJECT_READERS: dict[str, Callable[[ContainerInstance], str | None]] = {
+    "agentConnected": lambda instance: str(instance.agent_connected),
+    "agentVersion": lambda instance: instance.agent_version,
+    "ec2InstanceId": lambda instance: instance.ec2_instance_id,
+    "registeredAt": lambda instance: str(instance.registered_at_ms // 1_000),
 }
 
 

@@ -83,6 +83,11 @@ def compile_filters(request: PlacementRequest) -> Filters:
     )
 
 
+def is_suitable(instance: ContainerInstance, request: PlacementRequest) -> bool:
+    """Whether an instance is of the launch type and has the attributes that are required."""
+    return _refuse_attributes(instance, request) is None
+
+
 def _refuse_agent(instance: ContainerInstance) -> _Why | None:
     if instance.agent_connected:
         return None
@@ -96,8 +101,9 @@ def _refuse_resources(candidate: Candidate, needs: TaskResources) -> _Why | None
     if needs.memory_mib > candidate.free_memory_mib:
         left = max(candidate.free_memory_mib, 0)
         return REASON_MEMORY, f"needs {needs.memory_mib} MiB, {left} are left"
+    held, instance = candidate.load.ports, candidate.instance
     for port in needs.host_ports:
-        if candidate.placed or port in candidate.load.ports or _is_reserved(candidate, port):
+        if candidate.placed or port in held or is_reserved(instance, port):
             return REASON_PORTS, f"needs port {port.port}/{port.protocol}, which is taken"
     if needs.gpu_count > candidate.free_gpu_count:
         left = max(candidate.free_gpu_count, 0)
@@ -105,8 +111,9 @@ def _refuse_resources(candidate: Candidate, needs: TaskResources) -> _Why | None
     return None
 
 
-def _is_reserved(candidate: Candidate, port: HostPort) -> bool:
-    registered = candidate.instance.resources
+def is_reserved(instance: ContainerInstance, port: HostPort) -> bool:
+    """Whether a container instance keeps a port for itself."""
+    registered = instance.resources
     if port.protocol == "udp":
         return port.port in registered.reserved_udp_ports
     return port.port in registered.reserved_tcp_ports

@@ -1,26 +1,34 @@
 """`place_tasks`: identical tasks onto a cluster's container instances, as one batch.
 
-Every container instance is filtered once; afterwards only the one that has just taken a task is
-looked at again. Rules are in `filters`, preferences in `strategies`.
+Which rows are eligible is found out for all of them at once (`eligible`), the best of them with
+room stand on a `shelf`, and `picking` takes one for each task. Shelves that depend on nothing but
+the tasks' shape are kept between requests, so that a single task costs little more than one of
+many. Refusals are judged by `filters`, one instance after the other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
+
+import numpy as np
 
 from homeport.core.decision import Moment
-from homeport.core.placement.candidate import Candidate
-from homeport.core.placement.filters import compile_filters
-from homeport.core.placement.request import Placement, PlacementRequest, Refusal
-from homeport.core.placement.strategies import (
-    LEAST_LOADED,
-    SPREAD_INSTANCES,
-    SPREAD_ZONES,
-    Ranking,
-    count_buckets,
-)
-from homeport.model.container_instance import ACTIVE
+from homeport.core.placement.eligible import eligible_key, eligible_rows, matching_now
+from homeport.core.placement.expressions import InstanceFacts, subject_reader
+from homeport.core.placement.filters import Filters, compile_filters, is_reserved
+from homeport.core.placement.picking import Picker, ShelfExhausted, Terms
+from homeport.core.placement.ranking_rules import TASKS, TURN, Chance, rules_of
+from homeport.core.placement.refusing import find_refusals
+from homeport.core.placement.request import Placement, PlacementRequest
+from homeport.core.placement.shelf import Shape, Shelf
+from homeport.core.placement.strategies import LEAST_LOADED, SPREAD_INSTANCES, SPREAD_ZONES
 from homeport.model.placement import PlacementStrategy
-from homeport.model.task import RUNNING, Task
+from homeport.model.resources import TaskResources
+from homeport.state.fleet import Flags, Fleet, GroupTasks, Ints
 from homeport.state.view import View
+
+SHELF_LEAST = 128  # entries of each heap, beside those for the tasks that are placed now
+SHELF_GROWTH = 8  # when they don't suffice
+
+_NO_TASKS = GroupTasks()
 
 
 def place_tasks(view: View, request: PlacementRequest, moment: Moment) -> Placement:
@@ -31,33 +39,15 @@ def place_tasks(view: View, request: PlacementRequest, moment: Moment) -> Placem
     operations should have refused.
     """
     filters = compile_filters(request)
-    candidates = _find_candidates(view, request, needs_task_groups=filters.needs_task_groups)
-    hosts = _distinct_hosts(view, request) if filters.needs_distinct_instance else frozenset()
-    refusals: dict[str, Refusal] = {}
-    fit = []
-    for candidate in candidates:
-        refusal = filters.refuse(candidate, hosts)
-        if refusal is None:
-            fit.append(candidate)
-        else:
-            refusals[candidate.arn] = refusal
-    chain = placement_chain(request.strategies, is_service=request.service_arn is not None)
-    counts = count_buckets(chain, candidates)
-    ranking = Ranking(chain, fit, counts, sign=1, entropy=moment.entropy)
-    placed: list[str] = []
-    while len(placed) < request.count and (best := ranking.take_best()) is not None:
-        placed.append(best.arn)
-        best.add(request.resources, request.group)
-        ranking.count(best)
-        refusal = filters.refuse(best, hosts)
-        if refusal is None:
-            ranking.put_back(best)
-        else:
-            refusals[best.arn] = refusal
-    if len(placed) == request.count:
-        return Placement(container_instance_arns=tuple(placed))
-    ordered = tuple(refusals[arn] for arn in sorted(refusals))
-    return Placement(container_instance_arns=tuple(placed), refusals=ordered)
+    fleet = view.fleet(request.cluster_arn)
+    if not len(fleet):
+        return Placement()
+    picked, placed_on = _Placer(view, fleet, filters, moment).place(request.count)
+    arns = tuple(fleet.arns[row] for row in picked)
+    if len(picked) == request.count:
+        return Placement(container_instance_arns=arns)
+    refusals = find_refusals(view, filters, placed_on)
+    return Placement(container_instance_arns=arns, refusals=refusals)
 
 
 def placement_chain(
@@ -75,35 +65,180 @@ def placement_chain(
     return (SPREAD_ZONES, LEAST_LOADED)
 
 
-def _find_candidates(
-    view: View, request: PlacementRequest, *, needs_task_groups: bool
-) -> list[Candidate]:
-    """Return the cluster's ACTIVE container instances with what they host of the request's kind."""
-    candidates: dict[str, Candidate] = {}
-    for arn, instance in view.container_instances(request.cluster_arn).items():
-        if instance.status != ACTIVE:
-            continue
-        groups: Iterable[str] = ()
-        if needs_task_groups:
-            groups = dict.fromkeys(task.group for task in view.tasks_of_instance(arn).values())
-        candidates[arn] = Candidate(instance, view.instance_load(arn), tuple(groups))
-    for task in _counted_tasks(view, request):
-        host = candidates.get(task.container_instance_arn or "")
-        if host is not None and task.desired_status == RUNNING:
-            host.counted += 1
-    return list(candidates.values())
+class _Placer:
+    """One request on one fleet."""
+
+    def __init__(self, view: View, fleet: Fleet, filters: Filters, moment: Moment) -> None:
+        request = filters.request
+        self._fleet = fleet
+        self._filters = filters
+        self._rules = rules_of(
+            placement_chain(request.strategies, is_service=request.service_arn is not None)
+        )
+        self._group = fleet.group(request.group) or _NO_TASKS
+        self._eligible = eligible_rows(fleet, filters)
+        self._matching = matching_now(view, fleet, filters)
+        self._view = view
+        self._chance = Chance(moment.entropy)
+
+    def place(self, count: int) -> tuple[list[int], dict[int, int]]:
+        """Return a row for each task, and how many each row has got."""
+        if self._can_share():
+            for is_new in (False, True):
+                shelf = self._shared_shelf(count, is_new=is_new)
+                try:
+                    return self._pick(shelf, count, self._shared_vetoes())
+                except ShelfExhausted:
+                    continue
+        chunk = SHELF_LEAST + count
+        while True:
+            try:
+                return self._pick(self._own_shelf(chunk, count), count, ())
+            except ShelfExhausted:
+                chunk *= SHELF_GROWTH
+
+    def _can_share(self) -> bool:
+        """Whether the group's own tasks rule out or push back few rows, if any."""
+        numbers = self._rules.numbers
+        if self._matching is not None or TURN in numbers:
+            return False
+        if TASKS in numbers and numbers[0] != TASKS:
+            return False
+        if self._rules.has_attributes_first or TASKS not in numbers:
+            return len(self._group.wanted) * 2 <= len(self._fleet) or not self._looks_at_tasks()
+        return False
+
+    def _looks_at_tasks(self) -> bool:
+        return self._is_distinct() or TASKS in self._rules.numbers
+
+    def _passes_over_hosts(self) -> bool:
+        """Whether rows that host the group could take another task of it."""
+        hosts = self._group.wanted
+        return bool(hosts) and TASKS in self._rules.numbers and not self._is_distinct()
+
+    def _is_distinct(self) -> bool:
+        return self._filters.needs_distinct_instance
+
+    def _shared_vetoes(self) -> tuple[Container[int], ...]:
+        """Rows that host the group may be anywhere in a shared shelf: they are passed over."""
+        vetoes: list[Container[int]] = [self._group.wanted] if self._looks_at_tasks() else []
+        if self._filters.request.resources.host_ports:
+            vetoes.append(_Held(self._fleet, self._filters.request.resources))
+        return tuple(vetoes)
+
+    def _shared_shelf(self, count: int, *, is_new: bool) -> Shelf:
+        fleet = self._fleet
+        shape = self._shape()
+        key = ("shelf", shape, eligible_key(self._filters))
+        shelf: Shelf | None = None if is_new else fleet.memo.get(key)
+        if shelf is None or not shelf.follow(self._eligible):
+            shelf = Shelf(fleet, shape, self._eligible, chunk=SHELF_LEAST + count)
+        fleet.remember(key, shelf)
+        return shelf
+
+    def _shape(self) -> Shape:
+        needs = self._filters.request.resources
+        sizes = TaskResources(needs.cpu_units, needs.memory_mib, (), needs.gpu_count)
+        return Shape(self._rules, sizes)
+
+    def _own_shelf(self, chunk: int, count: int) -> Shelf:
+        fleet, request = self._fleet, self._filters.request
+        mask = self._eligible.copy()
+        if self._matching is not None:
+            mask &= self._matching
+        if self._is_distinct():
+            mask[list(self._group.wanted)] = False
+        for port in request.resources.host_ports:
+            mask[list(fleet.ports.get(port, ()))] = False
+        if request.resources.host_ports:
+            self._clear_reserved(mask)
+        tasks: Ints | None = None
+        if TASKS in self._rules.numbers:
+            tasks = np.zeros(len(fleet), np.int64)
+            tasks[list(self._group.wanted)] = list(self._group.wanted.values())
+        return Shelf(
+            fleet,
+            self._shape(),
+            mask,
+            chunk=chunk,
+            tasks=tasks,
+            count=count,
+            chance=self._chance,
+        )
+
+    def _clear_reserved(self, mask: Flags) -> None:
+        """Take out the rows that keep one of the ports for themselves."""
+        fleet = self._fleet
+        reserved = fleet.codes(
+            "reserved ports",
+            lambda instance: (
+                instance.resources.reserved_tcp_ports,
+                instance.resources.reserved_udp_ports,
+            ),
+        )
+        ports = self._filters.request.resources.host_ports
+        for value, code in reserved.values.items():
+            if isinstance(value, tuple) and any(
+                port.port in value[1 if port.protocol == "udp" else 0] for port in ports
+            ):
+                mask[reserved.column == code] = False
+
+    def _pick(
+        self, shelf: Shelf, count: int, vetoed: tuple[Container[int], ...]
+    ) -> tuple[list[int], dict[int, int]]:
+        fleet, request = self._fleet, self._filters.request
+        counts = {
+            attribute: fleet.bucket_counts(request.group, attribute, subject_reader(attribute))
+            for attribute in self._rules.attributes
+        }
+        terms = Terms(
+            rules=self._rules,
+            needs=request.resources,
+            counts=counts,
+            tasks=self._group.wanted,
+            is_once=self._is_once(),
+            is_match_again=self._match_again(),
+            vetoed=vetoed,
+            is_partial=bool(vetoed) and self._passes_over_hosts(),
+            chance=self._chance,
+        )
+        picker = Picker(shelf, terms)
+        return picker.pick(count), picker.placed_on()
+
+    def _is_once(self) -> bool:
+        """Whether a row that has taken a task can't take another of these."""
+        filters = self._filters
+        return filters.needs_distinct_instance or bool(filters.request.resources.host_ports)
 
 
-def _counted_tasks(view: View, request: PlacementRequest) -> Iterable[Task]:
-    if request.service_arn is not None:
-        return view.tasks_of_service(request.service_arn).values()
-    return view.tasks_of_group(request.cluster_arn, request.group).values()
+    def _match_again(self) -> Callable[[int], bool] | None:
+        """Return what says whether a row still matches when it hosts a task of this group."""
+        asking = [each for each in self._filters.expressions if each.needs_task_groups]
+        if not asking:
+            return None
+        view, fleet, group = self._view, self._fleet, self._filters.request.group
+
+        def is_match(row: int) -> bool:
+            instance = fleet.instances[row]
+            assert instance is not None
+            tasks = view.tasks_of_instance(instance.arn).values()
+            groups = (*(task.group for task in tasks), group)
+            facts = InstanceFacts(instance, fleet.loads[row].running, groups)
+            return all(expression.is_match(facts) for expression in asking)
+
+        return is_match
 
 
-def _distinct_hosts(view: View, request: PlacementRequest) -> frozenset[str]:
-    """Return where the group has a wanted task: one on its way out blocks nobody."""
-    return frozenset(
-        task.container_instance_arn
-        for task in view.tasks_of_group(request.cluster_arn, request.group).values()
-        if task.desired_status == RUNNING and task.container_instance_arn is not None
-    )
+class _Held:
+    """The rows on which a port that is needed is taken."""
+
+    def __init__(self, fleet: Fleet, needs: TaskResources) -> None:
+        self._fleet = fleet
+        self._ports = needs.host_ports
+
+    def __contains__(self, row: object) -> bool:
+        assert isinstance(row, int)
+        held = self._fleet.loads[row].ports
+        instance = self._fleet.instances[row]
+        assert instance is not None
+        return any(port in held or is_reserved(instance, port) for port in self._ports)
