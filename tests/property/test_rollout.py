@@ -33,7 +33,7 @@ small = st.integers(0, 6)
 @given(
     desired=st.integers(0, 12),
     percent=percents,
-    numbers=st.tuples(small, small, small, small, small, small, small, small),
+    numbers=st.tuples(*[small] * 9),
     is_blocked=st.booleans(),
 )
 def test_no_plan_exceeds_the_maximum_or_undercuts_the_minimum(
@@ -49,6 +49,7 @@ def test_no_plan_exceeds_the_maximum_or_undercuts_the_minimum(
         outgoing_unhealthy=numbers[5],
         outgoing_pending=numbers[6],
         stopping=numbers[7],
+        outgoing_starting=numbers[8],
     )
     launches = startable_tasks(bounds, counts)
     assert launches == 0 or counts.live + launches <= bounds.upper

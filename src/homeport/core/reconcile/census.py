@@ -21,6 +21,7 @@ class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unhealthy: tuple[Task, ...] = ()
     outgoing_healthy: tuple[Task, ...] = ()
     outgoing_unsettled: tuple[Task, ...] = ()
+    outgoing_starting: tuple[Task, ...] = ()
     outgoing_unhealthy: tuple[Task, ...] = ()
     outgoing_pending: tuple[Task, ...] = ()
     stopping: tuple[Task, ...] = ()
@@ -38,6 +39,7 @@ class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
             unhealthy=len(self.unhealthy),
             outgoing_healthy=len(self.outgoing_healthy),
             outgoing_unsettled=len(self.outgoing_unsettled),
+            outgoing_starting=len(self.outgoing_starting),
             outgoing_unhealthy=len(self.outgoing_unhealthy),
             outgoing_pending=len(self.outgoing_pending),
             stopping=len(self.stopping),
@@ -81,8 +83,8 @@ class _Taker:
                 self._sort_newest(task)
             else:
                 self._sort_older(task)
-        for deployment_id, tasks in self._starting.items():
-            self._keep_starting(self._older.get(deployment_id), tasks)
+        for deployment in self._older.values():
+            self._keep_starting(deployment)
         return Census(
             **{name: tuple(tasks) for name, tasks in self._groups.items()},
             displaced=frozenset(self._displaced),
@@ -102,30 +104,32 @@ class _Taker:
         self._groups["outgoing_pending" if is_pending else f"outgoing_{health}"].append(task)
 
     def _sort_older(self, task: Task) -> None:
-        is_displaced = task.container_instance_arn in self._draining
-        if is_displaced:
-            self._displaced.append(task.arn)
-        if task.last_status != RUNNING:
-            if is_displaced:
-                self._groups["outgoing_pending"].append(task)
-            else:
-                self._starting.setdefault(task.deployment_id or "", []).append(task)
-            return
         health = self._health(task)
-        self._groups[f"outgoing_{health}"].append(task)
-        if health != "unhealthy" and not is_displaced and task.deployment_id in self._kept:
-            self._kept[task.deployment_id] += 1
+        is_pending = task.last_status != RUNNING
+        if task.container_instance_arn in self._draining:
+            self._displaced.append(task.arn)
+            self._groups["outgoing_pending" if is_pending else f"outgoing_{health}"].append(task)
+        elif health == "unsettled":
+            self._starting.setdefault(task.deployment_id or "", []).append(task)
+        else:
+            self._groups[f"outgoing_{health}"].append(task)
+            if health == "healthy" and task.deployment_id in self._kept:
+                self._kept[task.deployment_id] += 1
 
-    def _keep_starting(self, deployment: Deployment | None, tasks: list[Task]) -> None:
-        """Let as many PENDING tasks of an older deployment start as it has to be kept up with."""
-        kept = 0
-        if deployment is not None:
-            lacking = deployment.wanted_tasks - self._kept[deployment.id]
-            kept = max(0, min(lacking, len(tasks)))
-            self._kept[deployment.id] += kept
-        tasks.sort(key=lambda task: task.arn)
-        self._groups["outgoing_unsettled"].extend(tasks[:kept])
-        self._groups["outgoing_pending"].extend(tasks[kept:])
+    def _keep_starting(self, deployment: Deployment) -> None:
+        """Let as many tasks of an older deployment start as it has to be kept up with."""
+        tasks = sorted(self._starting.get(deployment.id, ()), key=lambda task: task.arn)
+        needed = self._service.desired_count - len(self._groups["healthy"])
+        lacking = min(
+            deployment.wanted_tasks - self._kept[deployment.id],
+            needed - sum(self._kept.values()),
+        )
+        kept = max(0, min(lacking, len(tasks)))
+        self._kept[deployment.id] += kept
+        self._groups["outgoing_starting"].extend(tasks[:kept])
+        for task in tasks[kept:]:
+            is_pending = task.last_status != RUNNING
+            self._groups["outgoing_pending" if is_pending else "outgoing_unsettled"].append(task)
 
     def _health(self, task: Task) -> str:
         """Judge one task; without a health check RUNNING is all there is to know."""
@@ -169,6 +173,7 @@ _GROUPS = (
     "unhealthy",
     "outgoing_healthy",
     "outgoing_unsettled",
+    "outgoing_starting",
     "outgoing_unhealthy",
     "outgoing_pending",
     "stopping",

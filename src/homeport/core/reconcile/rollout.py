@@ -30,6 +30,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     unhealthy: int = 0
     outgoing_healthy: int = 0
     outgoing_unsettled: int = 0  # RUNNING, health not known yet
+    outgoing_starting: int = 0  # replaces a task of its own older revision, and may yet settle
     outgoing_unhealthy: int = 0
     outgoing_pending: int = 0
     stopping: int = 0
@@ -43,6 +44,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
             + self.unhealthy
             + self.outgoing_healthy
             + self.outgoing_unsettled
+            + self.outgoing_starting
             + self.outgoing_unhealthy
             + self.outgoing_pending
             + self.stopping
@@ -57,6 +59,7 @@ class Stops(msgspec.Struct, frozen=True, kw_only=True):
     unhealthy: int = 0
     outgoing_healthy: int = 0
     outgoing_unsettled: int = 0
+    outgoing_starting: int = 0
     outgoing_unhealthy: int = 0
     outgoing_pending: int = 0
 
@@ -69,6 +72,7 @@ class Stops(msgspec.Struct, frozen=True, kw_only=True):
             + self.unhealthy
             + self.outgoing_healthy
             + self.outgoing_unsettled
+            + self.outgoing_starting
             + self.outgoing_unhealthy
             + self.outgoing_pending
         )
@@ -114,6 +118,7 @@ def plan_stops(bounds: Bounds, counts: Counts, *, launches: int, is_blocked: boo
         unhealthy=staying.unhealthy,
         outgoing_healthy=outgoing.outgoing_healthy,
         outgoing_unsettled=outgoing.outgoing_unsettled,
+        outgoing_starting=outgoing.outgoing_starting,
         outgoing_unhealthy=outgoing.outgoing_unhealthy,
         outgoing_pending=outgoing.outgoing_pending,
     )
@@ -142,9 +147,12 @@ def _stops_of_outgoing(
     floor = bounds.lower if is_blocked else bounds.desired
     healthy = counts.healthy - staying.healthy + counts.outgoing_healthy
     unhealthy, unsettled = counts.outgoing_unhealthy, counts.outgoing_unsettled
+    starting = counts.outgoing_starting
+    beyond = healthy + starting - bounds.lower if is_blocked else 0
     return Stops(
         outgoing_healthy=_clamp(healthy - floor, counts.outgoing_healthy),
-        outgoing_unsettled=_clamp(healthy + unsettled - floor, unsettled),
+        outgoing_unsettled=_clamp(healthy + unsettled + starting - floor, unsettled),
+        outgoing_starting=_clamp(beyond, starting),
         outgoing_unhealthy=_clamp(healthy + unhealthy - floor, unhealthy),
         outgoing_pending=counts.outgoing_pending,
     )
@@ -158,6 +166,8 @@ def _one_unhealthy(counts: Counts) -> Stops:
         return Stops(unhealthy=1)
     if counts.outgoing_unsettled:
         return Stops(outgoing_unsettled=1)
+    if counts.outgoing_starting:
+        return Stops(outgoing_starting=1)
     return NO_STOPS
 
 

@@ -161,6 +161,7 @@ def _stop(
         (census.outgoing_pending, stops.outgoing_pending, False),
         (census.outgoing_unhealthy, stops.outgoing_unhealthy, True),
         (census.outgoing_unsettled, stops.outgoing_unsettled, False),
+        (census.outgoing_starting, stops.outgoing_starting, False),
         (census.outgoing_healthy, stops.outgoing_healthy, False),
         (census.unhealthy, stops.unhealthy, True),
         (census.unsettled, stops.unsettled, False),

@@ -57,7 +57,8 @@ def keep_fewer(service: Service, census: Census, stopped: Sequence[Task]) -> Ser
 
     Those that only left their container instance, or were UNHEALTHY, are replaced instead.
     """
-    made_way = {t.arn for t in (*census.outgoing_healthy, *census.outgoing_unsettled)}
+    going = (*census.outgoing_healthy, *census.outgoing_unsettled, *census.outgoing_starting)
+    made_way = {task.arn for task in going}
     fewer: dict[str, int] = {}
     for task in stopped:
         if task.arn in made_way and task.arn not in census.displaced and task.deployment_id:
