@@ -77,11 +77,24 @@ class Table(Generic[R]):
         self._rows[key] = record
         for name, grouping in self._groupings.items():
             value = grouping(record)
-            self._regroup(name, key, None if old is None else grouping(old), value)
+            if old is not None:
+                self._regroup(name, key, grouping(old), value)
             if value is not None:
                 self._groups[name].setdefault(value, {})[key] = record
-        for name in self._orderings:
-            self._reorder(name, key, old, record)
+        for name, (grouping, sorting) in self._orderings.items():
+            value = grouping(record)
+            sort = None if value is None else sorting(record)
+            if old is not None:
+                was = grouping(old)
+                was_sort = None if was is None else sorting(old)
+                if was == value and was_sort == sort:
+                    continue
+                self._leave_order(name, key, was, was_sort)
+            if value is not None:
+                order = self._orders[name].get(value)
+                if order is None:
+                    order = self._orders[name][value] = SortedList()
+                order.add((sort, key))
         return old
 
     def delete(self, key: str) -> R | None:
@@ -91,8 +104,9 @@ class Table(Generic[R]):
             return None
         for name, grouping in self._groupings.items():
             self._regroup(name, key, grouping(old), None)
-        for name in self._orderings:
-            self._reorder(name, key, old, None)
+        for name, (grouping, sorting) in self._orderings.items():
+            was = grouping(old)
+            self._leave_order(name, key, was, None if was is None else sorting(old))
         return old
 
     def _regroup(self, name: str, key: str, was: Hashable | None, becomes: Hashable | None) -> None:
@@ -103,16 +117,10 @@ class Table(Generic[R]):
         if not members:
             del self._groups[name][was]
 
-    def _reorder(self, name: str, key: str, old: R | None, new: R | None) -> None:
-        grouping, sorting = self._orderings[name]
-        was = None if old is None else (grouping(old), sorting(old))
-        becomes = None if new is None else (grouping(new), sorting(new))
-        if was == becomes:
+    def _leave_order(self, name: str, key: str, was: Hashable | None, was_sort: Any) -> None:
+        if was is None:
             return
-        orders = self._orders[name]
-        if was is not None and was[0] is not None:
-            orders[was[0]].remove((was[1], key))
-            if not orders[was[0]]:
-                del orders[was[0]]
-        if becomes is not None and becomes[0] is not None:
-            orders.setdefault(becomes[0], SortedList()).add((becomes[1], key))
+        order = self._orders[name][was]
+        order.remove((was_sort, key))
+        if not order:
+            del self._orders[name][was]

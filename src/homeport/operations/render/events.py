@@ -6,6 +6,7 @@ container-instances §12, services §4; docs.aws.amazon.com/AmazonECS/latest/dev
 ecs_cwe_events.html.
 """
 
+import functools
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.view import View
 
 SEQUENCES_PER_COMMIT = 1_000_000
+TIMES_REMEMBERED = 64
 
 _encode = msgspec.json.Encoder().encode
 # AWS's events leave these out: health is no reason for an event, tags are asked for elsewhere.
@@ -98,6 +100,7 @@ def encode_event(change: StateChange) -> msgspec.Raw:
     return msgspec.Raw(_encode(event))
 
 
+@functools.lru_cache(maxsize=TIMES_REMEMBERED)  # a commit's events all happen at once
 def iso_time(at_ms: int, timespec: str = "milliseconds") -> str:
     """Write a time as AWS's events have it: `2026-01-31T23:59:59.999Z`."""
     text = datetime.fromtimestamp(at_ms / 1_000, UTC).isoformat(timespec=timespec)
