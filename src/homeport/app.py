@@ -33,6 +33,9 @@ Storage = MemoryStorage | SqliteStorage
 # Python looks for cycles after 700 new objects; a call makes hundreds, and what it leaves in the
 # state stays. Seldom is enough: nothing here is freed by the collector alone in bulk.
 COLLECTOR_THRESHOLDS = (20_000, 50, 100)
+# What a failed server tells its callers; its log says why.
+FAILURE_MESSAGE = "The server has failed and is stopping; nothing of this call is known to be kept."
+FAILED_STOP_S = 2.0  # for those answers to leave; storage ends the process before long
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -86,15 +89,15 @@ async def run_server(config: Config) -> None:
         async with _deliver_events(config, stream):
             _spare_the_collector()
             engine.start()
-            await _serve(server, gateway, stream, (driver.failed, storage_failed))
-        driver.stop()
+            await _serve(server, gateway, stream, driver, storage_failed)
 
 
 async def _serve(
     server: ApiServer,
     gateway: Gateway,
     stream: EventStream,
-    failures: tuple[asyncio.Future[None], ...],
+    driver: EngineDriver,
+    storage_failed: asyncio.Future[None],
 ) -> None:
     """Serve until a signal or a failure; then stop in order: agents, requests, port."""
     stop_wanted = asyncio.Event()
@@ -107,17 +110,21 @@ async def _serve(
     await asyncio.wait((started, serving), return_when=asyncio.FIRST_COMPLETED)
     host = f"[{server.host}]" if ":" in server.host else server.host
     print(f"homeport: listening on http://{host}:{server.port}", flush=True)
+    failures = (driver.failed, storage_failed)
     ends: list[asyncio.Future[Any]] = [serving, stopping, *failures]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    for failure in failures:
-        if failure.done():
-            failure.result()  # raises what went wrong; whoever waits is never answered
+    failure = next((each for each in failures if each.done()), None)
+    if failure is not None:
+        driver.refuse_calls(FAILURE_MESSAGE)
     await gateway.stop()
     stream.close()
     server.stop()
-    await serving
+    await asyncio.wait((serving,), timeout=None if failure is None else FAILED_STOP_S)
+    driver.stop()
     for task in (stopping, started):
         task.cancel()
+    if failure is not None:
+        failure.result()  # raises what went wrong
 
 
 def _deliver_events(

@@ -9,7 +9,7 @@ import os
 import time
 from typing import Protocol
 
-from homeport.api.errors import AwsError
+from homeport.api.errors import AwsError, ServiceUnavailable
 from homeport.core.effects import DisconnectAgent, SendTasks
 from homeport.engine.engine import Engine
 from homeport.engine.events import ApiCalled
@@ -65,6 +65,8 @@ class EngineDriver:
         self._agents: AgentOutlet | None = None
         self._turn: asyncio.Handle | None = None
         self._turn_is_soon = False
+        self._waiting: dict[_PendingAnswer, None] = {}
+        self._refusal: str | None = None
 
     def attach(self, engine: Engine, agents: AgentOutlet) -> None:
         """Complete the circle: the engine was built with this driver as its outlet."""
@@ -74,12 +76,30 @@ class EngineDriver:
     async def call(self, event: ApiCalled) -> object:
         """Carry out one API call; returns its reply's shape once durable, or raises AwsError."""
         assert self._engine is not None
+        if self._refusal is not None:
+            raise ServiceUnavailable(self._refusal)
         answer = _PendingAnswer()
         self._engine.call(event, answer.take)
-        reply = answer.reply if answer.is_there else await answer.wait(self._loop)
+        reply = answer.reply if answer.is_there else await self._wait(answer)
         if isinstance(reply, AwsError):
             raise reply
         return reply
+
+    def refuse_calls(self, message: str) -> None:
+        """Answer whoever waits, and whoever calls from now on, with ServiceUnavailable.
+
+        For the end of a server that has failed: what waits will never be durable.
+        """
+        self._refusal = message
+        for answer in list(self._waiting):
+            answer.take(ServiceUnavailable(message))
+
+    async def _wait(self, answer: "_PendingAnswer") -> object:
+        self._waiting[answer] = None
+        try:
+            return await answer.wait(self._loop)
+        finally:
+            del self._waiting[answer]
 
     def send_tasks(self, effect: SendTasks) -> None:
         """Pass an effect to the gateway."""
