@@ -16,6 +16,7 @@ class Agenda:
     def __init__(self, view: View) -> None:
         self._view = view
         self._dirty: dict[str, None] = {}
+        self._urgent: dict[str, None] = {}  # DAEMON services: they come before all others
         self._timers: list[tuple[int, str]] = []
         self._wakes: dict[str, int] = {}
         self._awaiting: dict[str, dict[str, None]] = {}
@@ -23,19 +24,19 @@ class Agenda:
     @property
     def is_empty(self) -> bool:
         """Whether no service is dirty now."""
-        return not self._dirty
+        return not self._dirty and not self._urgent
 
     def mark(self, service_arn: str) -> None:
         """Note that a service must be looked at."""
         self._dirty[service_arn] = None
 
     def take(self) -> str | None:
-        """Remove and return the service that has been dirty longest."""
-        if not self._dirty:
-            return None
-        service_arn = next(iter(self._dirty))
-        del self._dirty[service_arn]
-        return service_arn
+        """Remove and return the service that has been dirty longest, DAEMON ones first."""
+        for waiting in (self._urgent, self._dirty):
+            for service_arn in waiting:
+                del waiting[service_arn]
+                return service_arn
+        return None
 
     def wake_at(self, effect: WakeAt) -> None:
         """Keep the earliest wake-up of each service."""
@@ -85,14 +86,27 @@ class Agenda:
             self.mark(new.service_arn)
         if new.is_stopped and (old is None or not old.is_stopped):
             self._room_in(new.cluster_arn)
+            if new.container_instance_arn in self._view.draining_instances(new.cluster_arn):
+                self._mark_daemons(new.cluster_arn)
 
     def _follow_instance(self, new: ContainerInstance, old: ContainerInstance | None) -> None:
+        if (
+            old is None
+            or new.status != old.status
+            or new.is_available != old.is_available
+            or new.attributes != old.attributes
+        ):
+            self._mark_daemons(new.cluster_arn)
         if old is None or new.is_available or new.attributes != old.attributes:
             self._room_in(new.cluster_arn)
         if old is not None and old.status != new.status:
             for task in self._view.tasks_of_instance(new.arn).values():
                 if task.service_arn is not None:
                     self.mark(task.service_arn)
+
+    def _mark_daemons(self, cluster_arn: str) -> None:
+        for service_arn in self._view.daemon_services(cluster_arn):
+            self._urgent[service_arn] = None
 
     def _room_in(self, cluster_arn: str) -> None:
         for service_arn in self._awaiting.pop(cluster_arn, ()):

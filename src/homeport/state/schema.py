@@ -4,6 +4,7 @@ from collections.abc import Hashable
 
 from homeport.model.account_setting import AccountSetting
 from homeport.model.arn import scope_of
+from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
@@ -102,6 +103,7 @@ def make_tasks() -> Table[Task]:
             "service": lambda r: None if r.is_stopped else r.service_arn,
             "group": lambda r: None if r.is_stopped else (r.cluster_arn, r.group),
             "live": _live,
+            "provisioning": lambda r: r.cluster_arn if r.is_provisioning else None,
             "definition": lambda r: r.task_definition_arn,
         },
         ordered={
@@ -118,6 +120,13 @@ def make_services() -> Table[Service]:
     """Services by cluster."""
     return Table(
         key_of,
+        indexes={
+            "daemon": lambda r: (
+                r.cluster_arn
+                if r.scheduling_strategy == "DAEMON" and r.status == "ACTIVE"
+                else None
+            ),
+        },
         ordered={
             "listed": (
                 lambda r: r.cluster_arn if r.status == "ACTIVE" else None,
@@ -157,6 +166,11 @@ def make_service_deployments() -> Table[ServiceDeployment]:
 def make_service_revisions() -> Table[ServiceRevision]:
     """Service revisions, oldest first."""
     return Table(key_of, ordered={"service": (lambda r: r.service_arn, lambda r: r.created_at_ms)})
+
+
+def make_capacity_providers() -> Table[CapacityProvider]:
+    """Capacity providers by name within a scope."""
+    return Table(key_of, ordered={"scope": (lambda r: scope_of(r.arn), lambda r: r.name)})
 
 
 def make_tags() -> Table[ResourceTags]:

@@ -229,6 +229,10 @@ class View:
         cursor = None if after is None else (after.name, after.arn)
         return self._store.services.after("cluster", cluster_arn, cursor)
 
+    def daemon_services(self, cluster_arn: str) -> Mapping[str, Service]:
+        """Return a cluster's ACTIVE DAEMON services by ARN."""
+        return self._store.services.group("daemon", cluster_arn)
+
     def listed_services(self, cluster_arn: str, after_name: str | None = None) -> Iterator[Service]:
         """Iterate a cluster's ACTIVE services by name: those that ListServices shows."""
         # An ARN sorts before `~`, so that the cursor is behind the service of that name.

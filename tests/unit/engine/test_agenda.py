@@ -107,3 +107,24 @@ def test_the_earliest_wake_up_of_a_service_counts_and_rings_once(agenda: Agenda)
     agenda.ring(NOW_MS + 100)
     assert _dirty(agenda) == [SERVICE.arn]
     assert agenda.next_ring_ms() is None
+
+
+def test_daemon_services_come_first_when_an_instance_joins(store: Store, agenda: Agenda) -> None:
+    daemon = make_service("daemon", definition=DEFINITION, scheduling_strategy="DAEMON")
+    put(store, daemon)
+    _dirty(agenda)
+    agenda.mark(SERVICE.arn)
+    put(store, make_container_instance("new"))
+    assert _dirty(agenda) == [daemon.arn, SERVICE.arn]
+
+
+def test_the_last_other_task_on_a_draining_instance_wakes_the_daemons(
+    store: Store, agenda: Agenda
+) -> None:
+    daemon = make_service("daemon", definition=DEFINITION, scheduling_strategy="DAEMON")
+    task = make_task(definition=DEFINITION, instance=INSTANCE, last_status="RUNNING")
+    put(store, daemon, task, replace(INSTANCE, status="DRAINING"))
+    _dirty(agenda)
+    stopped = replace(task, last_status="STOPPED", desired_status="STOPPED", stopped_at_ms=NOW_MS)
+    put(store, stopped)
+    assert _dirty(agenda) == [daemon.arn]

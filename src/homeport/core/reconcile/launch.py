@@ -1,8 +1,9 @@
 """Starting tasks of a service: where they go, and the records that they begin with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from homeport.core.decision import Moment
 from homeport.core.lifecycle.new_task import make_task
@@ -50,7 +51,31 @@ def launch_tasks(
     asked = min(count, LAUNCHES_PER_DECISION)
     definition = view.task_definition(deployment.task_definition_arn)
     assert definition is not None, deployment.task_definition_arn
-    placement = place_tasks(view, _placement_request(service, definition, asked), moment)
+    placement = place_tasks(view, placement_request(service, definition, asked), moment)
+    launch = launch_tasks_on(
+        view,
+        service,
+        placement.container_instance_arns,
+        deployment=deployment,
+        ids=ids,
+        moment=moment,
+    )
+    is_short = len(launch.tasks) < asked
+    return replace(launch, is_short=is_short, refusals=placement.refusals)
+
+
+def launch_tasks_on(
+    view: View,
+    service: Service,
+    instance_arns: Sequence[str],
+    *,
+    deployment: Deployment,
+    ids: Iterator[str],
+    moment: Moment,
+) -> Launch:
+    """Start a task of one deployment on each of these container instances."""
+    definition = view.task_definition(deployment.task_definition_arn)
+    assert definition is not None, deployment.task_definition_arn
     tags = _task_tags(view, service, definition)
     tasks = tuple(
         _make_service_task(
@@ -62,19 +87,17 @@ def launch_tasks(
             ids=ids,
             moment=moment,
         )
-        for instance_arn in placement.container_instance_arns
+        for instance_arn in instance_arns
     )
     return Launch(
-        tasks=tasks,
-        tags=tuple(ResourceTags(arn=task.arn, tags=tags) for task in tasks if tags),
-        is_short=len(tasks) < asked,
-        refusals=placement.refusals,
+        tasks=tasks, tags=tuple(ResourceTags(arn=task.arn, tags=tags) for task in tasks if tags)
     )
 
 
-def _placement_request(
+def placement_request(
     service: Service, definition: TaskDefinition, count: int
 ) -> PlacementRequest:
+    """Return what placement is asked for tasks of a service."""
     return PlacementRequest(
         cluster_arn=service.cluster_arn,
         group=service_group(service),

@@ -8,6 +8,7 @@ zone rebalancing aren't here.
 
 from homeport.core.decision import NOTHING, Decision, Moment
 from homeport.core.reconcile.census import counts_at_a_glance, take_census
+from homeport.core.reconcile.daemon import DAEMON, daemon_step
 from homeport.core.reconcile.rollback import roll_back_or_fail
 from homeport.core.reconcile.rollout import NO_STOPS, bounds_of, missing_tasks, plan_stops
 from homeport.core.reconcile.service_events import REPEAT_AFTER_S
@@ -38,12 +39,15 @@ def reconcile_service(
     turned, messages = roll_back_or_fail(service, moment)
     if turned != service:
         return turn_back_step(view, service, turned, messages, moment)
+    if service.scheduling_strategy == DAEMON:
+        census = take_census(view, service, moment, is_strict=is_strict)
+        return daemon_step(view, service, census, moment)
     if _is_at_rest(view, service, moment, is_strict=is_strict):
         if not service.is_steady:
             return NOTHING
         return Decision(effects=(repeat_of_steady_state(service),))
     census = take_census(view, service, moment, is_strict=is_strict)
-    return next_step(view, service, census, moment, is_strict=is_strict)
+    return next_step(view, service, census, moment)
 
 
 def _is_at_rest(view: View, service: Service, moment: Moment, *, is_strict: bool) -> bool:

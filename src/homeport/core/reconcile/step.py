@@ -5,6 +5,7 @@ The numbers come from `rollout`, the tasks from `census`, the places from `launc
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from homeport.core.decision import Decision, Moment
@@ -49,9 +50,17 @@ from homeport.state.view import View
 REASON_FAILED_HEALTH = "Task failed container health checks"
 
 
-def next_step(
-    view: View, service: Service, census: Census, moment: Moment, *, is_strict: bool = False
-) -> Decision:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What one look has decided: tasks to start and to stop, and what there is to complain of."""
+
+    wish: Wish
+    launch: Launch
+    stopped: tuple[Task, ...]
+    complaints: tuple[str, ...]
+    is_in_order: bool  # nothing is left to do
+
+
+def next_step(view: View, service: Service, census: Census, moment: Moment) -> Decision:
     """Start and stop what may be started and stopped now, and write down how far things are."""
     ids = moment.ids()
     counts = census.counts()
@@ -65,19 +74,42 @@ def next_step(
     is_blocked = wish.is_blocked(launch)
     stops = plan_stops(bounds, counts, launches=len(launch.tasks), is_blocked=is_blocked)
     stopped = _stop(view, service, census, stops, moment=moment)
-
-    messages = _activity_messages(service, launch, stopped)
     complaints = _complaints(service, counts, launch, stopped, is_blocked=is_blocked)
     if len(stopped) < stops.total:
         complaints.append(protected_message(service, service.deployments[-1].id))
-    messages.extend(m for m in complaints if is_news(view, service, m, moment))
-    after = _without_gone_deployments(view, service)
+    remaining = _without_gone_deployments(view, service)
+    plan = Plan(
+        wish=wish,
+        launch=launch,
+        stopped=tuple(stopped),
+        complaints=tuple(complaints),
+        is_in_order=is_in_order(remaining, counts) and not launch.tasks and not stopped,
+    )
+    return finish_step(view, service, service, census, plan, ids=ids, moment=moment)
+
+
+def finish_step(
+    view: View,
+    service: Service,
+    after: Service,
+    census: Census,
+    plan: Plan,
+    *,
+    ids: Iterator[str],
+    moment: Moment,
+) -> Decision:
+    """Write down what was decided: tasks, counts, events, and when to look again.
+
+    `after` is the service as the step has made it so far.
+    """
+    wish, launch, stopped = plan.wish, plan.launch, plan.stopped
+    messages = _activity_messages(service, launch, stopped)
+    messages.extend(m for m in plan.complaints if is_news(view, service, m, moment))
+    after = _without_gone_deployments(view, after)
     after = keep_fewer(after, census, stopped)
     after = _count_failures(after, census, wish, launch, stopped, moment=moment)
-    is_calm = is_in_order(after, counts) and not launch.tasks and not stopped
-    after, conclusions = _conclude(after, moment, is_calm=is_calm)
+    after, conclusions = _conclude(after, moment, is_calm=plan.is_in_order)
     messages.extend(conclusions)
-
     effects: list[Effect] = _send_tasks([*launch.tasks, *stopped])
     effects.extend(_wakes(after, census, wish, launch, moment))
     return Decision(
@@ -156,7 +188,7 @@ def _stop(
     view: View, service: Service, census: Census, stops: Stops, *, moment: Moment
 ) -> list[Task]:
     """Choose the tasks to stop and want them STOPPED, with the reason that ECS gives."""
-    stopped: list[Task] = []
+    going: list[tuple[Task, str]] = []
     for group, count, is_for_health in (
         (census.outgoing_pending, stops.outgoing_pending, False),
         (census.outgoing_unhealthy, stops.outgoing_unhealthy, True),
@@ -172,11 +204,16 @@ def _stop(
             stoppable = tuple(task for task in group if task.arn not in census.protected)
         for task in _pick(view, service, census, stoppable, count=count, moment=moment):
             scaling = f"Scaling activity initiated by (deployment {task.deployment_id})"
-            reason = REASON_FAILED_HEALTH if is_for_health else scaling
-            stopped.append(
-                stop_task(task, stop_code=STOP_SERVICE_SCHEDULER, reason=reason, moment=moment)
-            )
-    return stopped
+            going.append((task, REASON_FAILED_HEALTH if is_for_health else scaling))
+    return stop_tasks(going, moment)
+
+
+def stop_tasks(going: Sequence[tuple[Task, str]], moment: Moment) -> list[Task]:
+    """Want tasks STOPPED, each for its reason."""
+    return [
+        stop_task(task, stop_code=STOP_SERVICE_SCHEDULER, reason=reason, moment=moment)
+        for task, reason in going
+    ]
 
 
 def _pick(
@@ -220,15 +257,18 @@ def _complaints(
     is_blocked: bool,
 ) -> list[str]:
     """Say what keeps the service from being as it should, if anything does."""
-    complaints = []
-    if is_impaired(service):
-        complaints.append(impaired_message(service))
+    complaints = impairments(service)
     if launch.is_short:
         complaints.append(unplaced_message(service, launch.refusals))
     is_waiting = counts.unsettled or counts.stopping or launch.tasks or stopped
     if is_blocked and not launch.is_short and not is_waiting:
         complaints.append(stuck_message(service))
     return complaints
+
+
+def impairments(service: Service) -> list[str]:
+    """Say that launches are being delayed, if they are."""
+    return [impaired_message(service)] if is_impaired(service) else []
 
 
 def _without_gone_deployments(view: View, service: Service) -> Service:

@@ -16,6 +16,7 @@ CLIENT_TOKEN_LENGTH_CHARACTERS = 36
 TASKS_PER_SERVICE = 5_000
 MINIMUM_HEALTHY_PERCENT = 100  # the default of REPLICA services
 MAXIMUM_PERCENT = 200  # likewise
+DAEMON_MAXIMUM_PERCENT = 100  # the default of DAEMON services, and all that they may have
 FAILURE_THRESHOLD_PERCENT = 50
 LAUNCH_TYPES = ("EC2", "EXTERNAL")
 THRESHOLD_TYPES = ("BOUNDED_PERCENT", "UNBOUNDED_PERCENT", "COUNT")
@@ -84,7 +85,7 @@ def check_launch_type(request: ecs.CreateServiceRequest) -> str:
 
 
 def check_scheduling_strategy(request: ecs.CreateServiceRequest) -> str:
-    """Return REPLICA; a DAEMON request gets AWS's own refusals before ours."""
+    """Return REPLICA or DAEMON; a DAEMON service has no desiredCount and no strategies."""
     strategy = request.scheduling_strategy or "REPLICA"
     if strategy not in ("REPLICA", "DAEMON"):
         raise ecs.InvalidParameterException("Scheduling strategy should be one of [REPLICA,DAEMON]")
@@ -94,8 +95,20 @@ def check_scheduling_strategy(request: ecs.CreateServiceRequest) -> str:
                 "The daemon scheduling strategy does not support a desired count for services. "
                 "Remove the desired count value and try again"
             )
-        raise unsupported("the scheduling strategy DAEMON")
+        if request.placement_strategy:
+            raise ecs.InvalidParameterException(
+                "Placement strategies are not supported with the DAEMON scheduling strategy."
+            )
     return strategy
+
+
+def check_daemon(configuration: ecs.DeploymentConfiguration) -> None:
+    """Refuse a DAEMON service that could have two tasks on one container instance (§1)."""
+    if configuration.maximum_percent != DAEMON_MAXIMUM_PERCENT:
+        raise ecs.InvalidParameterException(
+            f"maximumPercent must be {DAEMON_MAXIMUM_PERCENT} for a service with the DAEMON "
+            f"scheduling strategy, it is {configuration.maximum_percent}."
+        )
 
 
 def check_desired_count(count: int | None) -> int:
@@ -178,12 +191,13 @@ def next_zone_rebalancing(asked: str | None, known: str, maximum_percent: int) -
     return "DISABLED"
 
 
-def default_configuration() -> ecs.DeploymentConfiguration:
-    """Return the deployment configuration of a service that was given none (services §5)."""
+def default_configuration(scheduling_strategy: str) -> ecs.DeploymentConfiguration:
+    """Return the deployment configuration of a service that was given none (services §1, §5)."""
+    is_daemon = scheduling_strategy == "DAEMON"
     return ecs.DeploymentConfiguration(
         strategy="ROLLING",
-        maximum_percent=MAXIMUM_PERCENT,
-        minimum_healthy_percent=MINIMUM_HEALTHY_PERCENT,
+        maximum_percent=DAEMON_MAXIMUM_PERCENT if is_daemon else MAXIMUM_PERCENT,
+        minimum_healthy_percent=0 if is_daemon else MINIMUM_HEALTHY_PERCENT,
         bake_time_in_minutes=0,
         alarms=ecs.DeploymentAlarms(alarm_names=[], enable=False, rollback=False),
         deployment_circuit_breaker=ecs.DeploymentCircuitBreaker(

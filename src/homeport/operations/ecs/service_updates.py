@@ -14,6 +14,7 @@ from homeport.operations.context import CallContext
 from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
 from homeport.operations.ecs.service_rules import (
+    check_daemon,
     check_grace_period,
     check_launchable,
     check_network,
@@ -45,6 +46,8 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
     if service.status != "ACTIVE":
         raise ecs.ServiceNotActiveException("Service was not ACTIVE.")
     refuse_unbuilt_members(request)
+    if service.scheduling_strategy == "DAEMON":
+        _check_daemon_update(request)
     if request.capacity_provider_strategy:
         raise unsupported("capacityProviderStrategy")
     definition = _next_definition(view, request, service, context.scope)
@@ -99,6 +102,18 @@ def next_strategies(
     return check_strategies([s for s in asked or () if s.type is not None or s.field is not None])
 
 
+def _check_daemon_update(request: ecs.UpdateServiceRequest) -> None:
+    if request.desired_count is not None:
+        raise ecs.InvalidParameterException(
+            "The daemon scheduling strategy does not support a desired count for services. "
+            "Remove the desired count value and try again"
+        )
+    if next_strategies(request.placement_strategy):
+        raise ecs.InvalidParameterException(
+            "Placement strategies are not supported with the DAEMON scheduling strategy."
+        )
+
+
 def _next_definition(
     view: View, request: ecs.UpdateServiceRequest, service: Service, scope: Scope
 ) -> TaskDefinition:
@@ -120,6 +135,8 @@ def _with_settings(
     configuration = next_configuration(
         request.deployment_configuration, document.deployment_configuration
     )
+    if service.scheduling_strategy == "DAEMON":
+        check_daemon(configuration)
     maximum_percent = configuration.maximum_percent or 0
     constraints, strategies = service.placement_constraints, service.placement_strategy
     if request.placement_constraints is not None:

@@ -22,6 +22,7 @@ from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints
 from homeport.operations.ecs.service_rules import (
     check_client_token,
+    check_daemon,
     check_desired_count,
     check_grace_period,
     check_launch_type,
@@ -110,7 +111,8 @@ def delete_service(view: View, request: ecs.DeleteServiceRequest, context: CallC
     if service.status == "DRAINING":
         reply = ecs.DeleteServiceResponse(service=render_service(view, service, events=events))
         return Decision(reply=reply)
-    if service.desired_count > 0 and not request.force:
+    is_scaled = service.desired_count > 0 and service.scheduling_strategy != "DAEMON"
+    if is_scaled and not request.force:
         raise ecs.InvalidParameterException(
             "The service cannot be stopped while it is scaled above 0."
         )
@@ -243,7 +245,8 @@ def _new_service(
     refuse_unbuilt_members(request)
     strategy = check_scheduling_strategy(request)
     launch_type = check_launch_type(request)
-    desired_count = check_desired_count(request.desired_count)
+    is_daemon = strategy == "DAEMON"
+    desired_count = 0 if is_daemon else check_desired_count(request.desired_count)
     if request.role is not None:
         raise ecs.InvalidParameterException(
             "role is only valid for services with loadBalancers; leave it out."
@@ -251,7 +254,11 @@ def _new_service(
     definition = find_definition(view, context.scope, request.task_definition)
     check_launchable(definition, launch_type)
     check_network(definition, request.network_configuration)
-    configuration = next_configuration(request.deployment_configuration, default_configuration())
+    configuration = next_configuration(
+        request.deployment_configuration, default_configuration(strategy)
+    )
+    if is_daemon:
+        check_daemon(configuration)
     maximum_percent = configuration.maximum_percent or 0
     document = ServiceDocument(
         deployment_configuration=configuration,

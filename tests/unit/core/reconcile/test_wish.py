@@ -144,6 +144,8 @@ def test_one_task_that_holds_ends_the_delay():
     assert world.service().quick_exits == 0
 
 
-@pytest.mark.parametrize(("failures", "delay_s"), [(2, 0), (3, 1), (4, 2), (14, 1_620), (99, 1_620)])
+@pytest.mark.parametrize(
+    ("failures", "delay_s"), [(2, 0), (3, 1), (4, 2), (14, 1_620), (99, 1_620)]
+)
 def test_the_delay_doubles_to_awss_27_minutes(failures: int, delay_s: int):
     assert launch_delay_s(failures) == delay_s

@@ -224,9 +224,22 @@ REFUSED = [
         "Remove the desired count value and try again",
     ),
     (
-        {"scheduling_strategy": "DAEMON", "desired_count": None},
-        ecs.UnsupportedFeatureException,
-        "DAEMON",
+        {
+            "scheduling_strategy": "DAEMON",
+            "desired_count": None,
+            "placement_strategy": [ecs.PlacementStrategy(type="random")],
+        },
+        ecs.InvalidParameterException,
+        "Placement strategies are not supported",
+    ),
+    (
+        {
+            "scheduling_strategy": "DAEMON",
+            "desired_count": None,
+            "deployment_configuration": ecs.DeploymentConfiguration(maximum_percent=200),
+        },
+        ecs.InvalidParameterException,
+        "maximumPercent must be 100",
     ),
     (
         {"deployment_controller": ecs.DeploymentController(type="CODE_DEPLOY")},
