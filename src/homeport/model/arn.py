@@ -61,6 +61,11 @@ def make_task_definition_arn(scope: Scope, family: str, revision: int) -> TaskDe
     return TaskDefinitionArn(_make(scope, f"task-definition/{family}:{revision}"))
 
 
+def make_capacity_provider_arn(scope: Scope, name: str) -> str:
+    """Name a capacity provider; it belongs to the account, not to a cluster."""
+    return _make(scope, f"capacity-provider/{name}")
+
+
 def make_service_revision_arn(scope: Scope, cluster: str, service: str, id_hex: str) -> str:
     """Name a service revision: 19 digits, drawn from `id_hex`."""
     return _make(scope, f"service-revision/{cluster}/{service}/{_digits(id_hex)}")

@@ -1,5 +1,6 @@
 """The cluster's record."""
 
+from homeport.model.capacity_provider import StrategyItem
 from homeport.model.record import Record
 
 
@@ -10,6 +11,8 @@ class Cluster(Record, frozen=True, kw_only=True, tag="cluster"):
     name: str
     status: str = "ACTIVE"  # ACTIVE | INACTIVE
     settings: tuple[tuple[str, str], ...] = ()
+    capacity_providers: tuple[str, ...] = ()
+    default_strategy: tuple[StrategyItem, ...] = ()
     document: bytes = b"{}"
     created_at_ms: int = 0
     deleted_at_ms: int | None = None

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER
 from homeport.model.record import Record
 from homeport.model.resources import InstanceResources
 
@@ -40,6 +41,11 @@ class ContainerInstance(Record, frozen=True, kw_only=True, tag="container_instan
     def availability_zone(self) -> str | None:
         """The zone attribute, which placement spreads over."""
         return self.attributes.get(ATTRIBUTE_AVAILABILITY_ZONE)
+
+    @property
+    def capacity_provider(self) -> str | None:
+        """The capacity provider whose instance it is; FARGATE for one of the local pool."""
+        return self.attributes.get(ATTRIBUTE_CAPACITY_PROVIDER)
 
     @property
     def is_available(self) -> bool:

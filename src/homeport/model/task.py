@@ -2,9 +2,11 @@
 
 import msgspec
 
+from homeport.model.placement import PlacementConstraint, PlacementStrategy
 from homeport.model.record import Record
 from homeport.model.resources import TaskResources
 
+PROVISIONING = "PROVISIONING"
 PENDING = "PENDING"
 RUNNING = "RUNNING"
 STOPPED = "STOPPED"
@@ -39,6 +41,14 @@ class Container(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaul
     network_bindings: tuple[NetworkBinding, ...] = ()
 
 
+class PlacementWish(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """What a task that waits for capacity asked for, until it has its place."""
+
+    requires_attributes: tuple[str, ...] = ()
+    constraints: tuple[PlacementConstraint, ...] = ()
+    strategies: tuple[PlacementStrategy, ...] = ()
+
+
 class Task(Record, frozen=True, kw_only=True, tag="task"):
     """A task: the specification never changes, desired and last status move only forward."""
 
@@ -52,6 +62,9 @@ class Task(Record, frozen=True, kw_only=True, tag="task"):
     group: str
     started_by: str | None = None
     launch_type: str = "EC2"
+    capacity_provider: str | None = None  # set only by a strategy
+    wish: PlacementWish | None = None  # while PROVISIONING
+    private_ip: str | None = None  # of its network interface
     desired_status: str = RUNNING  # RUNNING | STOPPED
     last_status: str = PENDING
     health_status: str = "UNKNOWN"
@@ -77,6 +90,11 @@ class Task(Record, frozen=True, kw_only=True, tag="task"):
     def is_protected(self, now_ms: int) -> bool:
         """Whether scale-in and deployments have to leave it alone (task-lifecycle §10)."""
         return self.protected_until_ms is not None and now_ms < self.protected_until_ms
+
+    @property
+    def is_provisioning(self) -> bool:
+        """Whether it waits for capacity: no container instance has it yet."""
+        return self.last_status == PROVISIONING
 
     @property
     def is_stopped(self) -> bool:

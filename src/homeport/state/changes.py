@@ -3,6 +3,7 @@
 import msgspec
 
 from homeport.model.account_setting import AccountSetting
+from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
@@ -25,6 +26,7 @@ AnyRecord = (
     | ResourceTags
     | AccountSetting
     | ClientToken
+    | CapacityProvider
 )
 
 # The table of a record is its msgspec tag; the key is the member named here.
@@ -41,6 +43,7 @@ KEY_MEMBERS: dict[type, str] = {
     ResourceTags: "arn",
     AccountSetting: "key",
     ClientToken: "key",
+    CapacityProvider: "arn",
 }
 
 

@@ -13,7 +13,15 @@ from homeport.core.reconcile.throttle import (
     count_started_task,
 )
 from homeport.model.service import Service
-from homeport.model.task import PENDING, PROVISIONING, RUNNING, STOPPED, Container, NetworkBinding, Task
+from homeport.model.task import (
+    PENDING,
+    PROVISIONING,
+    RUNNING,
+    STOPPED,
+    Container,
+    NetworkBinding,
+    Task,
+)
 from homeport.state.changes import Change, Put
 from homeport.state.view import View
 

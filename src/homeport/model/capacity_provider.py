@@ -1,0 +1,35 @@
+"""Capacity providers, and strategies that divide tasks among them.
+
+FARGATE and FARGATE_SPOT are everybody's: no record stands for them.
+"""
+
+import msgspec
+
+from homeport.model.record import Record
+
+FARGATE = "FARGATE"
+FARGATE_SPOT = "FARGATE_SPOT"
+FARGATE_PROVIDERS = (FARGATE, FARGATE_SPOT)
+
+# How a container instance says whose capacity it is, until Auto Scaling groups launch instances.
+ATTRIBUTE_CAPACITY_PROVIDER = "homeport.capacity-provider"
+
+
+class StrategyItem(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One provider's part: its first `base` tasks, then its share by `weight` (capacity §2)."""
+
+    provider: str
+    weight: int = 0
+    base: int = 0
+
+
+class CapacityProvider(Record, frozen=True, kw_only=True, tag="capacity_provider"):
+    """A provider of an Auto Scaling group; `document` is JSON of AWS's AutoScalingGroupProvider."""
+
+    arn: str
+    name: str
+    auto_scaling_group_arn: str
+    is_scaling_managed: bool = False  # tasks without room wait for instances
+    update_status: str = "CREATE_COMPLETE"
+    document: bytes = b"{}"
+    created_at_ms: int = 0
