@@ -60,6 +60,27 @@ def fleet(
         Console().print(msgspec.to_builtins(result))
 
 
+@app.command("scale")
+def scale(
+    as_json: AsJson = False,
+    instances: Annotated[int, typer.Option(min=1, max=10_000, help="Container instances.")] = 5_000,
+    services: Annotated[int, typer.Option(min=1, max=10_000, help="Services.")] = 1_000,
+    tasks: Annotated[int, typer.Option(min=1, max=5_000_000, help="Tasks.")] = 1_000_000,
+) -> None:
+    """Measure the control plane alone, in one process: scheduling, state, reports to RUNNING."""
+    import msgspec
+    from rich.console import Console
+
+    from homeport.sim.scale import ScaleRun
+
+    progress = Console(stderr=True)
+    result = ScaleRun(instances=instances, services=services, tasks=tasks).run(progress.print)
+    if as_json:
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
+    else:
+        Console().print(msgspec.to_builtins(result))
+
+
 def _report(*, as_json: bool, seconds: float, with_tasks: bool, with_api: bool) -> None:
     import uvloop
     from rich.console import Console
