@@ -14,6 +14,7 @@ from homeport.cli import (
     agent,
     bench,
     demo,
+    deploy,
     events,
     history,
     logs_command,
@@ -43,6 +44,7 @@ app.command("up")(up.up)
 app.command("server")(server.server)
 app.command("agent")(agent.agent)
 app.command("status")(status.status)
+app.command("deploy")(deploy.deploy)
 app.command("events")(events.events)
 app.command("history")(history.history)
 app.command("logs")(logs_command.logs)

@@ -1,0 +1,143 @@
+"""What differs between a task definition as described and as wanted, and the plan in words."""
+
+import json
+from typing import Any
+
+import pytest
+
+from homeport.cli.deploy_plan import (
+    MemberChange,
+    ServicePlan,
+    compare_definitions,
+    plan_lines,
+    read_definition,
+    replace_images,
+)
+from homeport.cli.deploy_wish import WantedService
+from homeport.cli.failure import CommandFailure
+
+WANTED: dict[str, Any] = {
+    "family": "web",
+    "containerDefinitions": [
+        {
+            "name": "app",
+            "image": "nginx:1",
+            "memory": 64,
+            "portMappings": [{"containerPort": 80}],
+            "healthCheck": {"command": ["CMD-SHELL", "true"]},
+            "environment": [{"name": "A", "value": "1"}],
+        }
+    ],
+}
+DESCRIBED: dict[str, Any] = {
+    "family": "web",
+    "volumes": [],
+    "placementConstraints": [],
+    "containerDefinitions": [
+        {
+            "name": "app",
+            "image": "nginx:1",
+            "cpu": 0,
+            "memory": 64,
+            "essential": True,
+            "portMappings": [{"containerPort": 80, "hostPort": 0, "protocol": "tcp"}],
+            "healthCheck": {
+                "command": ["CMD-SHELL", "true"],
+                "interval": 30,
+                "timeout": 5,
+                "retries": 3,
+            },
+            "environment": [{"name": "A", "value": "1"}],
+            "mountPoints": [],
+            "volumesFrom": [],
+            "systemControls": [],
+        }
+    ],
+}
+
+
+def with_container(**members: Any) -> dict[str, Any]:
+    return {**WANTED, "containerDefinitions": [{**WANTED["containerDefinitions"][0], **members}]}
+
+
+def test_what_a_description_fills_in_is_no_difference():
+    assert list(compare_definitions(DESCRIBED, WANTED)) == []
+
+
+def test_a_change_is_named_by_its_place_as_deep_as_it_can_be():
+    environment = [{"name": "A", "value": "2"}, {"name": "B", "value": "x"}]
+    wanted = with_container(image="nginx:2", essential=False, environment=environment)
+    assert list(compare_definitions(DESCRIBED, wanted)) == [
+        MemberChange("containerDefinitions[app].image", "nginx:1", "nginx:2"),
+        MemberChange("containerDefinitions[app].environment[A].value", "1", "2"),
+        MemberChange("containerDefinitions[app].environment[B].value", None, "x"),
+        MemberChange("containerDefinitions[app].essential", None, False),
+    ]
+
+
+def test_what_is_left_out_is_taken_away():
+    wanted = with_container(memory=None, healthCheck=None)
+    changes = {each.member: each.after for each in compare_definitions(DESCRIBED, wanted)}
+    assert changes == {
+        "containerDefinitions[app].memory": None,
+        "containerDefinitions[app].healthCheck.command": None,
+    }
+
+
+def test_the_order_of_named_things_is_no_difference_but_that_of_a_command_is():
+    two = [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
+    before = with_container(environment=two, command=["a", "b"])
+    after = with_container(environment=two[::-1], command=["b", "a"])
+    assert list(compare_definitions(before, after)) == [
+        MemberChange("containerDefinitions[app].command", ["a", "b"], ["b", "a"])
+    ]
+
+
+def test_images_are_replaced_by_container_or_alone():
+    assert replace_images(WANTED, ["app=nginx:2"]) == with_container(image="nginx:2")
+    assert replace_images(WANTED, ["reg:5000/nginx:2"]) == with_container(image="reg:5000/nginx:2")
+    two = {"family": "x", "containerDefinitions": [{"name": "a"}, {"name": "b"}]}
+    for text, complaint in (("nginx", "say NAME=nginx"), ("c=nginx", "no container is called c")):
+        with pytest.raises(CommandFailure, match=complaint):
+            replace_images(two, [text])
+
+
+def test_the_plan_says_what_will_be_made_changed_or_left():
+    new = make_plan(is_new=True, definition_changes=tuple(compare_definitions({}, WANTED)))
+    lines = list(plan_lines(new))
+    assert lines[:2] == ["+ service web: 0 -> 1 tasks", "+ task definition web: a new revision"]
+    assert "  + containerDefinitions[app].image: nginx:1" in lines
+    change = MemberChange("containerDefinitions[app].image", "a", "b")
+    assert list(plan_lines(make_plan(count_before=1, definition_changes=(change,)))) == [
+        "~ service web: 1 tasks",
+        "~ task definition web: a new revision",
+        "  ~ containerDefinitions[app].image: a -> b",
+    ]
+    same = make_plan(count_before=1, definition_arn="arn:aws:ecs:r:1:task-definition/web:1")
+    assert same.changes_nothing
+    assert list(plan_lines(same)) == ["  service web: nothing to change"]
+
+
+def make_plan(**members: Any) -> ServicePlan:
+    wanted = WantedService(name="web", definition=WANTED)
+    return ServicePlan(
+        **{"wanted": wanted, "is_new": False, "definition_arn": None, "count_after": 1, **members}
+    )
+
+
+def test_a_definition_may_be_what_was_described(tmp_path):
+    path = tmp_path / "web.json"
+    described = {**WANTED, "revision": 3, "status": "ACTIVE", "registeredAt": 1.0}
+    path.write_text(json.dumps({"taskDefinition": described}))
+    assert read_definition(path) == WANTED
+    path.write_text(json.dumps(WANTED))
+    assert read_definition(path) == WANTED
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"family": 1}', "[" * 100_000])
+def test_what_is_no_definition_is_refused_in_one_line(tmp_path, text):
+    path = tmp_path / "web.json"
+    path.write_text(text)
+    with pytest.raises(CommandFailure, match=r"web\.json: ") as refused:
+        read_definition(path)
+    assert "\n" not in str(refused.value)
