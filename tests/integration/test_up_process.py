@@ -107,6 +107,21 @@ def test_a_service_has_its_tasks_again_after_up_was_stopped_and_started(
         assert second.stop() == 0, "\n".join(second.lines)
 
 
+def test_up_comes_back_with_another_number_of_instances(docker_engine, tmp_path):
+    for count in (2, 3, 1):
+        arguments = ["up", "--instances", str(count), "--port", "0", "--data-dir", str(tmp_path)]
+        process = HomeportProcess(arguments)
+        try:
+            client = ApiClient(read_endpoint(process), "us-east-1")
+            arns = list(client.list_all("ListContainerInstances", "containerInstanceArns"))
+            found = client.describe_all("DescribeContainerInstances", "containerInstances", arns)
+            assert [each["agentConnected"] for each in found].count(True) == count
+        finally:
+            assert process.stop() == 0, "\n".join(process.lines)
+        noise = [line for line in process.lines if "connection open" in line or "GET /" in line]
+        assert noise == []
+
+
 def wait_running(client: ApiClient, count: int) -> set[str]:
     """Ask until the service has `count` tasks, all RUNNING: their ARNs."""
     deadline = time.monotonic() + 30

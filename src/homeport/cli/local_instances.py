@@ -1,10 +1,12 @@
 """The container instances of `homeport up`: one machine cut into N, and the flags of their agents.
 
-Pure but for reading how much the machine has. Starting the agents is `up`'s work.
+Pure but for reading how much the machine has, and for the sizes on disk: an instance that comes
+back must have the size with which it registered, whatever the others are now. Starting the agents
+is `up`'s work.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,10 +19,12 @@ ZONE_LETTERS = "abcdef"
 # The local name of an instance, as a custom attribute that constraints can use.
 NAME_ATTRIBUTE = "homeport.instance"
 LOCAL_INSTANCE_TYPE = "homeport.local"
+INSTANCES_DIR = "instances"  # in the data folder: one folder an instance, which is its agent's
+SIZE_FILE_NAME = "size.json"
 
 
 class MachineSize(msgspec.Struct, frozen=True):
-    """What this machine has to offer."""
+    """What a machine, or an instance that is a part of it, has to offer."""
 
     cpu_units: int
     memory_mib: int
@@ -43,29 +47,63 @@ def measure_machine() -> MachineSize:
 
 
 def plan_instances(
-    count: int, template: AgentConfig, machine: MachineSize, data_dir: Path
+    count: int,
+    template: AgentConfig,
+    machine: MachineSize,
+    data_dir: Path,
+    kept: Mapping[str, MachineSize] | None = None,
 ) -> list[LocalInstance]:
     """Cut `machine` into `count` equal instances, each with its own zone and bind address.
 
     Addresses are 127.0.1.1, 127.0.1.2, … so that several instances can each own host port 80;
-    together they offer what the machine has, so that placement tells the truth.
+    together they offer what the machine has, so that placement tells the truth. Those in `kept`
+    keep their size, by name: ECS refuses an instance that comes back with another.
     """
-    return [
-        LocalInstance(
-            name=f"local-{number}",
-            settings=msgspec.structs.replace(
-                template,
-                attributes={**template.attributes, NAME_ATTRIBUTE: f"local-{number}"},
-                availability_zone=template.region + ZONE_LETTERS[(number - 1) % len(ZONE_LETTERS)],
-                instance_type=template.instance_type or LOCAL_INSTANCE_TYPE,
-                cpu_units=template.cpu_units or machine.cpu_units // count,
-                memory_mib=template.memory_mib or machine.memory_mib // count,
-                bind_address=f"127.0.1.{number}",
-                data_dir=str(data_dir / "instances" / f"local-{number}"),
-            ),
+    part = MachineSize(machine.cpu_units // count, machine.memory_mib // count)
+    planned = []
+    for number in range(1, count + 1):
+        name = f"local-{number}"
+        size = part if kept is None else kept.get(name, part)
+        settings = msgspec.structs.replace(
+            template,
+            attributes={**template.attributes, NAME_ATTRIBUTE: name},
+            availability_zone=template.region + ZONE_LETTERS[(number - 1) % len(ZONE_LETTERS)],
+            instance_type=template.instance_type or LOCAL_INSTANCE_TYPE,
+            cpu_units=template.cpu_units or size.cpu_units,
+            memory_mib=template.memory_mib or size.memory_mib,
+            bind_address=f"127.0.1.{number}",
+            data_dir=str(_instance_dir(data_dir, name)),
         )
-        for number in range(1, count + 1)
-    ]
+        planned.append(LocalInstance(name=name, settings=settings))
+    return planned
+
+
+def read_sizes(data_dir: Path) -> dict[str, MachineSize]:
+    """Read the sizes of the instances that were here before, by name.
+
+    One that can't be read counts as new: its size is cut from the machine as it is now.
+    """
+    sizes = {}
+    for path in sorted((data_dir / INSTANCES_DIR).glob(f"*/{SIZE_FILE_NAME}")):
+        try:
+            sizes[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=MachineSize)
+        except (OSError, msgspec.MsgspecError):
+            continue
+    return sizes
+
+
+def keep_sizes(instances: Sequence[LocalInstance], data_dir: Path) -> None:
+    """Write down each instance's size for the next time; raises OSError if that can't be."""
+    for instance in instances:
+        settings = instance.settings
+        folder = _instance_dir(data_dir, instance.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        size = MachineSize(settings.cpu_units or 0, settings.memory_mib or 0)
+        (folder / SIZE_FILE_NAME).write_bytes(msgspec.json.encode(size))
+
+
+def _instance_dir(data_dir: Path, name: str) -> Path:
+    return data_dir / INSTANCES_DIR / name
 
 
 def setting_flags(settings: msgspec.Struct) -> list[str]:

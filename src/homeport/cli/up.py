@@ -24,8 +24,10 @@ from homeport.cli.local_instances import (
     INSTANCE_LIMIT,
     NAME_ATTRIBUTE,
     LocalInstance,
+    keep_sizes,
     measure_machine,
     plan_instances,
+    read_sizes,
     setting_flags,
 )
 from homeport.cli.processes import Child, start_child
@@ -126,7 +128,10 @@ class _Up:
 
     async def _start_agents(self, endpoint: str) -> None:
         template = msgspec.structs.replace(self._agent_settings, endpoint=endpoint)
-        self._instances = plan_instances(self._count, template, measure_machine(), self._folder)
+        self._instances = plan_instances(
+            self._count, template, measure_machine(), self._folder, read_sizes(self._folder)
+        )
+        _keep_sizes(self._instances, self._folder)
         for number, instance in enumerate(self._instances, 1):
             flags = setting_flags(instance.settings)
             self._agents.append(await start_child(f"agent {number}", ["agent", *flags], _show))
@@ -202,6 +207,13 @@ async def _stop_signals() -> AsyncIterator[asyncio.Event]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, wanted.set)
     yield wanted
+
+
+def _keep_sizes(instances: Sequence[LocalInstance], folder: Path) -> None:
+    try:
+        keep_sizes(instances, folder)
+    except OSError as trouble:
+        raise CommandFailure(f"cannot write to the data folder {folder}: {trouble}") from trouble
 
 
 def _read_endpoint(line: str) -> str:
