@@ -21,6 +21,7 @@ CONFIG_FILE_NAME = "homeport.toml"
 CONFIG_FILE_LIMIT_BYTES = 1024 * 1024
 
 LogLevel = Literal["debug", "info", "warning", "error"]
+TaskEndpointMode = Literal["auto", "off"]
 ImagePullBehavior = Literal["default", "prefer-cached", "once", "always"]
 
 _DAY_S = 24 * 60 * 60
@@ -179,6 +180,13 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=365 * _DAY_S, description="Seconds a stopped task's containers are kept."),
     ] = 3 * 60 * 60
+    task_endpoint: Annotated[
+        TaskEndpointMode,
+        Meta(
+            description="Whether containers get a metadata and credentials endpoint: auto (at "
+            "169.254.170.2 as root, else metadata only) or off."
+        ),
+    ] = "auto"
     log_level: Annotated[LogLevel, Meta(description="Least severe log lines to print.")] = "info"
 
 

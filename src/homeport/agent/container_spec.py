@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from homeport.agent import ports
+from homeport.agent.endpoint_ids import EndpointFacts, list_variables
 
 if TYPE_CHECKING:
     from homeport.agent.task_state import TaskState
@@ -45,6 +46,7 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     container_instance_arn: str
     bind_address: str
     engine_cpus: int
+    task_endpoint: EndpointFacts | None = None
 
 
 class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +79,7 @@ def make_engine_config(
     docker = container.docker_config
     config = _read_json(docker.config if docker else "", "dockerConfig.config", container)
     host = _read_json(docker.host_config if docker else "", "dockerConfig.hostConfig", container)
-    _fill_config(config, task, container, facts)
+    _fill_config(config, state, container, facts)
     _fill_limits(host, task, container, facts)
     _fill_linux(host, container)
     _fill_storage(host, task, container)
@@ -108,10 +110,11 @@ def list_task_volumes(task: payload.Task) -> tuple[str, ...]:
 
 def _fill_config(
     config: dict[str, Any],
-    task: payload.Task,
+    state: TaskState,
     container: payload.Container,
     facts: InstanceFacts,
 ) -> None:
+    task = state.task
     config["Image"] = container.image
     command = _read_json(container.overrides, "overrides", container).get("command")
     if command is None:
@@ -120,7 +123,10 @@ def _fill_config(
         config["Cmd"] = list(command)
     if container.entry_point is not None:
         config["Entrypoint"] = list(container.entry_point)
-    environment = [f"{name}={value}" for name, value in container.environment.items()]
+    variables = dict(container.environment)
+    if facts.task_endpoint is not None:
+        variables |= list_variables(facts.task_endpoint, state, container.name)
+    environment = [f"{name}={value}" for name, value in variables.items()]
     config["Env"] = [*(config.get("Env") or []), *environment]
     # An image's own health check is ignored, as in ECS (developer guide, health check).
     config.setdefault("Healthcheck", {"Test": ["NONE"]})

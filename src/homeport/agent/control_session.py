@@ -10,6 +10,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from homeport.agent import stimuli
+from homeport.agent.credentials import CredentialsStore
 from homeport.agent.sockets import Ending, describe_agent, make_url, read_refusal
 from homeport.wire.agent_messages import acs, payload
 
@@ -33,11 +34,19 @@ FIRST_SEQUENCE_NUMBER: Final = "1"
 class ControlSession:
     """Answers the control plane's messages on one socket after another."""
 
-    def __init__(self, runner: Runner, identity: Identity) -> None:
+    def __init__(
+        self,
+        runner: Runner,
+        identity: Identity,
+        credentials: CredentialsStore | None = None,
+        *,
+        has_roles: bool = False,
+    ) -> None:
         self._runner = runner
+        self._credentials = credentials or CredentialsStore()
         self._identity = identity
         self._newest_manifest = 0
-        self._has_warned_of_roles = False
+        self._has_warned_of_roles = has_roles
         self._responders: dict[type[Any], Callable[[Socket, Any], Awaitable[None]]] = {
             acs.HeartbeatMessage: self._on_heartbeat,
             acs.PayloadMessage: self._on_payload,
@@ -92,6 +101,11 @@ class ControlSession:
             LOG.error("refusing payload %s: %s", message.message_id, refusal)
             await self._nack(socket, message, refusal)
             return
+        for task in message.tasks:
+            # Before any container starts that may ask for them.
+            for credentials in (task.role_credentials, task.execution_role_credentials):
+                if credentials is not None:
+                    self._credentials.put(credentials)
         tasks = sorted(message.tasks, key=lambda task: task.desired_status != "STOPPED")
         for number, task in enumerate(tasks, start=1):
             # One sync covers all that was written before it.
@@ -129,6 +143,7 @@ class ControlSession:
         self, socket: Socket, message: acs.IAMRoleCredentialsMessage
     ) -> None:
         if message.role_credentials is not None:
+            self._credentials.put(message.role_credentials)
             await self._ack_credentials(socket, message.message_id, message.role_credentials)
 
     async def _on_unsupported(self, socket: Socket, message: Any) -> None:
@@ -141,7 +156,7 @@ class ControlSession:
     ) -> None:
         if not self._has_warned_of_roles:
             self._has_warned_of_roles = True
-            LOG.warning("this agent serves no credentials endpoint: task roles have no effect")
+            LOG.warning("this agent has no credentials endpoint: task roles have no effect")
         await socket.send(
             acs.IAMRoleCredentialsAckRequest(
                 message_id=message_id,

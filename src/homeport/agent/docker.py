@@ -165,6 +165,29 @@ class Engine:
         except EngineMissing:
             return
 
+    async def find_bridge_gateway(self) -> str | None:
+        """The host's address on the default bridge network, or None without such a network."""
+        try:
+            async with _translated("CannotInspectNetworkError", QUICK_CALL_TIMEOUT_S):
+                network = await self._docker.networks.get("bridge")
+                shown = await network.show()
+        except EngineMissing:
+            return None
+        for config in (shown.get("IPAM") or {}).get("Config") or []:
+            gateway = str(config.get("Gateway") or "")
+            if gateway and ":" not in gateway:
+                return gateway
+        return None
+
+    async def read_stats(self, runtime_id: str) -> dict[str, Any] | None:
+        """A container's statistics with those of a second before, or None if it doesn't run."""
+        try:
+            async with _translated("CannotInspectContainerError", QUICK_CALL_TIMEOUT_S):
+                found = await self._docker.containers.container(runtime_id).stats(stream=False)
+        except EngineMissing:
+            return None
+        return dict(found[0]) if found else None
+
     async def list_own(self, container_instance_arn: str) -> list[str]:
         """Ids of all containers, running or not, that carry this instance's label."""
         label = f"{container_spec.INSTANCE_LABEL}={container_instance_arn}"

@@ -10,19 +10,23 @@ import asyncio
 import logging
 import signal
 import sqlite3
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from homeport.agent.container_spec import InstanceFacts, list_task_volumes
 from homeport.agent.control_session import ControlSession
+from homeport.agent.credentials import CredentialsStore
 from homeport.agent.docker import Engine, EngineRefusal, EngineUnavailable, check_engine
+from homeport.agent.endpoint_listeners import Listeners, open_listeners
 from homeport.agent.engine_watch import EngineWatch
 from homeport.agent.link import Link
+from homeport.agent.metadata import InstanceNames
 from homeport.agent.registration import ARN_FACT, refuse_other_cluster, register
 from homeport.agent.reporter import Reporter
 from homeport.agent.runner import Runner
 from homeport.agent.settings import AgentSettings, AgentStartError
 from homeport.agent.sockets import Endpoints, Identity, SocketKeeper
 from homeport.agent.state_file import StateFile
+from homeport.agent.task_endpoint import TaskEndpoint
 from homeport.agent.task_machine import TaskMachine
 from homeport.agent.telemetry import Telemetry
 
@@ -55,14 +59,19 @@ async def serve_agent(settings: AgentSettings, stop: asyncio.Event) -> None:
     """Run until `stop` is set; containers are left as they are."""
     state_file = StateFile(settings.data_dir)
     link = Link(settings)
+    listeners: Listeners | None = None
     try:
         engine = _open_engine(settings)
         try:
             refuse_other_cluster(settings, state_file.read_facts())
             info = await check_engine(engine, settings.docker_host)
-            arn = await _until_stopped(register(settings, link, state_file, info), stop)
+            listeners = await open_listeners(settings, state_file, engine)
+            capabilities = () if listeners is None else listeners.capabilities
+            registering = register(settings, link, state_file, info, capabilities=capabilities)
+            arn = await _until_stopped(registering, stop)
             if arn is not None:
-                await _run_parts(settings, (state_file, link, engine), (arn, info), stop)
+                edges = Edges(state_file, link, engine, listeners)
+                await _run_parts(settings, edges, (arn, info), stop)
         finally:
             await engine.close()
     except sqlite3.Error as error:
@@ -71,6 +80,8 @@ async def serve_agent(settings: AgentSettings, stop: asyncio.Event) -> None:
             " the disk, then start the agent again: its containers keep running"
         ) from error
     finally:
+        if listeners is not None:
+            listeners.own.close()
         await link.close()
         state_file.close()
 
@@ -115,9 +126,18 @@ def _open_engine(settings: AgentSettings) -> Engine:
         raise AgentStartError(f"docker host {settings.docker_host!r}: {error}") from error
 
 
+class Edges(NamedTuple):
+    """What the agent's parts reach the world by."""
+
+    state_file: StateFile
+    link: Link
+    engine: Engine
+    listeners: Listeners | None
+
+
 async def _run_parts(
     settings: AgentSettings,
-    edges: tuple[StateFile, Link, Engine],
+    edges: Edges,
     identity: tuple[str, dict[str, Any]],
     stop: asyncio.Event,
 ) -> None:
@@ -142,17 +162,18 @@ async def _run_parts(
 
 def _start_parts(
     settings: AgentSettings,
-    edges: tuple[StateFile, Link, Engine],
+    edges: Edges,
     identity: tuple[str, dict[str, Any]],
     tasks: asyncio.TaskGroup,
 ) -> Runner:
-    state_file, link, engine = edges
+    state_file, link, engine, listeners = edges
     arn, info = identity
     facts = InstanceFacts(
         cluster_name=settings.cluster.rpartition("/")[2],
         container_instance_arn=arn,
         bind_address=settings.bind_address,
         engine_cpus=int(info.get("NCPU") or 1),
+        task_endpoint=None if listeners is None else listeners.facts,
     )
     who = Identity(
         cluster=settings.cluster,
@@ -178,7 +199,22 @@ def _start_parts(
         reporter.send(report)
     watch = EngineWatch(engine, runner, facts)
     telemetry = Telemetry(docker=engine.docker, runner=runner, watch=watch, identity=who)
-    control = ControlSession(runner, who)
+    credentials = CredentialsStore()
+    has_roles = listeners is not None and listeners.facts.has_credentials
+    control = ControlSession(runner, who, credentials, has_roles=has_roles)
+    if listeners is not None:
+        endpoint = TaskEndpoint(
+            listeners=listeners,
+            machine=machine,
+            engine=engine,
+            credentials=credentials,
+            link=link,
+            names=InstanceNames(
+                cluster=facts.cluster_name, availability_zone=settings.availability_zone or ""
+            ),
+            container_instance_arn=arn,
+        )
+        tasks.create_task(endpoint.run())
     endpoints = Endpoints(link, who)
     tasks.create_task(watch.run())
     for name, session in (("acs", control), ("tcs", telemetry)):

@@ -20,6 +20,8 @@ from homeport.agent.settings import DEFAULT_CLUSTER, AgentStartError
 from homeport.api import ecs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from homeport.agent.link import Link
     from homeport.agent.settings import AgentSettings
     from homeport.agent.state_file import StateFile
@@ -55,11 +57,17 @@ _ARCHITECTURES: Final = {"aarch64": "arm64", "amd64": "x86_64"}
 
 
 async def register(
-    settings: AgentSettings, link: Link, state_file: StateFile, engine_info: dict[str, Any]
+    settings: AgentSettings,
+    link: Link,
+    state_file: StateFile,
+    engine_info: dict[str, Any],
+    *,
+    capabilities: Sequence[str] = (),
 ) -> str:
     """Register this container instance, as often as it takes; answers its ARN.
 
-    Raises AgentStartError when the control plane refuses for good.
+    `capabilities` are those beyond what every agent has. Raises AgentStartError when the control
+    plane refuses for good.
     """
     facts = state_file.read_facts()
     refuse_other_cluster(settings, facts)
@@ -69,7 +77,7 @@ async def register(
             CLUSTER_FACT: settings.cluster,
         }
         state_file.write_facts(facts)
-    request = make_registration(settings, engine_info, facts)
+    request = make_registration(settings, engine_info, facts, capabilities)
     reply = await _register_until_answered(settings, link, request)
     instance = reply.container_instance
     if instance is None or not instance.container_instance_arn:
@@ -91,11 +99,15 @@ def refuse_other_cluster(settings: AgentSettings, facts: dict[str, str]) -> None
 
 
 def make_registration(
-    settings: AgentSettings, engine_info: dict[str, Any], facts: dict[str, str]
+    settings: AgentSettings,
+    engine_info: dict[str, Any],
+    facts: dict[str, str],
+    capabilities: Sequence[str] = (),
 ) -> ecs.RegisterContainerInstanceRequest:
     """The registration request; custom attributes go with the first registration only."""
     known_arn = facts.get(ARN_FACT)
-    attributes = [ecs.Attribute(name=name) for name in list_capabilities(engine_info)]
+    names = [*list_capabilities(engine_info), *capabilities]
+    attributes = [ecs.Attribute(name=name) for name in names]
     attributes += [
         ecs.Attribute(name="ecs.os-type", value="linux"),
         ecs.Attribute(name="ecs.os-family", value="LINUX"),

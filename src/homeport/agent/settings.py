@@ -52,6 +52,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     image_pull_timeout_s: int = 7200
     task_cleanup_wait_s: int = 3 * 3600
     concurrent_starts: int = DEFAULT_CONCURRENT_STARTS
+    task_endpoint: str = "auto"  # auto | off
 
 
 def make_settings(config: AgentConfig) -> AgentSettings:
@@ -72,4 +73,5 @@ def make_settings(config: AgentConfig) -> AgentSettings:
         container_stop_timeout_s=config.container_stop_timeout_s,
         container_start_timeout_s=config.container_start_timeout_s,
         task_cleanup_wait_s=config.task_cleanup_wait_s,
+        task_endpoint=config.task_endpoint,
     )

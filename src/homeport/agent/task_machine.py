@@ -12,6 +12,7 @@ import msgspec
 
 from homeport.agent import stimuli
 from homeport.agent.advance import Moment, advance_task, end_container, list_timers
+from homeport.agent.credentials import without_secrets
 from homeport.agent.dependencies import refuse_unresolvable
 from homeport.agent.reporting import render_task_change
 from homeport.agent.survey import LIVE_STATUSES, meet_engine, settle_exit
@@ -212,8 +213,12 @@ def _accept_task(task: payload.Task, now_ms: int) -> TaskState:
 
 
 def strip_secrets(task: payload.Task) -> payload.Task:
-    """The task without role credentials: they are never kept on disk."""
-    return _replace(task, role_credentials=None, execution_role_credentials=None)
+    """The task without what its roles' credentials consist of: that is never kept on disk."""
+    return _replace(
+        task,
+        role_credentials=without_secrets(task.role_credentials),
+        execution_role_credentials=None,
+    )
 
 
 def _change_container(

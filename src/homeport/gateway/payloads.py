@@ -4,17 +4,24 @@ A payload is always built from the state as it is when it is sent. Containers ar
 work; which tasks go out when is for `session`.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
 
 from homeport.api import ecs
 from homeport.gateway.containers import ContainerSetting, render_container
-from homeport.model.arn import scope_of, short_id
+from homeport.gateway.role_credentials import (
+    EXECUTION_ROLE,
+    TASK_ROLE,
+    make_refresh,
+    make_role_credentials,
+)
+from homeport.model.arn import dashed_uuid, scope_of, short_id
 from homeport.model.task import STOPPED, Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.state.view import View
-from homeport.wire.agent_messages import payload
+from homeport.wire.agent_messages import acs, payload
 
 DEFINITIONS_KEPT: Final = 1_000
 """How many decoded task definitions are kept; a service's next task needs the same one."""
@@ -33,18 +40,33 @@ class PayloadTasks:
         self._view = view
         self._decoded: dict[str, ecs.TaskDefinition] = {}
 
-    def build(self, task: Task) -> payload.Task | None:
+    def build(self, task: Task, now_ms: int) -> payload.Task | None:
         """Write a task as the agent expects it; None when its task definition is gone.
 
         A task that shall stop needs no definition: the agent goes by its ARN.
         """
         record = self._view.task_definition(task.task_definition_arn)
         if record is not None:
-            return _render_task(task, record, self._decode(record))
+            return _render_task(task, record, self._decode(record), now_ms)
         if task.desired_status != STOPPED:
             return None
         return payload.Task(
             arn=task.arn, task_cluster_arn=task.cluster_arn, desired_status=STOPPED, overrides="{}"
+        )
+
+    def list_refreshes(
+        self, task: Task, ids: Iterator[str], now_ms: int
+    ) -> tuple[acs.IAMRoleCredentialsMessage, ...]:
+        """Write newer credentials of a task's roles."""
+        record = self._view.task_definition(task.task_definition_arn)
+        if record is None:
+            return ()
+        definition, override = self._decode(record), _override(task)
+        return tuple(
+            make_refresh(task, credentials, role_type, dashed_uuid(next(ids)))
+            for role_type in (TASK_ROLE, EXECUTION_ROLE)
+            if (credentials := _role(task, definition, override, role_type, now_ms=now_ms))
+            is not None
         )
 
     def _decode(self, record: TaskDefinition) -> ecs.TaskDefinition:
@@ -58,9 +80,9 @@ class PayloadTasks:
 
 
 def _render_task(
-    task: Task, record: TaskDefinition, definition: ecs.TaskDefinition
+    task: Task, record: TaskDefinition, definition: ecs.TaskDefinition, now_ms: int
 ) -> payload.Task:
-    override = _OVERRIDE_DECODER.decode(task.overrides) if task.overrides else ecs.TaskOverride()
+    override = _override(task)
     scope = scope_of(task.arn)
     has_cpu = record.cpu is not None or override.cpu is not None
     has_memory = record.memory is not None or override.memory is not None
@@ -84,8 +106,29 @@ def _render_task(
         zone=task.availability_zone or "",
         task_definition_account_id=scope.account_id,
         proxy_configuration=_proxy(definition.proxy_configuration),
+        role_credentials=_role(task, definition, override, TASK_ROLE, now_ms=now_ms),
+        execution_role_credentials=_role(task, definition, override, EXECUTION_ROLE, now_ms=now_ms),
         enable_fault_injection=bool(definition.enable_fault_injection),
     )
+
+
+def _override(task: Task) -> ecs.TaskOverride:
+    return _OVERRIDE_DECODER.decode(task.overrides) if task.overrides else ecs.TaskOverride()
+
+
+def _role(
+    task: Task,
+    definition: ecs.TaskDefinition,
+    override: ecs.TaskOverride,
+    role_type: str,
+    *,
+    now_ms: int,
+) -> payload.IamRoleCredentials | None:
+    if role_type == TASK_ROLE:
+        role_arn = override.task_role_arn or definition.task_role_arn
+    else:
+        role_arn = override.execution_role_arn or definition.execution_role_arn
+    return make_role_credentials(task, role_arn, role_type, now_ms)
 
 
 def _containers(

@@ -24,7 +24,9 @@ from homeport.gateway.outputs import (
     WriteNote,
 )
 from homeport.gateway.payloads import PayloadTasks
+from homeport.gateway.role_credentials import REFRESH_MS
 from homeport.model.arn import dashed_uuid
+from homeport.model.task import RUNNING
 from homeport.state.view import View
 from homeport.wire.agent_messages import acs, payload
 from homeport.wire.agent_messages.frames import FrameError, Message, UnknownMessage, decode_frame
@@ -77,6 +79,7 @@ class AcsSession:
             limits, now_ms=now_ms, must_answer=identity.answers_heartbeats
         )
         self._outgoing = Outgoing(limits)
+        self._roles_due_ms = now_ms + REFRESH_MS
         self._noted_types: set[str] = set()
         self._responders: dict[type[Message], Callable[..., Outputs]] = {
             acs.AckRequest: self._take_ack,
@@ -90,9 +93,9 @@ class AcsSession:
     @property
     def due_ms(self) -> int:
         """When `timer_rang` must be called at the latest."""
-        due_ms = self._outgoing.due_ms
-        heartbeat_ms = self._heartbeats.due_ms
-        return heartbeat_ms if due_ms is None else min(due_ms, heartbeat_ms)
+        due_ms = min(self._heartbeats.due_ms, self._roles_due_ms)
+        outgoing_ms = self._outgoing.due_ms
+        return due_ms if outgoing_ms is None else min(due_ms, outgoing_ms)
 
     def connected(self, now_ms: int) -> Outputs:
         """Greet: a heartbeat, then the manifest; the engine sends the tasks that need it."""
@@ -106,6 +109,7 @@ class AcsSession:
         return [
             *self._send_heartbeat(now_ms),
             SendFrame(manifest, tells_state=True),
+            *self._refresh_roles(now_ms),
             self.announce(),
         ]
 
@@ -150,6 +154,8 @@ class AcsSession:
         outputs: Outputs = []
         if self._heartbeats.is_due(now_ms):
             outputs += self._send_heartbeat(now_ms)
+        if now_ms >= self._roles_due_ms:
+            outputs += self._refresh_roles(now_ms)
         lost = self._outgoing.requeue_lost(now_ms)
         if lost:
             outputs.append(WriteNote(f"{lost} payloads were not acknowledged: sending again"))
@@ -174,13 +180,24 @@ class AcsSession:
         self._heartbeats.note_sent(message_id, now_ms)
         return [SendFrame(acs.HeartbeatMessage(healthy=True, message_id=message_id))]
 
+    def _refresh_roles(self, now_ms: int) -> Outputs:
+        """Send every RUNNING task's credentials anew: agents keep them in memory only."""
+        self._roles_due_ms = now_ms + REFRESH_MS
+        mine = self._view.tasks_of_instance(self.identity.container_instance_arn)
+        return [
+            SendFrame(refresh)
+            for task in mine.values()
+            if task.last_status == RUNNING == task.desired_status
+            for refresh in self._payload_tasks.list_refreshes(task, self._ids, now_ms)
+        ]
+
     def _send_payloads(self, now_ms: int) -> Outputs:
         outputs: Outputs = []
         while True:
             task_arns, wait_ms = self._outgoing.take_batch()
             if not task_arns:
                 return outputs
-            tasks = self._build_tasks(task_arns, outputs)
+            tasks = self._build_tasks(task_arns, outputs, now_ms)
             if not tasks:
                 continue
             message = acs.PayloadMessage(
@@ -200,7 +217,7 @@ class AcsSession:
             outputs.append(SendFrame(message, tells_state=True))
 
     def _build_tasks(
-        self, task_arns: tuple[str, ...], outputs: Outputs
+        self, task_arns: tuple[str, ...], outputs: Outputs, now_ms: int
     ) -> tuple[payload.Task, ...]:
         """Build from the present state: what has ended isn't this agent's any more."""
         mine = self._view.tasks_of_instance(self.identity.container_instance_arn)
@@ -209,7 +226,7 @@ class AcsSession:
             task = mine.get(arn)
             if task is None:
                 continue
-            wire_task = self._payload_tasks.build(task)
+            wire_task = self._payload_tasks.build(task, now_ms)
             if wire_task is None:
                 outputs.append(
                     WriteNote(f"{task.task_definition_arn} is gone: can't start {arn}", True)

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from builders import (
+    NOW_MS,
     make_container_instance,
     make_service,
     make_store,
@@ -41,7 +42,7 @@ def build(definition: TaskDefinition, **members: Any) -> payload.Task:
 
 
 def build_task(definition: TaskDefinition, task: Task) -> payload.Task:
-    built = PayloadTasks(View(make_store(INSTANCE, definition, task))).build(task)
+    built = PayloadTasks(View(make_store(INSTANCE, definition, task))).build(task, NOW_MS)
     assert built is not None
     return built
 
@@ -371,5 +372,5 @@ def test_the_decoded_definitions_kept_are_bounded() -> None:
     for number in range(DEFINITIONS_KEPT + 5):
         arn = f"{definition.arn}{number}"
         store.task_definitions.put(replace(definition, arn=arn))
-        assert tasks.build(replace(task, task_definition_arn=arn)) is not None
+        assert tasks.build(replace(task, task_definition_arn=arn), NOW_MS) is not None
     assert len(tasks._decoded) == DEFINITIONS_KEPT
