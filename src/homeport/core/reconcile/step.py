@@ -64,9 +64,7 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     """Start and stop what may be started and stopped now, and write down how far things are."""
     ids = moment.ids()
     counts = census.counts()
-    bounds = bounds_of(
-        service.desired_count, service.minimum_healthy_percent, service.maximum_percent
-    )
+    bounds = service_bounds(service)
     wish = wish_launches(service, census, bounds, counts, moment)
     launch = launch_tasks(
         view, service, wish.count, deployment=wish.deployment, ids=ids, moment=moment
@@ -77,7 +75,7 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     complaints = _complaints(service, counts, launch, stopped, is_blocked=is_blocked)
     if len(stopped) < stops.total:
         complaints.append(protected_message(service, service.deployments[-1].id))
-    remaining = _without_gone_deployments(view, service)
+    remaining = _without_gone_deployments(view, service, launch.tasks)
     plan = Plan(
         wish=wish,
         launch=launch,
@@ -85,7 +83,42 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
         complaints=tuple(complaints),
         is_in_order=is_in_order(remaining, counts) and not launch.tasks and not stopped,
     )
-    return finish_step(view, service, service, census, plan, ids=ids, moment=moment)
+    after = service
+    if service.moving_tasks and not counts.unsettled:
+        after = replace(service, moving_tasks=0)  # all are up, or gone: what is surplus goes now
+    return finish_step(view, service, after, census, plan, ids=ids, moment=moment)
+
+
+def service_bounds(service: Service) -> Bounds:
+    """Return how many tasks a REPLICA service wants, must keep healthy, and may have."""
+    return bounds_of(
+        service.desired_count,
+        service.minimum_healthy_percent,
+        service.maximum_percent,
+        moving=service.moving_tasks,
+    )
+
+
+def move_step(view: View, service: Service, move: Move, moment: Moment) -> Decision:
+    """Start the tasks that even a steady service out."""
+    ids = itertools.islice(moment.ids(), IDS_OF_LAUNCHES, None)
+    definition = view.task_definition(service.primary.task_definition_arn)
+    assert definition is not None, service.primary.task_definition_arn
+    tags = task_tags(view, service, definition)
+    after = replace(service, moving_tasks=len(move.tasks), is_steady=False)
+    return Decision(
+        changes=write_down(
+            view,
+            service,
+            after=after,
+            launch=move.launch,
+            stopped=(),
+            messages=move.messages,
+            ids=ids,
+            moment=moment,
+        ),
+        effects=tuple(_send_tasks(move.launch.tasks)),
+    )
 
 
 def finish_step(
@@ -105,7 +138,7 @@ def finish_step(
     wish, launch, stopped = plan.wish, plan.launch, plan.stopped
     messages = _activity_messages(service, launch, stopped)
     messages.extend(m for m in plan.complaints if is_news(view, service, m, moment))
-    after = _without_gone_deployments(view, after)
+    after = _without_gone_deployments(view, after, launch.tasks)
     after = keep_fewer(after, census, stopped)
     after = _count_failures(after, census, wish, launch, stopped, moment=moment)
     after, conclusions = _conclude(after, moment, is_calm=plan.is_in_order)
@@ -271,12 +304,16 @@ def impairments(service: Service) -> list[str]:
     return [impaired_message(service)] if is_impaired(service) else []
 
 
-def _without_gone_deployments(view: View, service: Service) -> Service:
-    """Forget older deployments whose tasks have all stopped."""
+def _without_gone_deployments(
+    view: View, service: Service, started: Sequence[Task] = ()
+) -> Service:
+    """Forget older deployments whose tasks have all stopped, unless they have just got new ones."""
+    renewed = [task.deployment_id for task in started]
     kept = tuple(
         deployment
         for deployment in service.deployments
         if deployment.status == "PRIMARY"
+        or deployment.id in renewed
         or any(view.deployment_load(service.arn, deployment.id).values())
     )
     if len(kept) == len(service.deployments):
