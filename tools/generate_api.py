@@ -26,6 +26,9 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 API_FOLDER = REPOSITORY / "src" / "homeport" / "api"
 SERVICES = {"ecs": "2014-11-13"}
 
+# What Amazon's agent sends though the public model does not have it: shape → member → its shape.
+AGENT_MEMBERS = {"RegisterContainerInstanceRequest": {"clientToken": "String"}}
+
 SCALARS = {
     "string": "str",
     "integer": "Integer",
@@ -212,6 +215,10 @@ def generate_module(service: str, version: str) -> str:
     """Make the whole source text of one service's module, the same for the same model."""
     model: Model = Loader().load_service_model(service, "service-2", api_version=version)
     shapes: Model = model["shapes"]
+    for name, members in AGENT_MEMBERS.items():
+        if name in shapes:
+            extra = {member: {"shape": shape} for member, shape in members.items()}
+            shapes[name]["members"] |= extra
     named = sorted(n for n, s in shapes.items() if s["type"] == "structure" and not is_document(s))
     exceptions = [name for name in named if shapes[name].get("exception")]
     structures = [name for name in named if not shapes[name].get("exception")]

@@ -4193,6 +4193,7 @@ class RegisterContainerInstanceRequest(
         "version_info": "versionInfo",
         "container_instance_arn": "containerInstanceArn",
         "platform_devices": "platformDevices",
+        "client_token": "clientToken",
     },
 ):
     cluster: str | None = None
@@ -4204,6 +4205,7 @@ class RegisterContainerInstanceRequest(
     attributes: list[Attribute] | None = None
     platform_devices: list[PlatformDevice] | None = None
     tags: list[Tag] | None = None
+    client_token: str | None = None
 
 
 class RegisterContainerInstanceResponse(

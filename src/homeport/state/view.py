@@ -316,6 +316,10 @@ class View:
         """Return what an idempotency token stood for."""
         return self._store.client_tokens.get(key)
 
+    def count_client_tokens(self) -> int:
+        """Return how many idempotency tokens are kept."""
+        return self._store.client_tokens.count("expires", "all")
+
     def expiring_tokens(self) -> Iterator[ClientToken]:
         """Iterate idempotency tokens, the next to expire first."""
         return self._store.client_tokens.after("expires", "all", None)

@@ -42,13 +42,18 @@ def fill(shape: Shape, depth: int = 0) -> Any:
     ]
 
 
+# Amazon's agent sends it, the public model lacks it: see tools/generate_api.py.
+UNPUBLISHED_MEMBERS = {"RegisterContainerInstance": {"client_token"}}
+
+
 @pytest.mark.parametrize("name", sorted(ecs.OPERATIONS))
 def test_every_member_of_a_request_arrives(name: str) -> None:
     model = MODEL.operation_model(name)
     whole = fill(model.input_shape)
     body = SERIALIZER.serialize_to_request(whole, model)["body"]
     request = parse_request(ecs.OPERATIONS[name], body)
-    assert all(getattr(request, field) is not None for field in request.__struct_fields__)
+    absent = {field for field in request.__struct_fields__ if getattr(request, field) is None}
+    assert absent == UNPUBLISHED_MEMBERS.get(name, set())
     assert msgspec.json.decode(render_reply(request)) == msgspec.json.decode(body)
 
 

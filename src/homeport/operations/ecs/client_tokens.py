@@ -12,9 +12,11 @@ from homeport.api import ecs
 from homeport.api.shapes import Shape
 from homeport.model.client_token import ClientToken
 from homeport.operations.context import CallContext
+from homeport.state.changes import Change, Put, delete_of
 from homeport.state.view import View
 
 FINGERPRINT_SIZE_BYTES = 16
+CLIENT_TOKENS_KEPT = 50_000  # of all accounts; beyond it the next to expire is forgotten
 
 _is_visible_ascii = re.compile(r"[!-~]+").fullmatch
 
@@ -51,6 +53,14 @@ def find_token(
             resource_ids=known.resource_arns,
         )
     return known
+
+
+def keep_token(view: View, token: ClientToken) -> tuple[Change, ...]:
+    """Make the changes that keep a token, and forget the oldest when there are too many."""
+    if view.count_client_tokens() < CLIENT_TOKENS_KEPT:
+        return (Put(token),)
+    oldest = next(view.expiring_tokens())
+    return (delete_of(oldest), Put(token))
 
 
 def token_key(operation: str, cluster_arn: str, token: str) -> str:

@@ -13,6 +13,7 @@ from homeport.core.decision import Decision
 from homeport.core.effects import DisconnectAgent
 from homeport.core.lifecycle.orphan import orphan_task
 from homeport.model.arn import make_container_instance_arn, parse_arn, scope_of, short_id
+from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import INACTIVE, ContainerInstance
 from homeport.model.record import Tag
@@ -25,6 +26,13 @@ from homeport.operations.ecs.attributes import (
     count_custom,
     is_built_in,
 )
+from homeport.operations.ecs.client_tokens import (
+    check_token,
+    find_token,
+    fingerprint_of,
+    keep_token,
+    token_key,
+)
 from homeport.operations.ecs.identity_document import IdentityDocument, parse_identity_document
 from homeport.operations.ecs.tags import check_tags, put_tags
 from homeport.operations.lookup import container_instance_in, find_cluster
@@ -32,6 +40,7 @@ from homeport.operations.render.container_instances import render_container_inst
 from homeport.state.changes import Change, Put
 from homeport.state.view import View
 
+CLIENT_TOKEN_LENGTH_CHARACTERS = 64
 RESERVED_PORTS_PER_INSTANCE = 100
 ATTRIBUTES_PER_REGISTRATION = 500
 GPUS_PER_INSTANCE = 64
@@ -54,6 +63,12 @@ def register_container_instance(
     returns keeps its custom attributes and its ARN, and may not have changed its type or size.
     """
     cluster = find_cluster(view, context.scope, request.cluster)
+    token = check_token(request.client_token, CLIENT_TOKEN_LENGTH_CHARACTERS)
+    anonymous = replace(request, client_token=None)
+    key = None if token is None else token_key("RegisterContainerInstance", cluster.arn, token)
+    before = None if key is None else _registered_before(view, key, anonymous, context)
+    if before is not None:
+        return _registered(view, before, view.tags(before.arn))
     document = parse_identity_document(request.instance_identity_document)
     attributes = {**document.attributes(), **_check_attributes(request.attributes)}
     resources = _check_resources(request.total_resources, request.platform_devices)
@@ -71,11 +86,47 @@ def register_container_instance(
         instance, request, document=document, attributes=attributes, resources=resources
     )
     tag_changes = put_tags(instance.arn, tags) if tags != view.tags(instance.arn) else ()
+    used: tuple[Change, ...] = ()
+    if key is not None:
+        used = keep_token(view, _used_token(key, anonymous, instance, context))
+    return _registered(view, instance, tags, Put(instance), *tag_changes, *used)
+
+
+def _registered(
+    view: View, instance: ContainerInstance, tags: tuple[Tag, ...], *changes: Change
+) -> Decision:
     return Decision(
         reply=ecs.RegisterContainerInstanceResponse(
             container_instance=render_container_instance(view, instance, tags)
         ),
-        changes=(Put(instance), *tag_changes),
+        changes=changes,
+    )
+
+
+def _registered_before(
+    view: View, key: str, anonymous: ecs.RegisterContainerInstanceRequest, context: CallContext
+) -> ContainerInstance | None:
+    """Return what the token registered: an agent that missed the answer tries again with it.
+
+    Not one that was deregistered since; it is gone for good (§1: clientToken, as agents send it).
+    """
+    known = find_token(view, key, anonymous, context)
+    instance = None if known is None else view.container_instance(known.resource_arns[0])
+    return None if instance is None or instance.status == INACTIVE else instance
+
+
+def _used_token(
+    key: str,
+    anonymous: ecs.RegisterContainerInstanceRequest,
+    instance: ContainerInstance,
+    context: CallContext,
+) -> ClientToken:
+    kept_ms = context.settings.client_token_retention_s * 1_000
+    return ClientToken(
+        key=key,
+        fingerprint=fingerprint_of(anonymous),
+        resource_arns=(instance.arn,),
+        expires_at_ms=context.moment.now_ms + kept_ms,
     )
 
 

@@ -18,6 +18,7 @@ from homeport.operations.ecs.client_tokens import (
     check_token,
     find_token,
     fingerprint_of,
+    keep_token,
     token_key,
 )
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
@@ -29,7 +30,6 @@ from homeport.operations.ecs.task_launch import (
 )
 from homeport.operations.lookup import find_cluster
 from homeport.operations.render.tasks import render_task
-from homeport.state.changes import Put
 from homeport.state.view import View
 
 TASKS_PER_CALL = 10
@@ -74,7 +74,7 @@ def run_task(view: View, request: ecs.RunTaskRequest, context: CallContext) -> D
     if key is not None:
         arns = tuple(task.arn for task in launch.tasks)
         used = _used_token(key, anonymous, context, task_arns=arns, failures=failures)
-        changes = (*changes, Put(used))
+        changes = (*changes, *keep_token(view, used))
     return Decision(
         reply=ecs.RunTaskResponse(tasks=render_launched(view, terms, launch), failures=failures),
         changes=changes,

@@ -18,6 +18,7 @@ from homeport.model.cluster import Cluster
 from homeport.model.record import Tag
 from homeport.model.service import Service
 from homeport.operations.context import CallContext
+from homeport.operations.ecs.client_tokens import keep_token
 from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints
 from homeport.operations.ecs.service_rules import (
@@ -95,7 +96,7 @@ def create_service(view: View, request: ecs.CreateServiceRequest, context: CallC
         Put(service),
     ]
     if token is not None:
-        changes.append(Put(_make_token(token, fingerprint, service, context)))
+        changes.extend(keep_token(view, _make_token(token, fingerprint, service, context)))
     return Decision(reply=_created(view, service, tags), changes=tuple(changes))
 
 

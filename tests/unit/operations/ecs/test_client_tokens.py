@@ -1,17 +1,21 @@
 """Idempotency tokens."""
 
 import pytest
+from msgspec.structs import replace
 
 from builders import NOW_MS, SCOPE, at, make_store
 from homeport.api import ecs
 from homeport.model.client_token import ClientToken
 from homeport.operations.context import CallContext
+from homeport.operations.ecs import client_tokens
 from homeport.operations.ecs.client_tokens import (
     check_token,
     find_token,
     fingerprint_of,
+    keep_token,
     token_key,
 )
+from homeport.state.changes import Put, delete_of
 from homeport.state.view import View
 
 REQUEST = ecs.RunTaskRequest(task_definition="web", count=2)
@@ -65,3 +69,11 @@ def test_a_token_may_be_as_long_as_the_operation_allows():
 def test_a_token_is_visible_ascii(token):
     with pytest.raises(ecs.InvalidParameterException):
         check_token(token, 64)
+
+
+def test_when_too_many_are_kept_the_next_to_expire_is_forgotten(monkeypatch):
+    monkeypatch.setattr(client_tokens, "CLIENT_TOKENS_KEPT", 2)
+    kept = [replace(TOKEN, key=f"RunTask/arn:cluster/{n}", expires_at_ms=n) for n in (20, 10)]
+    view = View(make_store(*kept))
+    assert keep_token(View(make_store(kept[0])), TOKEN) == (Put(TOKEN),)
+    assert keep_token(view, TOKEN) == (delete_of(kept[1]), Put(TOKEN))

@@ -307,6 +307,32 @@ def test_tags_sent_again_replace_those_of_the_same_key():
 # Deregistering
 
 
+def test_a_registration_tried_again_with_its_token_gives_the_same_instance():
+    desk = Desk(CLUSTER)
+    first = register(desk, client_token="attempt-1")
+    desk.now_ms += 60_000
+    assert register(desk, client_token="attempt-1") == first
+    assert register(desk, client_token="attempt-2") != first
+    assert len(desk.view.container_instances(CLUSTER.arn)) == 2
+
+
+def test_a_token_with_another_registration_conflicts():
+    desk = Desk(CLUSTER)
+    register(desk, client_token="attempt-1")
+    refused = make_request(cpu=1_024, client_token="attempt-1")
+    with pytest.raises(ecs.ConflictException):
+        desk.decide(register_container_instance, refused)
+    assert len(desk.view.container_instances(CLUSTER.arn)) == 1
+
+
+def test_a_token_of_an_instance_that_was_deregistered_registers_a_new_one():
+    desk = Desk(CLUSTER)
+    first = register(desk, client_token="attempt-1")
+    deregister(desk, container_instance=first["containerInstanceArn"])
+    second = register(desk, client_token="attempt-1")
+    assert second["containerInstanceArn"] != first["containerInstanceArn"]
+
+
 def deregister(desk, **members):
     return desk.decide(
         deregister_container_instance, ecs.DeregisterContainerInstanceRequest(**members)
