@@ -129,12 +129,15 @@ class EventStream:
         self._newest = events[-1].sequence
         for event in events:
             self._keep(event)
-        scopes = {event.scope for event in events}
+        if self._pollers:
+            self._wake({event.scope for event in events})
+        for listener in self._listeners:
+            listener(events)
+
+    def _wake(self, scopes: set[Scope]) -> None:
         for told, scope in self._pollers.items():
             if scope in scopes and not told.done():
                 told.set_result(None)
-        for listener in self._listeners:
-            listener(events)
 
     def _keep(self, event: StateChange) -> None:
         # Put last again: the first is the one that was silent longest.

@@ -8,7 +8,7 @@ ecs_cwe_events.html.
 
 import functools
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,7 +42,7 @@ class SeenTask(msgspec.Struct, frozen=True, gc=False):
     cpu_architecture: str | None
 
 
-class StateChange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class StateChange(msgspec.Struct, frozen=True, gc=False):
     """One event before it is written out; `detail` is JSON unless a task has to be rendered."""
 
     sequence: int
@@ -70,12 +70,7 @@ def read_commit(
         for detail_type, arn, detail in _read_change(view, change.record, old, commit.at_ms):
             found.append(
                 StateChange(
-                    sequence=first + len(found),
-                    scope=scope_of(arn),
-                    detail_type=detail_type,
-                    resource_arn=arn,
-                    at_ms=commit.at_ms,
-                    detail=detail,
+                    first + len(found), scope_of(arn), detail_type, arn, commit.at_ms, detail
                 )
             )
     assert len(found) < SEQUENCES_PER_COMMIT
@@ -112,12 +107,19 @@ Told = tuple[str, str, SeenTask | bytes]  # detail type, the resource's ARN, the
 
 def _read_change(
     view: View, new: AnyRecord, old: AnyRecord | None, at_ms: int
-) -> Iterator[Told]:
+) -> Iterable[Told]:
     if isinstance(new, Task):
-        if not isinstance(old, Task) or _is_news_of_task(new, old):
-            seen = SeenTask(new, *seen_on_instance(view, new))
-            yield homeport.TASK_STATE_CHANGE, new.arn, seen
-    elif isinstance(new, ContainerInstance):
+        # Apart from the rest, since tasks change most of all.
+        if isinstance(old, Task) and not _is_news_of_task(new, old):
+            return ()
+        return ((homeport.TASK_STATE_CHANGE, new.arn, SeenTask(new, *seen_on_instance(view, new))),)
+    return _read_other(view, new, old, at_ms)
+
+
+def _read_other(
+    view: View, new: AnyRecord, old: AnyRecord | None, at_ms: int
+) -> Iterator[Told]:
+    if isinstance(new, ContainerInstance):
         if not isinstance(old, ContainerInstance) or new.version != old.version:
             detail = _encode(_instance_detail(view, new, at_ms))
             yield homeport.CONTAINER_INSTANCE_STATE_CHANGE, new.arn, detail
