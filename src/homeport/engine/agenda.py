@@ -97,6 +97,10 @@ class Agenda:
             or new.attributes != old.attributes
         ):
             self._mark_daemons(new.cluster_arn)
+        if new.is_available and (old is None or not old.is_available):
+            for service in self._view.services(new.cluster_arn):
+                if service.is_steady:  # it may even its tasks out
+                    self.mark(service.arn)
         if old is None or new.is_available or new.attributes != old.attributes:
             self._room_in(new.cluster_arn)
         if old is not None and old.status != new.status:

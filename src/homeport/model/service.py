@@ -2,6 +2,7 @@
 
 import msgspec
 
+from homeport.model.capacity_provider import StrategyItem
 from homeport.model.placement import PlacementConstraint, PlacementStrategy
 from homeport.model.record import Record
 
@@ -42,7 +43,8 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     scheduling_strategy: str = "REPLICA"
     task_definition_arn: str
     desired_count: int = 0
-    launch_type: str | None = "EC2"
+    launch_type: str | None = "EC2"  # None with a strategy
+    capacity_provider_strategy: tuple[StrategyItem, ...] = ()
     minimum_healthy_percent: int = 100
     maximum_percent: int = 200
     health_check_grace_period_s: int = 0
@@ -61,6 +63,8 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     quick_exits: int = 0  # rounds of tasks in a row that exited as soon as they were RUNNING
     last_failed_round_at_ms: int = 0  # when one of the two was counted last
     next_launch_at_ms: int = 0  # no launch before this moment while throttled
+    rebalances_zones: bool = False
+    moving_tasks: int = 0  # started beyond desiredCount for a better balance, not yet settled
     circuit_breaker: CircuitBreaker | None = None
     last_completed: Deployment | None = None  # what a rollback goes back to
     service_deployment_arn: str | None = None  # the one that isn't over yet

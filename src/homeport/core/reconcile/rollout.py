@@ -20,6 +20,7 @@ class Bounds(msgspec.Struct, frozen=True):
     desired: int
     lower: int
     upper: int
+    moving: int = 0  # that may be beyond desired for a while, to even tasks out
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,12 +82,15 @@ class Stops(msgspec.Struct, frozen=True, kw_only=True):
 NO_STOPS = Stops()
 
 
-def bounds_of(desired: int, minimum_healthy_percent: int, maximum_percent: int) -> Bounds:
+def bounds_of(
+    desired: int, minimum_healthy_percent: int, maximum_percent: int, *, moving: int = 0
+) -> Bounds:
     """Return the bounds: the lower one rounds up, the upper one rounds down."""
     return Bounds(
         desired=desired,
         lower=-(-desired * minimum_healthy_percent // PERCENT),
         upper=desired * maximum_percent // PERCENT,
+        moving=moving,
     )
 
 
@@ -128,8 +132,9 @@ def plan_stops(bounds: Bounds, counts: Counts, *, launches: int, is_blocked: boo
 
 def _stops_of_staying(bounds: Bounds, counts: Counts) -> Stops:
     """Scale in what is beyond desiredCount, and stop unhealthy tasks that have been replaced."""
-    surplus = max(0, counts.healthy + counts.unsettled - bounds.desired)
-    unsettled = min(surplus, counts.unsettled)
+    moving = min(bounds.moving, counts.unsettled)
+    surplus = max(0, counts.healthy + counts.unsettled - bounds.desired - moving)
+    unsettled = min(surplus, counts.unsettled - moving)
     kept = counts.healthy + counts.unsettled - surplus
     in_flight = counts.unsettled - unsettled
     replaced = kept + counts.unhealthy - bounds.desired - in_flight

@@ -10,13 +10,15 @@ from homeport.core.decision import NOTHING, Decision, Moment
 from homeport.core.reconcile.census import counts_at_a_glance, take_census
 from homeport.core.reconcile.daemon import DAEMON, daemon_step
 from homeport.core.reconcile.rollback import roll_back_or_fail
-from homeport.core.reconcile.rollout import NO_STOPS, bounds_of, missing_tasks, plan_stops
+from homeport.core.reconcile.rollout import NO_STOPS, missing_tasks, plan_stops
 from homeport.core.reconcile.service_events import REPEAT_AFTER_S
 from homeport.core.reconcile.step import (
     drain_step,
     is_in_order,
+    move_step,
     next_step,
     repeat_of_steady_state,
+    service_bounds,
     turn_back_step,
 )
 from homeport.model.service import Service
@@ -45,6 +47,9 @@ def reconcile_service(
     if _is_at_rest(view, service, moment, is_strict=is_strict):
         if not service.is_steady:
             return NOTHING
+        moved = move_step(view, service, moment)
+        if moved is not None:
+            return moved
         return Decision(effects=(repeat_of_steady_state(service),))
     census = take_census(view, service, moment, is_strict=is_strict)
     return next_step(view, service, census, moment)
@@ -58,9 +63,9 @@ def _is_at_rest(view: View, service: Service, moment: Moment, *, is_strict: bool
     counts = counts_at_a_glance(view, service, is_strict=is_strict)
     if counts is None or _has_gone_deployment(view, service):
         return False
-    bounds = bounds_of(
-        service.desired_count, service.minimum_healthy_percent, service.maximum_percent
-    )
+    if service.moving_tasks and not counts.unsettled:
+        return False
+    bounds = service_bounds(service)
     if missing_tasks(bounds, counts):
         return False
     if plan_stops(bounds, counts, launches=0, is_blocked=False) != NO_STOPS:

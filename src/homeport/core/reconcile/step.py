@@ -20,7 +20,8 @@ from homeport.core.reconcile.circuit_breaker import (
     without_failures,
 )
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
-from homeport.core.reconcile.rollout import Counts, Stops, bounds_of, plan_stops
+from homeport.core.reconcile.rebalance import plan_move
+from homeport.core.reconcile.rollout import Bounds, Counts, Stops, bounds_of, plan_stops
 from homeport.core.reconcile.service_deployments import (
     follow_service_deployment,
     forget_history,
@@ -85,7 +86,7 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     )
     after = service
     if service.moving_tasks and not counts.unsettled:
-        after = replace(service, moving_tasks=0)  # all are up, or gone: what is surplus goes now
+        after = replace(service, moving_tasks=0)  # all are up, or gone: the surplus goes now
     return finish_step(view, service, after, census, plan, ids=ids, moment=moment)
 
 
@@ -99,13 +100,13 @@ def service_bounds(service: Service) -> Bounds:
     )
 
 
-def move_step(view: View, service: Service, move: Move, moment: Moment) -> Decision:
-    """Start the tasks that even a steady service out."""
-    ids = itertools.islice(moment.ids(), IDS_OF_LAUNCHES, None)
-    definition = view.task_definition(service.primary.task_definition_arn)
-    assert definition is not None, service.primary.task_definition_arn
-    tags = task_tags(view, service, definition)
-    after = replace(service, moving_tasks=len(move.tasks), is_steady=False)
+def move_step(view: View, service: Service, moment: Moment) -> Decision | None:
+    """Start tasks that even a steady service out, if there is anything to gain."""
+    ids = moment.ids()
+    move = plan_move(view, service, ids=ids, moment=moment)
+    if move is None:
+        return None
+    after = replace(service, moving_tasks=len(move.launch.tasks), is_steady=False)
     return Decision(
         changes=write_down(
             view,

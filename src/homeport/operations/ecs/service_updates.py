@@ -148,11 +148,17 @@ def _with_settings(
     grace_period_s = request.health_check_grace_period_seconds
     if grace_period_s is None:
         grace_period_s = document.health_check_grace_period_seconds
+    rebalancing = next_zone_rebalancing(
+        request.availability_zone_rebalancing,
+        document.availability_zone_rebalancing,
+        maximum_percent,
+    )
     updated = replace(
         service,
         desired_count=_next_count(request.desired_count, service.desired_count),
         minimum_healthy_percent=configuration.minimum_healthy_percent or 0,
         maximum_percent=maximum_percent,
+        rebalances_zones=rebalancing == "ENABLED",
         circuit_breaker=circuit_breaker_of(configuration),
         health_check_grace_period_s=check_grace_period(grace_period_s),
         placement_constraints=constraints,
@@ -168,11 +174,7 @@ def _with_settings(
     described = replace(
         document,
         deployment_configuration=configuration,
-        availability_zone_rebalancing=next_zone_rebalancing(
-            request.availability_zone_rebalancing,
-            document.availability_zone_rebalancing,
-            maximum_percent,
-        ),
+        availability_zone_rebalancing=rebalancing,
         health_check_grace_period_seconds=grace_period_s,
         service_connect_configuration=request.service_connect_configuration
         or document.service_connect_configuration,

@@ -261,11 +261,12 @@ def _new_service(
     if is_daemon:
         check_daemon(configuration)
     maximum_percent = configuration.maximum_percent or 0
+    rebalancing = next_zone_rebalancing(
+        request.availability_zone_rebalancing, "ENABLED", maximum_percent
+    )
     document = ServiceDocument(
         deployment_configuration=configuration,
-        availability_zone_rebalancing=next_zone_rebalancing(
-            request.availability_zone_rebalancing, "ENABLED", maximum_percent
-        ),
+        availability_zone_rebalancing=rebalancing,
         role_arn=_service_linked_role(context.scope),
         created_by=context.principal_arn,
         health_check_grace_period_seconds=request.health_check_grace_period_seconds,
@@ -282,6 +283,7 @@ def _new_service(
         launch_type=launch_type,
         minimum_healthy_percent=configuration.minimum_healthy_percent or 0,
         maximum_percent=maximum_percent,
+        rebalances_zones=rebalancing == "ENABLED",
         circuit_breaker=circuit_breaker_of(configuration),
         health_check_grace_period_s=check_grace_period(request.health_check_grace_period_seconds),
         placement_constraints=check_constraints(

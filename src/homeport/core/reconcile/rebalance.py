@@ -1,0 +1,177 @@
+"""Moves tasks of a steady service to where fewer are: between zones, or between instances.
+
+Zones as ECS does for availabilityZoneRebalancing ENABLED (reference: services §13); instances for
+services that opt in by a tag, which ECS hasn't (docs/differences.md). A new task starts first, all
+inside maximumPercent; when it is healthy the scale-in rules stop one where there are most.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from homeport.core.decision import Moment
+from homeport.core.placement.daemon_hosts import find_daemon_hosts
+from homeport.core.placement.filters import DISTINCT_INSTANCE
+from homeport.core.placement.strategies import SPREAD_ZONES
+from homeport.core.reconcile.launch import Launch, launch_tasks_on, placement_request
+from homeport.core.reconcile.rollout import PERCENT
+from homeport.model.service import Service
+from homeport.model.task import RUNNING, Task
+from homeport.state.view import View
+
+OPT_IN_TAG = "homeport:rebalance"
+OPT_IN_VALUE = "instances"
+NO_ZONE = "no zone"
+
+
+class Host(msgspec.Struct, frozen=True, gc=False):
+    """A matching container instance that has room, and how many tasks of the service it has."""
+
+    arn: str
+    zone: str
+    tasks: int
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """New tasks in one zone, or on one instance, and what is said about it."""
+
+    launch: Launch
+    messages: tuple[str, ...]
+
+
+def plan_move(
+    view: View, service: Service, *, ids: Iterator[str], moment: Moment
+) -> Move | None:
+    """Return the tasks to start for a better balance, or None when there is nothing to gain."""
+    by_zone = _wants_zones(service)
+    by_instance = _wants_instances(view, service)
+    if not by_zone and not by_instance:
+        return None
+    room = service.desired_count * service.maximum_percent // PERCENT - service.desired_count
+    running = [t for t in view.tasks_of_service(service.arn).values() if t.last_status == RUNNING]
+    if room <= 0 or len(running) < 2:
+        return None
+    hosts = _find_hosts(view, service, running)
+    if by_zone:
+        zones = _count_zones(view, service, running)
+        short, missing = _emptiest(zones, {host.zone for host in hosts})
+        if missing:
+            chosen = _first([h for h in hosts if h.zone == short], min(missing, room))
+            launch = _launch(view, service, chosen, ids=ids, moment=moment)
+            messages = _zone_messages(service, zones, short, launch.tasks)
+            return Move(launch=launch, messages=messages)
+    if by_instance:
+        return _move_to_instance(view, service, hosts, running, ids=ids, moment=moment)
+    return None
+
+
+def _wants_zones(service: Service) -> bool:
+    first = service.placement_strategy[:1] or (SPREAD_ZONES,)
+    return service.rebalances_zones and first[0] == SPREAD_ZONES
+
+
+def _wants_instances(view: View, service: Service) -> bool:
+    if service.placement_strategy:
+        return False
+    return any(t.key == OPT_IN_TAG and t.value == OPT_IN_VALUE for t in view.tags(service.arn))
+
+
+def _find_hosts(view: View, service: Service, running: Sequence[Task]) -> list[Host]:
+    definition = view.task_definition(service.primary.task_definition_arn)
+    assert definition is not None, service.primary.task_definition_arn
+    request = placement_request(service, definition, 1)
+    counts: dict[str, int] = {}
+    for task in running:
+        arn = task.container_instance_arn or ""
+        counts[arn] = counts.get(arn, 0) + 1
+    is_distinct = any(c.kind == DISTINCT_INSTANCE for c in request.constraints)
+    hosts = []
+    for host in find_daemon_hosts(view, request):
+        instance = view.container_instance(host.arn)
+        tasks = counts.get(host.arn, 0)
+        if host.refusal is None and instance is not None and not (is_distinct and tasks):
+            hosts.append(Host(host.arn, instance.availability_zone or NO_ZONE, tasks))
+    return sorted(hosts, key=lambda host: (host.tasks, host.arn))
+
+
+def _count_zones(view: View, service: Service, tasks: Sequence[Task]) -> dict[str, int]:
+    """Count tasks in every zone that has an ACTIVE instance, zones without any too."""
+    counts = {
+        instance.availability_zone or NO_ZONE: 0
+        for instance in view.container_instances(service.cluster_arn).values()
+        if instance.is_available
+    }
+    for task in tasks:
+        zone = task.availability_zone or NO_ZONE
+        counts[zone] = counts.get(zone, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _emptiest(counts: dict[str, int], with_room: set[str]) -> tuple[str, int]:
+    """Return the zone with fewest tasks that has room, and how many it should get."""
+    candidates = [zone for zone in counts if zone in with_room]
+    if not candidates:
+        return "", 0
+    short = min(candidates, key=lambda zone: (counts[zone], zone))
+    even = dict(counts)
+    missing = 0
+    while (fullest := max(even.values())) - even[short] > 1:
+        full = min(zone for zone in even if even[zone] == fullest)
+        even[full] -= 1
+        even[short] += 1
+        missing += 1
+    return short, missing
+
+
+def _first(hosts: Sequence[Host], count: int) -> list[str]:
+    """Choose as many hosts, one task each: the rest follows when these are up."""
+    return [host.arn for host in hosts[:count]]
+
+
+def _move_to_instance(
+    view: View,
+    service: Service,
+    hosts: Sequence[Host],
+    running: Sequence[Task],
+    *,
+    ids: Iterator[str],
+    moment: Moment,
+) -> Move | None:
+    """Start a task on the emptiest instance if another of its zone has two more."""
+    loads: dict[str, int] = {}
+    for task in running:
+        arn = task.container_instance_arn or ""
+        loads[arn] = loads.get(arn, 0) + 1
+    fullest: dict[str, int] = {}
+    for task in running:
+        zone = task.availability_zone or NO_ZONE
+        fullest[zone] = max(fullest.get(zone, 0), loads[task.container_instance_arn or ""])
+    for host in hosts:
+        if fullest.get(host.zone, 0) - host.tasks > 1:
+            launch = _launch(view, service, [host.arn], ids=ids, moment=moment)
+            return Move(launch=launch, messages=())
+    return None
+
+
+def _launch(
+    view: View, service: Service, arns: Sequence[str], *, ids: Iterator[str], moment: Moment
+) -> Launch:
+    return launch_tasks_on(
+        view, service, arns, deployment=service.primary, ids=ids, moment=moment
+    )
+
+
+def _zone_messages(
+    service: Service, zones: dict[str, int], short: str, tasks: Sequence[Task]
+) -> tuple[str, ...]:
+    ids = " ".join(f"(task {task.arn.rsplit('/', 1)[-1]})" for task in tasks)
+    return (
+        f"(service {service.name}) is not AZ balanced with {_listed(zones)}. "
+        "AZ Rebalancing in progress.",
+        f"(service {service.name}) has started {len(tasks)} tasks in {short} to AZ Rebalance: "
+        f"{ids}.",
+    )
+
+
+def _listed(zones: dict[str, int]) -> str:
+    return ", ".join(f"{count} tasks in {zone}" for zone, count in zones.items())

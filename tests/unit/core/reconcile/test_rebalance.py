@@ -1,0 +1,128 @@
+"""Evening out the tasks of a steady service: over zones, and, by opt-in, over instances."""
+
+from __future__ import annotations
+
+from builders import make_container_instance, make_task_definition
+from homeport.api import ecs
+from homeport.model.task import PENDING, RUNNING, STOPPED
+from service_world import ServiceWorld
+
+WEB = make_task_definition("web", 1)
+
+
+def start(world: ServiceWorld, count: int, **members: object) -> None:
+    request = ecs.CreateServiceRequest(
+        service_name="web", task_definition="web", desired_count=count
+    )
+    for name, value in members.items():
+        setattr(request, name, value)
+    world.call("CreateService", request)
+    world.reconcile()
+    world.run_all()
+
+
+def zones(world: ServiceWorld) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for task in world.tasks():
+        zone = task.availability_zone or ""
+        found[zone] = found.get(zone, 0) + 1
+    return found
+
+
+def join(world: ServiceWorld, name: str, zone: str) -> None:
+    world.put(
+        make_container_instance(name, zone=zone, cpu_units=65_536, memory_mib=131_072)
+    )
+    world.reconcile()
+
+
+def test_a_new_zone_gets_its_share_start_first():
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 4)
+    join(world, "b", "us-east-1b")
+    (new,) = [t for t in world.tasks() if t.last_status == PENDING]
+    assert new.availability_zone == "us-east-1b"
+    assert world.tasks(desired=STOPPED) == []
+    assert any("is not AZ balanced with 4 tasks in us-east-1a, 0 tasks in us-east-1b." in m
+               for m in world.messages())
+    world.report(new, RUNNING)
+    assert zones(world)["us-east-1a"] == 3
+    world.run_all()
+    assert zones(world) == {"us-east-1a": 2, "us-east-1b": 2}
+    assert world.service().is_steady
+    assert world.service().moving_tasks == 0
+
+
+def test_an_even_service_is_left_alone():
+    world = ServiceWorld(WEB, instances=2)
+    start(world, 3)
+    kept = {task.arn for task in world.tasks()}
+    join(world, "c", "us-east-1b")
+    assert {task.arn for task in world.tasks()} == kept
+
+
+def test_switched_off_it_moves_nothing():
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 4, availability_zone_rebalancing="DISABLED")
+    join(world, "b", "us-east-1b")
+    world.run_all()
+    assert zones(world) == {"us-east-1a": 4}
+
+
+def test_a_service_that_packs_its_tasks_isnt_spread():
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 4, placement_strategy=[ecs.PlacementStrategy(type="binpack", field="memory")])
+    join(world, "b", "us-east-1b")
+    world.run_all()
+    assert zones(world) == {"us-east-1a": 4}
+
+
+def test_a_move_stays_under_the_maximum():
+    world = ServiceWorld(WEB, instances=1)
+    configuration = ecs.DeploymentConfiguration(maximum_percent=150, minimum_healthy_percent=100)
+    start(world, 4, deployment_configuration=configuration)
+    for name in ("b1", "b2", "b3"):
+        world.put(
+            make_container_instance(
+                name, zone="us-east-1b", cpu_units=65_536, memory_mib=131_072
+            )
+        )
+    world.reconcile()
+    assert len(world.tasks()) == 6
+    world.run_all()
+    assert zones(world) == {"us-east-1a": 2, "us-east-1b": 2}
+
+
+def test_a_moved_task_that_fails_leaves_the_service_whole():
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 4)
+    join(world, "b", "us-east-1b")
+    (new,) = [t for t in world.tasks() if t.last_status == PENDING]
+    world.change_instance(
+        next(i for i in world.instances() if i.availability_zone == "us-east-1b"),
+        agent_connected=False,
+    )
+    world.report(new, STOPPED, "CannotPullContainerError")
+    world.run_all()
+    assert zones(world) == {"us-east-1a": 4}
+    assert world.service().is_steady
+
+
+def test_by_opt_in_a_new_instance_of_the_zone_gets_its_share():
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 6, tags=[ecs.Tag(key="homeport:rebalance", value="instances")])
+    join(world, "a2", "us-east-1a")
+    world.run_all()
+    loads: dict[str | None, int] = {}
+    for task in world.tasks():
+        loads[task.container_instance_arn] = loads.get(task.container_instance_arn, 0) + 1
+    assert sorted(loads.values()) == [3, 3]
+    assert world.service().is_steady
+
+
+def test_without_opt_in_instances_keep_what_they_have():
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 6)
+    join(world, "a2", "us-east-1a")
+    world.run_all()
+    assert len({task.container_instance_arn for task in world.tasks()}) == 1
