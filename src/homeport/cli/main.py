@@ -17,6 +17,7 @@ from homeport.cli import (
     deploy,
     events,
     history,
+    instances,
     logs_command,
     server,
     simulate,
@@ -50,6 +51,7 @@ app.command("history")(history.history)
 app.command("logs")(logs_command.logs)
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
+app.add_typer(instances.app, name="instances")
 app.add_typer(bench.app, name="bench")
 
 
