@@ -11,9 +11,15 @@ import msgspec
 
 from homeport.core.decision import Moment
 from homeport.core.placement.daemon_hosts import find_daemon_hosts
+from homeport.core.placement.expressions import subject_reader
 from homeport.core.placement.filters import DISTINCT_INSTANCE
 from homeport.core.placement.strategies import SPREAD_ZONES
-from homeport.core.reconcile.launch import Launch, launch_tasks_on, placement_request
+from homeport.core.reconcile.launch import (
+    Launch,
+    launch_tasks_on,
+    placement_request,
+    service_group,
+)
 from homeport.core.reconcile.rollout import PERCENT
 from homeport.model.service import Service
 from homeport.model.task import RUNNING, Task
@@ -43,7 +49,7 @@ def plan_move(
     view: View, service: Service, *, ids: Iterator[str], moment: Moment
 ) -> Move | None:
     """Return the tasks to start for a better balance, or None when there is nothing to gain."""
-    by_zone = _wants_zones(service)
+    by_zone = _wants_zones(service) and not _is_even(view, service)
     by_instance = _wants_instances(view, service)
     if not by_zone and not by_instance:
         return None
@@ -68,6 +74,17 @@ def plan_move(
 def _wants_zones(service: Service) -> bool:
     first = service.placement_strategy[:1] or (SPREAD_ZONES,)
     return service.rebalances_zones and first[0] == SPREAD_ZONES
+
+
+def _is_even(view: View, service: Service) -> bool:
+    """Whether the fleet's own counts say so, at no cost; no says only that it has to be looked."""
+    fleet = view.fleet(service.cluster_arn)
+    attribute = SPREAD_ZONES.field or ""
+    reader = subject_reader(attribute)
+    counts = fleet.bucket_counts(service_group(service), attribute, reader)
+    codes = fleet.codes(attribute, reader).values.values()
+    found = [counts.get(code, 0) for code in codes]
+    return not found or max(found) - min(found) <= 1
 
 
 def _wants_instances(view: View, service: Service) -> bool:
