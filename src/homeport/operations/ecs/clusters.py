@@ -1,6 +1,7 @@
 """Clusters: create, describe, list, update and delete.
 
-Capacity providers and Service Connect defaults aren't built: a request with them is refused.
+Which capacity providers a cluster has later is `capacity_providers`' business. Service Connect
+defaults aren't built: a request with them is refused.
 Source: API:CreateCluster and its neighbours; reference api-errors-and-limits §3, §5, §6.
 """
 
@@ -14,6 +15,7 @@ from homeport.model.arn import make_cluster_arn, parse_arn
 from homeport.model.cluster import Cluster
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.account_settings import effective_setting
+from homeport.operations.ecs.capacity_strategy import check_provider_names, check_strategy
 from homeport.operations.ecs.tags import check_tags, put_tags, render_tags
 from homeport.operations.lookup import DEFAULT_CLUSTER, cluster_arn_from, find_cluster
 from homeport.operations.names import check_name
@@ -56,9 +58,15 @@ def create_cluster(view: View, request: ecs.CreateClusterRequest, context: CallC
         arn=arn,
         name=name,
         settings=settings,
+        capacity_providers=check_provider_names(
+            view, context.scope, request.capacity_providers or ()
+        ),
         document=write_cluster_document(request.configuration),
         created_at_ms=context.moment.now_ms,
     )
+    if request.default_capacity_provider_strategy:
+        strategy = check_strategy(view, cluster, request.default_capacity_provider_strategy)
+        cluster = replace(cluster, default_strategy=strategy)
     shape = render_cluster(view, cluster, EVERYTHING)
     shape.tags = render_tags(tags)
     return Decision(
@@ -172,10 +180,6 @@ def _find_named(view: View, identifier: str | None, context: CallContext) -> Clu
 
 
 def _refuse_unbuilt(request: ecs.CreateClusterRequest) -> None:
-    if request.capacity_providers:
-        _refuse_member("capacityProviders")
-    if request.default_capacity_provider_strategy:
-        _refuse_member("defaultCapacityProviderStrategy")
     if request.service_connect_defaults is not None:
         _refuse_member("serviceConnectDefaults")
 

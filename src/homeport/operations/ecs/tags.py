@@ -27,6 +27,7 @@ _PUNCTUATION = frozenset("_.:/=+-@")
 
 # What may be tagged, and how many parts the path of its long ARN has.
 _PATH_PARTS = {
+    "capacity-provider": 1,
     "cluster": 1,
     "task-definition": 1,
     "container-instance": 2,
@@ -149,8 +150,8 @@ def _check_resource(view: View, arn: str, context: CallContext) -> str:
     parsed = parse_arn(arn)
     if parsed is None or parsed.kind not in _PATH_PARTS:
         raise ecs.InvalidParameterException(
-            f"Invalid resourceArn '{arn[:ARN_SHOWN_CHARACTERS]}'. Specify the ARN of a cluster, "
-            "container instance, service, task or task definition."
+            f"Invalid resourceArn '{arn[:ARN_SHOWN_CHARACTERS]}'. Specify the ARN of a capacity "
+            "provider, cluster, container instance, service, task or task definition."
         )
     if len(parsed.path) != _PATH_PARTS[parsed.kind]:
         raise ecs.InvalidParameterException("Long arn format must be used for tagging operations")
@@ -165,6 +166,8 @@ def _check_resource(view: View, arn: str, context: CallContext) -> str:
 def _exists(view: View, arn: str, parsed: ParsedArn) -> bool:
     if parsed.kind == "task-definition":
         return view.task_definition(arn) is not None
+    if parsed.kind == "capacity-provider":
+        return view.capacity_provider(parsed.scope, parsed.path[0]) is not None
     cluster = view.cluster(make_cluster_arn(parsed.scope, parsed.path[0]))
     if cluster is None or cluster.status == "INACTIVE":
         raise ecs.ClusterNotFoundException("Cluster not found.")

@@ -6,6 +6,7 @@ import msgspec
 
 from homeport.api import ecs
 from homeport.model.cluster import Cluster
+from homeport.operations.ecs.capacity_strategy import render_strategy
 from homeport.operations.ecs.tags import render_tags
 from homeport.state.view import View
 
@@ -38,8 +39,8 @@ def render_cluster(view: View, cluster: Cluster, include: Container[str]) -> ecs
         statistics=_list_statistics(view, cluster) if "STATISTICS" in include else [],
         tags=render_tags(view.tags(cluster.arn)) if "TAGS" in include else [],
         settings=render_settings(cluster.settings) if "SETTINGS" in include else [],
-        capacity_providers=[],
-        default_capacity_provider_strategy=[],
+        capacity_providers=list(cluster.capacity_providers),
+        default_capacity_provider_strategy=render_strategy(cluster.default_strategy),
     )
     if "CONFIGURATIONS" in include and cluster.document != NO_DOCUMENT:
         shape.configuration = _read(cluster.document).configuration

@@ -213,12 +213,12 @@ def test_a_deleted_cluster_is_inactive_untagged_and_its_name_is_free_again():
         ("CreateCluster", {"clusterName": "a b"}, ecs.InvalidParameterException),
         ("CreateCluster", {"clusterName": ""}, ecs.InvalidParameterException),
         ("CreateCluster", {"clusterName": "x" * 256}, ecs.InvalidParameterException),
-        ("CreateCluster", {"capacityProviders": ["FARGATE"]}, ecs.ClientException),
+        ("CreateCluster", {"capacityProviders": ["nobody"]}, ecs.InvalidParameterException),
         ("CreateCluster", {"serviceConnectDefaults": {"namespace": "n"}}, ecs.ClientException),
         (
             "CreateCluster",
             {"defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE"}]},
-            ecs.ClientException,
+            ecs.InvalidParameterException,
         ),
         (
             "CreateCluster",
