@@ -214,7 +214,13 @@ class Fleet:
     def codes(self, name: str, read: Reader) -> Codes:
         """Return a property of all rows as codes, up to date."""
         codes = self._codes.get(name)
-        if codes is not None and len(codes.values) > 4 * len(self.arns) + MEMO_LIMIT:
+        rows = len(self.arns)
+        if codes is not None and (codes.cursor, len(codes.column)) == (
+            self.instance_log.end,
+            rows,
+        ):
+            return codes
+        if codes is not None and len(codes.values) > 4 * rows + MEMO_LIMIT:
             self._forget_codes(name)  # most of its values are gone
             codes = None
         if codes is None:
@@ -222,7 +228,6 @@ class Fleet:
                 self._forget_codes(next(iter(self._codes)))
             codes = self._codes[name] = Codes(read)
         changed = self.instance_log.since(codes.cursor) if codes.cursor >= 0 else None
-        rows = len(self.arns)
         if changed is None or len(codes.column) > rows:
             codes.column = np.fromiter(map(codes.code, self.instances), np.int64, rows)
         elif changed or len(codes.column) < rows:

@@ -40,13 +40,23 @@ class EligibleRows:
 def eligible_key(filters: Filters) -> Hashable:
     """Return what tells one set of rules from another, as far as instances' records decide."""
     request = filters.request
-    texts = tuple(sorted(each.text for each in filters.expressions if each.is_static))
-    return request.launch_type == "EXTERNAL", tuple(request.requires_attributes), texts
+    texts: tuple[str, ...] = ()
+    if filters.expressions:
+        texts = tuple(sorted(each.text for each in filters.expressions if each.is_static))
+    return request.launch_type == "EXTERNAL", request.requires_attributes, texts
 
 
-def eligible_rows(fleet: Fleet, filters: Filters) -> Flags:
-    """Return the available instances with the attributes, and whose records match. Not to alter."""
-    key = ("eligible", eligible_key(filters))
+def eligible_rows(fleet: Fleet, filters: Filters, key: Hashable) -> Flags:
+    """Return the available instances with the attributes, and whose records match. Not to alter.
+
+    `key` is the filters' `eligible_key`.
+    """
+    known: EligibleRows | None = fleet.memo.get(key)
+    if known is not None and (known.cursor, len(known.mask)) == (
+        fleet.instance_log.end,
+        len(fleet),
+    ):
+        return known.mask
     static = [expression for expression in filters.expressions if expression.is_static]
 
     def judge(row: int) -> bool:
@@ -58,7 +68,6 @@ def eligible_rows(fleet: Fleet, filters: Filters) -> Flags:
             and all(each.is_match(InstanceFacts(instance, 0)) for each in static)
         )
 
-    known: EligibleRows | None = fleet.memo.get(key)
     changed = None if known is None else fleet.instance_log.since(known.cursor)
     if known is None or changed is None or len(changed) * _CLASSES_PER_ROW > len(fleet):
         known = EligibleRows(_judge_alike(fleet, static, judge), fleet.instance_log.end)

@@ -32,7 +32,7 @@ class Terms(NamedTuple):
     is_match_again: Callable[[int], bool] | None  # whether a row matches once it hosts the group
     vetoed: tuple[Container[int], ...]  # rows of the shelf that are to be passed over
     is_partial: bool  # rows passed over can take a task, but are worse than all others
-    chance: Chance
+    entropy: bytes
 
 
 class _Row:
@@ -78,6 +78,7 @@ class Picker:
         self._own: dict[int, list[int]] = {}  # rows that have taken a task in this call, by group
         self._taken_off: list[tuple[int, int]] = []
         self._skipped = 0
+        self._has_attributes_first = terms.rules.has_attributes_first
         self._draws_lots = TURN in terms.rules.numbers
 
     def pick(self, count: int) -> list[int]:
@@ -97,29 +98,29 @@ class Picker:
         return {row: state.placed for row, state in self._touched.items()}
 
     def _pick(self, count: int) -> list[int]:
-        ranking: list[tuple[_Key, int]] = []
+        ranking: list[tuple[_Key, int, int]] = []
         for group in self._shelf.heaps:
             entry = self._top(group)
             if entry is not None:
-                ranking.append((self._key(group, entry), group))
+                ranking.append((self._key(group, entry), group, entry))
+        if count == 1:
+            return [self._take(*min(ranking)[1:])] if ranking else []
         heapq.heapify(ranking)
         picked: list[int] = []
-        while ranking and len(picked) < count:
-            key, group = ranking[0]
-            entry = self._top(group)
-            assert entry is not None, "a group leaves the ranking with its last row"
+        while ranking:
+            key, group, entry = ranking[0]
             now = self._key(group, entry)
             if now != key:  # tasks placed elsewhere count into its buckets, too
-                heapq.heapreplace(ranking, (now, group))
+                heapq.heapreplace(ranking, (now, group, entry))
                 continue
             picked.append(self._take(group, entry))
             if len(picked) == count:
                 break
-            entry = self._top(group)
-            if entry is None:
+            best = self._top(group)
+            if best is None:
                 heapq.heappop(ranking)
             else:
-                heapq.heapreplace(ranking, (self._key(group, entry), group))
+                heapq.heapreplace(ranking, (self._key(group, best), group, best))
         return picked
 
     def _top(self, group: int) -> int | None:
@@ -134,7 +135,7 @@ class Picker:
                 heapq.heappop(heap)  # the row has changed since
             elif row in touched:
                 self._take_off(group)
-            elif any(row in rows for rows in vetoed):
+            elif vetoed and any(row in rows for rows in vetoed):
                 self._take_off(group)
                 self._skipped += 1
                 if self._skipped > SKIPPED_LIMIT:
@@ -155,7 +156,9 @@ class Picker:
         """Return what a group is compared by, with its best entry, in the order of the chain."""
         rules = self._terms.rules
         parts = self._shelf.parts[group]
-        if rules.has_attributes_first:
+        if self._has_attributes_first:
+            if len(parts) == 1:
+                return self._bucket_counts[0].get(parts[0], 0), entry
             each = zip(self._bucket_counts, parts, strict=True)
             return (*(counts.get(part, 0) for counts, part in each), entry)
         rest = entry >> self._shelf.rank_bits
@@ -187,7 +190,8 @@ class Picker:
             counts[part] = counts.get(part, 0) + 1
         if state.take(terms.needs) and not terms.is_once and self._matches_again(row, state):
             if self._draws_lots:
-                state.turn = terms.chance.turn_after(state.turn, shelf.rank(row), state.placed)
+                chance = Chance(terms.entropy)
+                state.turn = chance.turn_after(state.turn, shelf.rank(row), state.placed)
             free = (state.free_cpu_units, state.free_memory_mib)
             again = shelf.entry(row, free, state.tasks, state.turn)
             heapq.heappush(self._own.setdefault(group, []), again)

@@ -6,11 +6,13 @@ the tasks' shape are kept between requests, so that a single task costs little m
 many. Refusals are judged by `filters`, one instance after the other.
 """
 
+from collections import Counter
 from collections.abc import Callable, Container, Sequence
 
 import numpy as np
 
 from homeport.core.decision import Moment
+from homeport.core.placement.bulk import BulkTerms, Standing, is_bulk
 from homeport.core.placement.eligible import eligible_key, eligible_rows, matching_now
 from homeport.core.placement.expressions import InstanceFacts, subject_reader
 from homeport.core.placement.filters import Filters, compile_filters, is_reserved
@@ -76,13 +78,17 @@ class _Placer:
             placement_chain(request.strategies, is_service=request.service_arn is not None)
         )
         self._group = fleet.group(request.group) or _NO_TASKS
-        self._eligible = eligible_rows(fleet, filters)
+        self._key = eligible_key(filters)
+        self._eligible = eligible_rows(fleet, filters, self._key)
         self._matching = matching_now(view, fleet, filters)
         self._view = view
-        self._chance = Chance(moment.entropy)
+        self._entropy = moment.entropy
 
     def place(self, count: int) -> tuple[list[int], dict[int, int]]:
         """Return a row for each task, and how many each row has got."""
+        if self._match_again() is None and is_bulk(self._fleet, self._rules, count):
+            rows = self._standing().place(self._bulk_terms(count))
+            return rows, Counter(rows)
         if self._can_share():
             for is_new in (False, True):
                 shelf = self._shared_shelf(count, is_new=is_new)
@@ -96,6 +102,32 @@ class _Placer:
                 return self._pick(self._own_shelf(chunk, count), count, ())
             except ShelfExhausted:
                 chunk *= SHELF_GROWTH
+
+    def _standing(self) -> Standing:
+        fleet = self._fleet
+        shape = self._shape()
+        key = ("standing", shape, self._key)
+        standing: Standing | None = fleet.memo.get(key)
+        if standing is None or not standing.follow(self._eligible):
+            standing = Standing(fleet, shape.rules, shape.needs, self._eligible)
+            fleet.remember(key, standing)
+        return standing
+
+    def _bulk_terms(self, count: int) -> BulkTerms:
+        counts: dict[int, int] = {}
+        for attribute in self._rules.attributes:
+            counts = self._bucket_counts(attribute)
+        return BulkTerms(
+            number=count,
+            lane_counts=counts,
+            tasks=self._group.wanted,
+            mask=self._own_mask(),
+            is_once=self._is_once(),
+        )
+
+    def _bucket_counts(self, attribute: str) -> dict[int, int]:
+        group = self._filters.request.group
+        return self._fleet.bucket_counts(group, attribute, subject_reader(attribute))
 
     def _can_share(self) -> bool:
         """Whether the group's own tasks rule out or push back few rows, if any."""
@@ -129,29 +161,24 @@ class _Placer:
     def _shared_shelf(self, count: int, *, is_new: bool) -> Shelf:
         fleet = self._fleet
         shape = self._shape()
-        key = ("shelf", shape, eligible_key(self._filters))
+        key = ("shelf", shape, self._key)
         shelf: Shelf | None = None if is_new else fleet.memo.get(key)
         if shelf is None or not shelf.follow(self._eligible):
             shelf = Shelf(fleet, shape, self._eligible, chunk=SHELF_LEAST + count)
-        fleet.remember(key, shelf)
+            fleet.remember(key, shelf)
         return shelf
 
     def _shape(self) -> Shape:
         needs = self._filters.request.resources
+        if not needs.host_ports:
+            return Shape(self._rules, needs)
         sizes = TaskResources(needs.cpu_units, needs.memory_mib, (), needs.gpu_count)
         return Shape(self._rules, sizes)
 
     def _own_shelf(self, chunk: int, count: int) -> Shelf:
-        fleet, request = self._fleet, self._filters.request
-        mask = self._eligible.copy()
-        if self._matching is not None:
-            mask &= self._matching
-        if self._is_distinct():
-            mask[list(self._group.wanted)] = False
-        for port in request.resources.host_ports:
-            mask[list(fleet.ports.get(port, ()))] = False
-        if request.resources.host_ports:
-            self._clear_reserved(mask)
+        fleet = self._fleet
+        own_mask = self._own_mask()
+        mask = self._eligible if own_mask is None else self._eligible & own_mask
         tasks: Ints | None = None
         if TASKS in self._rules.numbers:
             tasks = np.zeros(len(fleet), np.int64)
@@ -163,8 +190,24 @@ class _Placer:
             chunk=chunk,
             tasks=tasks,
             count=count,
-            chance=self._chance,
+            chance=Chance(self._entropy) if TURN in self._rules.numbers else None,
         )
+
+    def _own_mask(self) -> Flags | None:
+        """Return the rows that pass the rules about tasks; None when there are no such rules."""
+        fleet, request = self._fleet, self._filters.request
+        if self._matching is None and not self._is_once():
+            return None
+        mask: Flags = np.ones(len(fleet), np.bool_)
+        if self._matching is not None:
+            mask &= self._matching
+        if self._is_distinct():
+            mask[list(self._group.wanted)] = False
+        for port in request.resources.host_ports:
+            mask[list(fleet.ports.get(port, ()))] = False
+        if request.resources.host_ports:
+            self._clear_reserved(mask)
+        return mask
 
     def _clear_reserved(self, mask: Flags) -> None:
         """Take out the rows that keep one of the ports for themselves."""
@@ -186,11 +229,8 @@ class _Placer:
     def _pick(
         self, shelf: Shelf, count: int, vetoed: tuple[Container[int], ...]
     ) -> tuple[list[int], dict[int, int]]:
-        fleet, request = self._fleet, self._filters.request
-        counts = {
-            attribute: fleet.bucket_counts(request.group, attribute, subject_reader(attribute))
-            for attribute in self._rules.attributes
-        }
+        request = self._filters.request
+        counts = {attribute: self._bucket_counts(attribute) for attribute in self._rules.attributes}
         terms = Terms(
             rules=self._rules,
             needs=request.resources,
@@ -200,7 +240,7 @@ class _Placer:
             is_match_again=self._match_again(),
             vetoed=vetoed,
             is_partial=bool(vetoed) and self._passes_over_hosts(),
-            chance=self._chance,
+            entropy=self._entropy,
         )
         picker = Picker(shelf, terms)
         return picker.pick(count), picker.placed_on()

@@ -7,7 +7,7 @@ at once, `picking` for one row at a time.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +29,7 @@ MEMORY = "memory"  # MiB left
 LOAD = "load"  # how full, in permille
 TURN = "turn"  # a lot drawn
 
+CHAINS = 256  # whose rules are kept
 LOAD_STEPS = 1_000
 LOAD_BITS = 10
 TURN_BITS = 36
@@ -46,13 +47,11 @@ class Rules(NamedTuple):
     attributes: tuple[str, ...]
     numbers: tuple[str, ...]
 
-    @property
-    def has_attributes_first(self) -> bool:
-        """Whether every bucket is compared before any number."""
-        return self.sequence == self.attributes + self.numbers
+    has_attributes_first: bool  # every bucket is compared before any number
 
 
-def rules_of(chain: Sequence[PlacementStrategy]) -> Rules:
+@lru_cache(maxsize=CHAINS)
+def rules_of(chain: tuple[PlacementStrategy, ...]) -> Rules:
     """Return what a chain compares; what comes behind a lot can't matter any more."""
     sequence: dict[str, None] = {}
     attributes: list[str] = []
@@ -66,7 +65,8 @@ def rules_of(chain: Sequence[PlacementStrategy]) -> Rules:
         if rule == TURN:
             break
     numbers = tuple(rule for rule in sequence if rule not in attributes)
-    return Rules(tuple(sequence), tuple(attributes), numbers)
+    is_first = tuple(sequence) == (*attributes, *numbers)
+    return Rules(tuple(sequence), tuple(attributes), numbers, is_first)
 
 
 def _rule_of(strategy: PlacementStrategy) -> tuple[str, bool]:
