@@ -27,7 +27,8 @@ def _empty_home(tmp_path, monkeypatch):
 def test_help_names_every_command(monkeypatch, capsys):
     status, out, _ = run(monkeypatch, capsys, "--help")
     assert status == 0
-    for command in ("up", "server", "agent", "status", "demo"):
+    commands = "up server agent status deploy events history logs demo"
+    for command in commands.split():
         assert f"\n  {command} " in out
 
 
@@ -42,6 +43,10 @@ def test_help_names_every_command(monkeypatch, capsys):
             "--bind-address --data-dir",
         ),
         ("status", "--json"),
+        ("deploy", "--service --image --desired-count --force --plan --timeout --json --cluster"),
+        ("events", "--tail --cluster --service --json"),
+        ("history", "--limit --json --cluster"),
+        ("logs", "--tail --container --cluster"),
     ],
 )
 def test_every_flag_of_the_contract_is_there(monkeypatch, capsys, command, flags):
@@ -67,6 +72,11 @@ def test_the_version_is_the_packages(monkeypatch, capsys):
         (["agent", "--bind-address", "lo"], "not an IP address"),
         (["up", "--region", "Paris"], "--region: "),
         (["status", "--endpoint", "http://127.0.0.1:1"], "no Homeport server answers at"),
+        (["events", "--endpoint", "http://127.0.0.1:1"], "no Homeport server answers at"),
+        (["history", "web", "--endpoint", "http://127.0.0.1:1"], "no Homeport server answers"),
+        (["deploy"], "nothing to deploy: name a task definition"),
+        (["deploy", "none.json"], "none.json: No such file or directory"),
+        (["deploy", "none.yaml", "--image", "x"], "--image does not go with a compose file"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(monkeypatch, capsys, arguments, complaint):
