@@ -6,7 +6,7 @@ Reference: capacity-and-scaling §1, §2. How a strategy divides tasks is core.c
 from collections.abc import Iterable, Sequence
 
 from homeport.api import ecs
-from homeport.model.arn import Scope, make_capacity_provider_arn, parse_arn
+from homeport.model.arn import Scope, make_capacity_provider_arn, parse_arn, scope_of
 from homeport.model.capacity_provider import FARGATE_PROVIDERS, StrategyItem
 from homeport.model.cluster import Cluster
 from homeport.state.view import View
@@ -45,7 +45,7 @@ def check_strategy(
             f"A capacity provider strategy can have at most {ITEMS_PER_STRATEGY} items, this one "
             f"has {len(asked)}."
         )
-    scope = _scope(cluster)
+    scope = scope_of(cluster.arn)
     strategy = tuple(_check_item(view, scope, item) for item in asked)
     names = [item.provider for item in strategy]
     for name in names:
@@ -104,12 +104,6 @@ def render_strategy(
         )
         for item in strategy
     ]
-
-
-def _scope(cluster: Cluster) -> Scope:
-    parsed = parse_arn(cluster.arn)
-    assert parsed is not None, cluster.arn
-    return parsed.scope
 
 
 def _check_item(view: View, scope: Scope, item: ecs.CapacityProviderStrategyItem) -> StrategyItem:

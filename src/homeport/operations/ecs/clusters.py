@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from homeport.api import ecs
 from homeport.core.decision import Decision
-from homeport.model.arn import make_cluster_arn, parse_arn
+from homeport.model.arn import make_cluster_arn, parse_arn, scope_of
+from homeport.model.capacity_provider import StrategyItem
 from homeport.model.cluster import Cluster
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.account_settings import effective_setting
@@ -46,6 +47,7 @@ def create_cluster(view: View, request: ecs.CreateClusterRequest, context: CallC
     _check_configuration(request.configuration)
     tags = check_tags(request.tags)
     arn = make_cluster_arn(context.scope, name)
+    providers, strategy = _check_capacity(view, request, arn, name)
     known = view.cluster(arn)
     if known is not None and known.status == "ACTIVE":
         return Decision(
@@ -58,15 +60,11 @@ def create_cluster(view: View, request: ecs.CreateClusterRequest, context: CallC
         arn=arn,
         name=name,
         settings=settings,
-        capacity_providers=check_provider_names(
-            view, context.scope, request.capacity_providers or ()
-        ),
+        capacity_providers=providers,
+        default_strategy=strategy,
         document=write_cluster_document(request.configuration),
         created_at_ms=context.moment.now_ms,
     )
-    if request.default_capacity_provider_strategy:
-        strategy = check_strategy(view, cluster, request.default_capacity_provider_strategy)
-        cluster = replace(cluster, default_strategy=strategy)
     shape = render_cluster(view, cluster, EVERYTHING)
     shape.tags = render_tags(tags)
     return Decision(
@@ -182,6 +180,17 @@ def _find_named(view: View, identifier: str | None, context: CallContext) -> Clu
 def _refuse_unbuilt(request: ecs.CreateClusterRequest) -> None:
     if request.service_connect_defaults is not None:
         _refuse_member("serviceConnectDefaults")
+
+
+def _check_capacity(
+    view: View, request: ecs.CreateClusterRequest, arn: str, name: str
+) -> tuple[tuple[str, ...], tuple[StrategyItem, ...]]:
+    providers = check_provider_names(view, scope_of(arn), request.capacity_providers or ())
+    asked = request.default_capacity_provider_strategy
+    if not asked:
+        return providers, ()
+    cluster = Cluster(arn=arn, name=name, capacity_providers=providers)
+    return providers, check_strategy(view, cluster, asked)
 
 
 def _refuse_member(member: str) -> None:
