@@ -4,12 +4,14 @@ A payload is always built from the state as it is when it is sent. Containers ar
 work; which tasks go out when is for `session`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from homeport.api import ecs
+from homeport.core.lifecycle.image_pins import pinned_image, pins_of
 from homeport.gateway.containers import ContainerSetting, render_container
 from homeport.gateway.role_credentials import (
     EXECUTION_ROLE,
@@ -47,7 +49,8 @@ class PayloadTasks:
         """
         record = self._view.task_definition(task.task_definition_arn)
         if record is not None:
-            return _render_task(task, record, self._decode(record), now_ms)
+            rendered = _render_task(task, record, self._decode(record), now_ms)
+            return _with_pinned_images(rendered, pins_of(self._view, task))
         if task.desired_status != STOPPED:
             return None
         return payload.Task(
@@ -110,6 +113,18 @@ def _render_task(
         execution_role_credentials=_role(task, definition, override, EXECUTION_ROLE, now_ms=now_ms),
         enable_fault_injection=bool(definition.enable_fault_injection),
     )
+
+
+def _with_pinned_images(task: payload.Task, pins: Mapping[str, str]) -> payload.Task:
+    if not pins:
+        return task
+    containers = tuple(
+        replace(container, image=pinned_image(container.image, pins[container.name]))
+        if container.name in pins
+        else container
+        for container in task.containers
+    )
+    return replace(task, containers=containers)
 
 
 def _override(task: Task) -> ecs.TaskOverride:

@@ -17,6 +17,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_de
     memory_mib: int | None = None
     memory_reservation_mib: int | None = None
     has_health_check: bool = False
+    pins_image: bool = True  # versionConsistency
 
 
 class TaskDefinition(Record, frozen=True, kw_only=True, tag="task_definition"):

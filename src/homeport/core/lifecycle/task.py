@@ -6,6 +6,7 @@ import msgspec
 from msgspec.structs import replace
 
 from homeport.core.decision import NOTHING, Decision, Moment
+from homeport.core.lifecycle.image_pins import pin_images
 from homeport.core.reconcile.throttle import (
     count_exit,
     count_failed_launch,
@@ -72,6 +73,8 @@ def report_task(
         return NOTHING
     changes: list[Change] = [Put(replace(reported, version=task.version + 1))]
     service = None if task.service_arn is None else view.service(task.service_arn)
+    if service is not None and reported.containers != task.containers:
+        changes.extend(pin_images(view, service, reported))
     if service is not None and reported.last_status != task.last_status:
         counted = _count(service, reported, moment, is_strict=is_strict)
         if counted != service:

@@ -46,6 +46,7 @@ def list_container_specs(
             memory_mib=container.memory,
             memory_reservation_mib=container.memory_reservation,
             has_health_check=container.health_check is not None,
+            pins_image=container.version_consistency != "disabled",
         )
         for container in containers
     )

@@ -180,19 +180,22 @@ def test_the_first_deployment_cannot_be_rolled_back():
 @pytest.mark.parametrize(
     ("arn", "stop_type", "error"),
     [
-        ("arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/x", None, "NotFound"),
-        ("web", None, "NotFound"),
-        ("current", "ABORT", "Unsupported"),
-        ("current", "NOW", "InvalidParameter"),
+        (
+            "arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/x",
+            None,
+            ecs.ServiceDeploymentNotFoundException,
+        ),
+        ("web", None, ecs.ServiceDeploymentNotFoundException),
+        ("current", "ABORT", ecs.UnsupportedFeatureException),
+        ("current", "NOW", ecs.InvalidParameterException),
     ],
 )
 def test_a_stop_that_cannot_be_is_refused(
-    world: ServiceWorld, arn: str, stop_type: str | None, error: str
+    world: ServiceWorld, arn: str, stop_type: str | None, error: type[Exception]
 ):
     current = update(world).current_service_deployment
-    with pytest.raises(Exception, match=".") as refused:
+    with pytest.raises(error):
         stop(world, current if arn == "current" else arn, stop_type)
-    assert error in type(refused.value).__name__
 
 
 def test_a_rollback_that_is_overtaken_has_failed(world: ServiceWorld):
