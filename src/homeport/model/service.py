@@ -16,6 +16,13 @@ class CircuitBreaker(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_d
     threshold_value: int = 50  # percent of desiredCount, or tasks
 
 
+class EarlySuccess(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """When a rolling deployment is complete before it is through (API: earlySuccessCriteria)."""
+
+    healthy_percent: int  # of desiredCount
+    is_cleanup_deferred: bool  # older tasks needn't be gone
+
+
 class Deployment(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One deployment of a service: PRIMARY is the newest, ACTIVE ones still have tasks."""
 
@@ -66,6 +73,7 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     rebalances_zones: bool = False
     moving_tasks: int = 0  # started beyond desiredCount for a better balance, not yet settled
     circuit_breaker: CircuitBreaker | None = None
+    early_success: EarlySuccess | None = None
     last_completed: Deployment | None = None  # what a rollback goes back to
     service_deployment_arn: str | None = None  # the one that isn't over yet
     rollback_reason: str | None = None  # a caller wants the PRIMARY deployment rolled back

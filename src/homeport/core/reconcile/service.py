@@ -63,6 +63,8 @@ def _is_at_rest(view: View, service: Service, moment: Moment, *, is_strict: bool
     counts = counts_at_a_glance(view, service, is_strict=is_strict)
     if counts is None or _has_gone_deployment(view, service):
         return False
+    if service.early_success is not None and service.primary.rollout_state == "IN_PROGRESS":
+        return False
     if service.moving_tasks and not counts.unsettled:
         return False
     bounds = service_bounds(service)

@@ -21,7 +21,7 @@ from homeport.core.reconcile.circuit_breaker import (
 )
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
 from homeport.core.reconcile.rebalance import plan_move
-from homeport.core.reconcile.rollout import Bounds, Counts, Stops, bounds_of, plan_stops
+from homeport.core.reconcile.rollout import PERCENT, Bounds, Counts, Stops, bounds_of, plan_stops
 from homeport.core.reconcile.service_deployments import (
     follow_service_deployment,
     forget_history,
@@ -142,6 +142,8 @@ def finish_step(
     after = _without_gone_deployments(view, after, launch.tasks)
     after = keep_fewer(after, census, stopped)
     after = _count_failures(after, census, wish, launch, stopped, moment=moment)
+    after, early = _succeed_early(after, census, moment)
+    messages.extend(early)
     after, conclusions = _conclude(after, moment, is_calm=plan.is_in_order)
     messages.extend(conclusions)
     effects: list[Effect] = _send_tasks([*launch.tasks, *stopped])
@@ -377,6 +379,23 @@ def is_in_order(service: Service, counts: Counts) -> bool:
     That includes that none is still on its way out (services §5).
     """
     return len(service.deployments) == 1 and counts.healthy == counts.live == service.desired_count
+
+
+def _succeed_early(
+    service: Service, census: Census, moment: Moment
+) -> tuple[Service, list[str]]:
+    """Complete the deployment as soon as its early success criteria hold; the rest goes on."""
+    criteria = service.early_success
+    if criteria is None or service.primary.rollout_state != "IN_PROGRESS":
+        return service, []
+    needed = -(-service.desired_count * criteria.healthy_percent // PERCENT)
+    is_clean = criteria.is_cleanup_deferred or len(service.deployments) == 1
+    if len(census.healthy) < needed or not is_clean:
+        return service, []
+    message = completed_message(service)
+    primary = _completed(service.primary, moment)
+    service = replace(service, deployments=(primary, *service.deployments[1:]))
+    return replace(service, last_completed=replace(primary, is_rollback=False)), [message]
 
 
 def _conclude(service: Service, moment: Moment, *, is_calm: bool) -> tuple[Service, list[str]]:

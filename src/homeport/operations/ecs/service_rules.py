@@ -9,7 +9,7 @@ import re
 from msgspec.structs import replace
 
 from homeport.api import ecs
-from homeport.model.service import CircuitBreaker
+from homeport.model.service import CircuitBreaker, EarlySuccess
 from homeport.model.task_definition import TaskDefinition
 
 CLIENT_TOKEN_LENGTH_CHARACTERS = 36
@@ -19,6 +19,7 @@ MAXIMUM_PERCENT = 200  # likewise
 DAEMON_MAXIMUM_PERCENT = 100  # the default of DAEMON services, and all that they may have
 FAILURE_THRESHOLD_PERCENT = 50
 LAUNCH_TYPES = ("EC2", "EXTERNAL")
+CLEANUPS = ("BLOCKING", "DEFERRED")
 THRESHOLD_TYPES = ("BOUNDED_PERCENT", "UNBOUNDED_PERCENT", "COUNT")
 
 ServiceRequest = ecs.CreateServiceRequest | ecs.UpdateServiceRequest
@@ -225,12 +226,15 @@ def next_configuration(
             asked.minimum_healthy_percent, known.minimum_healthy_percent
         ),
         bake_time_in_minutes=_or_known(asked.bake_time_in_minutes, known.bake_time_in_minutes),
+        early_success_criteria=asked.early_success_criteria or known.early_success_criteria,
         alarms=_next_alarms(asked.alarms, known.alarms),
         deployment_circuit_breaker=_next_circuit_breaker(
             asked.deployment_circuit_breaker, known.deployment_circuit_breaker
         ),
     )
     _check_percents(merged)
+    if merged.early_success_criteria is not None:
+        _check_early_success(merged.early_success_criteria, merged.minimum_healthy_percent or 0)
     return merged
 
 
@@ -254,18 +258,43 @@ def _check_percents(configuration: ecs.DeploymentConfiguration) -> None:
         )
 
 
+def _check_early_success(criteria: ecs.DeploymentEarlySuccessCriteria, least: int) -> None:
+    """Refuse criteria that are incomplete (API:DeploymentEarlySuccessCriteria)."""
+    if not criteria.enable:
+        return
+    percent = criteria.healthy_percent
+    if percent is None or not least <= percent <= 100:
+        raise ecs.InvalidParameterException(
+            "earlySuccessCriteria.healthyPercent must be between minimumHealthyPercent and 100."
+        )
+    if criteria.source_service_revision_cleanup not in CLEANUPS:
+        raise ecs.InvalidParameterException(
+            "earlySuccessCriteria.sourceServiceRevisionCleanup should be one of "
+            f"[{','.join(CLEANUPS)}]"
+        )
+
+
+def early_success_of(configuration: ecs.DeploymentConfiguration) -> EarlySuccess | None:
+    """Return the early success criteria that a complete configuration switches on, or None."""
+    criteria = configuration.early_success_criteria
+    if criteria is None or not criteria.enable:
+        return None
+    return EarlySuccess(
+        healthy_percent=criteria.healthy_percent or 0,
+        is_cleanup_deferred=criteria.source_service_revision_cleanup == "DEFERRED",
+    )
+
+
 def _refuse_unbuilt_configuration(asked: ecs.DeploymentConfiguration) -> None:
     if asked.strategy not in (None, "ROLLING"):
         raise unsupported(f"the deployment strategy {asked.strategy}")
     alarms = asked.alarms
-    early = asked.early_success_criteria
     for given, name in (
         (alarms is not None and alarms.enable, "deployment alarms with enable true"),
         (asked.lifecycle_hooks, "lifecycleHooks"),
         (asked.linear_configuration, "linearConfiguration"),
         (asked.canary_configuration, "canaryConfiguration"),
         (asked.bake_time_in_minutes, "bakeTimeInMinutes over 0"),
-        (early is not None and early.enable, "earlySuccessCriteria with enable true"),
     ):
         if given:
             raise unsupported(name)

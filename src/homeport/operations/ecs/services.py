@@ -33,6 +33,7 @@ from homeport.operations.ecs.service_rules import (
     check_scheduling_strategy,
     circuit_breaker_of,
     default_configuration,
+    early_success_of,
     next_configuration,
     next_zone_rebalancing,
     refuse_unbuilt_members,
@@ -285,6 +286,7 @@ def _new_service(
         maximum_percent=maximum_percent,
         rebalances_zones=rebalancing == "ENABLED",
         circuit_breaker=circuit_breaker_of(configuration),
+        early_success=early_success_of(configuration),
         health_check_grace_period_s=check_grace_period(request.health_check_grace_period_seconds),
         placement_constraints=check_constraints(
             request.placement_constraints, from_definition=len(definition.placement_constraints)
