@@ -6,19 +6,20 @@ import importlib.util
 import itertools
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import boto3
 import msgspec
 from websockets.asyncio.client import connect
 
 from homeport.bench.http_load import LoadResult, make_request, run_load
-from homeport.bench.processes import running, running_server
+from homeport.bench.processes import cpu_seconds, running, running_server
 
 CONNECTIONS = (1, 16)
 DEFAULT_SECONDS = 4.0
 TASKS_DESCRIBED = 10
+CLUSTERS = 32  # services are spread over them, since a cluster takes 5,000
 OPERATIONS = (
     "DescribeClusters",
     "DescribeTasks",
@@ -27,39 +28,49 @@ OPERATIONS = (
 )
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """One load on one server, and the processor time that the server took for it."""
+
+    load: LoadResult
+    server_cpu_s: float
+
+    @property
+    def cpu_us_per_call(self) -> float:
+        """What a call costs the server: what other work on the machine disturbs least."""
+        return self.server_cpu_s * 1e6 / self.load.calls if self.load.calls else 0.0
+
+
 class ApiMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     """One operation at one number of connections; `moto` is None when moto isn't installed."""
 
     operation: str
     connections: int
-    homeport: LoadResult
-    moto: LoadResult | None = None
+    homeport: Measured
+    moto: Measured | None = None
 
     @property
     def ratio(self) -> float | None:
         """How many times as many calls as moto."""
-        if self.moto is None or not self.moto.calls:
+        if self.moto is None or not self.moto.load.calls:
             return None
-        return self.homeport.calls_per_second / self.moto.calls_per_second
+        return self.homeport.load.calls_per_second / self.moto.load.calls_per_second
 
 
 async def measure_api(seconds: float, progress: Callable[[str], None]) -> list[ApiMeasurement]:
     """Measure each operation at 1 and 16 connections, Homeport with SQLite on disk, then moto."""
     with (
         tempfile.TemporaryDirectory(prefix="homeport-bench-") as folder,
-        running_server("--data-dir", folder) as (_, url),
+        running_server("--data-dir", folder) as (process, url),
     ):
-        ours = await _measure_server(
-            url, seconds=seconds, progress=progress, name="homeport", prepare=_prepare_homeport
-        )
-    theirs: dict[tuple[str, int], LoadResult] = {}
+        server = _Server("homeport", url, process.pid, await _prepare_homeport(url))
+        ours = await _measure_server(server, seconds=seconds, progress=progress)
+    theirs: dict[tuple[str, int], Measured] = {}
     if importlib.util.find_spec("moto") is None:
         progress("moto isn't installed: run `make bench`, which installs it")
     else:
-        with _moto() as url:
-            theirs = await _measure_server(
-                url, seconds=seconds, progress=progress, name="moto", prepare=_prepare_moto
-            )
+        with _moto() as (pid, url):
+            server = _Server("moto", url, pid, await _prepare_moto(url))
+            theirs = await _measure_server(server, seconds=seconds, progress=progress)
     return [
         ApiMeasurement(
             operation=operation,
@@ -72,11 +83,29 @@ async def measure_api(seconds: float, progress: Callable[[str], None]) -> list[A
 
 
 @contextlib.contextmanager
-def _moto() -> Iterator[str]:
+def _moto() -> Iterator[tuple[int, str]]:
     port = 25_000 + sys.hexversion % 97
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with running(command, r"Running on http"):
-        yield f"http://127.0.0.1:{port}"
+    with running(command, r"Running on http") as (process, _):
+        yield process.pid, f"http://127.0.0.1:{port}"
+
+
+class _Server(NamedTuple):
+    """A server under load: its process, and the tasks that it was given to describe."""
+
+    name: str
+    url: str
+    pid: int
+    tasks: list[str]
+
+
+def _create_clusters(client: Any) -> None:
+    for name in ("default", *(_cluster(number) for number in range(CLUSTERS))):
+        client.create_cluster(clusterName=name)
+
+
+def _cluster(number: int) -> str:
+    return f"bench-{number % CLUSTERS}"
 
 
 def _client(url: str, service: str = "ecs") -> Any:
@@ -106,7 +135,7 @@ def _definition(family: str) -> dict[str, object]:
 async def _prepare_homeport(url: str) -> list[str]:
     """Register an instance whose agent is connected but starts nothing; run ten tasks on it."""
     client = _client(url)
-    client.create_cluster(clusterName="default")
+    _create_clusters(client)
     client.register_task_definition(**_definition("bench"))
     arn = client.register_container_instance(
         cluster="default",
@@ -131,7 +160,7 @@ async def _prepare_moto(url: str) -> list[str]:
     """Run ten tasks in the way that moto can: on Fargate, for ever RUNNING."""
     client = _client(url)
     subnets = _client(url, "ec2").describe_subnets()["Subnets"]
-    client.create_cluster(clusterName="default")
+    _create_clusters(client)
     client.register_task_definition(**_definition("bench"))
     network = {"awsvpcConfiguration": {"subnets": [subnets[0]["SubnetId"]]}}
     ran = client.run_task(
@@ -144,21 +173,18 @@ async def _prepare_moto(url: str) -> list[str]:
 
 
 async def _measure_server(
-    url: str,
-    *,
-    seconds: float,
-    progress: Callable[[str], None],
-    name: str,
-    prepare: Callable[[str], Awaitable[list[str]]],
-) -> dict[tuple[str, int], LoadResult]:
-    tasks = await prepare(url)
-    results: dict[tuple[str, int], LoadResult] = {}
+    server: _Server, *, seconds: float, progress: Callable[[str], None]
+) -> dict[tuple[str, int], Measured]:
+    results: dict[tuple[str, int], Measured] = {}
     for operation, connections in itertools.product(OPERATIONS, CONNECTIONS):
-        calls = _calls(url.partition("//")[2], operation, tasks, f"{connections}")
-        result = await run_load(url, calls, connections=connections, seconds=seconds)
+        calls = _calls(server.url.partition("//")[2], operation, server.tasks, f"{connections}")
+        before_s = cpu_seconds([server.pid])
+        load = await run_load(server.url, calls, connections=connections, seconds=seconds)
+        result = Measured(load=load, server_cpu_s=cpu_seconds([server.pid]) - before_s)
         progress(
-            f"{name}: {operation} at {connections}: {result.calls_per_second:,.0f}/s"
-            + (f", {result.failures} failures" if result.failures else "")
+            f"{server.name}: {operation} at {connections}: {load.calls_per_second:,.0f}/s, "
+            f"{result.cpu_us_per_call:,.0f} µs of processor time a call"
+            + (f", {load.failures} failures" if load.failures else "")
         )
         results[operation, connections] = result
     return results
@@ -177,7 +203,7 @@ def _calls(
                 yield _definition(f"bench-{run}-{number}")
             else:
                 yield {
-                    "cluster": "default",
+                    "cluster": _cluster(index),
                     "serviceName": f"bench-{run}-{number}-{index}",
                     "taskDefinition": "bench",
                     "desiredCount": 0,

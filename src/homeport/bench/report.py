@@ -4,7 +4,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from homeport.bench.api import ApiMeasurement
+from homeport.bench.api import ApiMeasurement, Measured
 from homeport.bench.tasks import SERVICE_TASKS, TaskMeasurements
 
 API_RATIO_TARGET = 20.0  # at 16 connections
@@ -86,18 +86,21 @@ def api_lines(found: list[ApiMeasurement]) -> list[Line]:
     lines = []
     for each in found:
         ratio, is_target = each.ratio, each.connections > 1
-        theirs = "" if each.moto is None else f"moto {each.moto.calls_per_second:,.0f}/s"
+        theirs = "" if each.moto is None else f"moto {_rate(each.moto)}"
         lines.append(
             Line(
                 what=f"{each.operation}, {each.connections} connections",
-                homeport=f"{each.homeport.calls_per_second:,.0f}/s, "
-                f"median {each.homeport.median_ms:.2f} ms",
+                homeport=f"{_rate(each.homeport)}, median {each.homeport.load.median_ms:.2f} ms",
                 beside=theirs if ratio is None else f"{theirs} ({ratio:.1f} x)",
                 target=f"{API_RATIO_TARGET:.0f} x" if is_target else "",
                 is_met=None if ratio is None or not is_target else ratio >= API_RATIO_TARGET,
             )
         )
     return lines
+
+
+def _rate(found: Measured) -> str:
+    return f"{found.load.calls_per_second:,.0f}/s at {found.cpu_us_per_call:,.0f} µs CPU"
 
 
 def print_lines(console: Console, lines: list[Line]) -> None:
