@@ -106,3 +106,26 @@ def test_a_webhook_gets_what_happens(free_port):
             receiver.shutdown()
             serving.join()
     assert taken[0]["detail"]["eventName"] == "SERVICE_DEPLOYMENT_IN_PROGRESS"
+
+
+def test_who_follows_stays_through_a_restart(free_port, tmp_path):
+    arguments = ["server", "--port", str(free_port), "--data-dir", str(tmp_path)]
+    first = HomeportProcess(arguments)
+    follower = None
+    try:
+        endpoint = first.wait_endpoint()
+        client = make_service(endpoint)
+        follower = HomeportProcess(["events", "--follow", "--endpoint", endpoint])
+        follower.wait_line("SERVICE_DEPLOYMENT_IN_PROGRESS")
+        first.kill()
+        second = HomeportProcess(arguments)
+        try:
+            second.wait_endpoint()
+            client.call("UpdateService", {"service": "web", "desiredCount": 5})
+            follower.wait_line("SERVICE_DESIRED_COUNT_UPDATED")
+        finally:
+            second.stop()
+    finally:
+        first.stop()
+        if follower is not None:
+            follower.stop()

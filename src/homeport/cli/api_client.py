@@ -5,6 +5,7 @@ It speaks to the server as any AWS SDK does; SDKs themselves would add a quarter
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPException
@@ -17,6 +18,8 @@ from homeport.wire.signing import Credentials, sign_headers
 TARGET_PREFIX = "AmazonEC2ContainerServiceV20141113"
 HOMEPORT_TARGET_PREFIX = "Homeport"
 CALL_TIMEOUT_S = 30
+RETRY_INTERVAL_S = 0.25
+HTTP_OK = 200
 PAGE_SIZE = 100
 # The server takes any credentials on loopback.
 LOCAL_CREDENTIALS = Credentials(access_key_id="homeport", secret_access_key="homeport")
@@ -33,14 +36,19 @@ class ApiRefusal(Exception):
 class ApiClient:
     """The ECS API at `endpoint`, in one region."""
 
-    def __init__(self, endpoint: str, region: str) -> None:
+    def __init__(self, endpoint: str, region: str, *, patience_s: float = 0.0) -> None:
         address = urlsplit(endpoint)
         if address.scheme != "http" or not address.hostname:
             raise CommandFailure(f"{endpoint!r} is not an http://HOST:PORT address")
         self.endpoint = endpoint
         self._region = region
+        self._patience_s = patience_s
         self._host = address.hostname
         self._port = address.port or 80
+
+    def with_patience(self, seconds: float) -> "ApiClient":
+        """The same client, waiting so long for a server that restarts; for calls that only read."""
+        return ApiClient(self.endpoint, self._region, patience_s=seconds)
 
     def call(self, operation: str, request: Mapping[str, object]) -> dict[str, Any]:
         """Answer of one operation. Raises ApiRefusal, or CommandFailure when nobody listens."""
@@ -64,11 +72,9 @@ class ApiClient:
             region=self._region,
             signed_at=datetime.now(UTC),
         )
-        connection = HTTPConnection(self._host, self._port, timeout=CALL_TIMEOUT_S)
         try:
-            connection.request("POST", "/", body=body, headers=headers)
-            response = connection.getresponse()
-            answer = json.loads(response.read() or b"{}")
+            status, raw = self._send_patiently(body, headers)
+            answer = json.loads(raw or b"{}")
         except (OSError, HTTPException) as trouble:
             raise CommandFailure(
                 f"no Homeport server answers at {self.endpoint} ({trouble}); start one with "
@@ -76,12 +82,31 @@ class ApiClient:
             ) from None
         except ValueError:
             raise CommandFailure(f"what answers at {self.endpoint} is not Homeport") from None
-        finally:
-            connection.close()
-        if response.status != 200:
-            code = str(answer.get("__type", response.status)).rpartition("#")[2]
+        if status != HTTP_OK:
+            code = str(answer.get("__type", status)).rpartition("#")[2]
             raise ApiRefusal(code, str(answer.get("message", answer)))
         return dict(answer)
+
+    def _send_patiently(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """Status and body of the answer, tried again while patience lasts and nobody answers."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return self._send(body, headers)
+            except (OSError, HTTPException):
+                if time.monotonic() >= deadline:
+                    raise
+            # Nothing tells when a server is back but asking it.
+            time.sleep(RETRY_INTERVAL_S)
+
+    def _send(self, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        connection = HTTPConnection(self._host, self._port, timeout=CALL_TIMEOUT_S)
+        try:
+            connection.request("POST", "/", body=body, headers=dict(headers))
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
 
     def list_all(
         self, operation: str, member: str, request: Mapping[str, object] | None = None

@@ -170,7 +170,7 @@ class _Run:
         """Plan, carry out in order, watch; the exit status."""
         from homeport.cli.deploy_plan import plan_service
         from homeport.cli.deploy_rollout import Watch
-        from homeport.cli.event_feed import EventFeed
+        from homeport.cli.event_feed import RESTART_LIMIT_S, EventFeed
 
         plans = [
             plan_service(self._client, self._cluster, each, is_forced=is_forced)
@@ -179,9 +179,11 @@ class _Run:
         self._view.plan(plans)
         if plan_only:
             return 0
-        feed = EventFeed(self._client)
+        # Watching outlives a restart of the server; changing something is tried once.
+        patient = self._client.with_patience(RESTART_LIMIT_S)
+        feed = EventFeed(patient)
         feed.read_newest(0)
-        watch = Watch(self._client, self._cluster, feed)
+        watch = Watch(patient, self._cluster, feed)
         ended: list[Rollout] = []
         try:
             with self._view.live():

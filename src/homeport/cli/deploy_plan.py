@@ -43,7 +43,10 @@ class MemberChange(msgspec.Struct, frozen=True):
 
 
 class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What will be done to one service; `definition_arn` is None when a revision is registered."""
+    """What will be done to one service; `definition_arn` is None when a revision is registered.
+
+    `definition_changes` are against the revision that the service uses.
+    """
 
     wanted: WantedService
     is_new: bool
@@ -56,7 +59,7 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def changes_nothing(self) -> bool:
         """Whether the service is already as it is wanted."""
-        is_same = self.definition_arn is not None and self.count_before == self.count_after
+        is_same = not self.definition_changes and self.count_before == self.count_after
         return is_same and not self.is_new and not self.is_forced
 
 
@@ -119,20 +122,32 @@ def plan_service(
     known = describe_service(client, cluster, wanted.name)
     if known is not None and known["status"] == "DRAINING":
         raise CommandFailure(f"service {wanted.name} is being deleted; wait until it is gone")
-    current_arn = _latest_arn(client, wanted) if known is None else str(known["taskDefinition"])
-    before = {} if current_arn is None else describe_definition(client, current_arn)
-    changes = tuple(compare_definitions(before, wanted.definition))
+    # The newest revision may be the wanted one without being used: after a rollback, for one.
+    latest_arn = _latest_arn(client, wanted)
+    current_arn = latest_arn if known is None else str(known["taskDefinition"])
+    changes = _changes_from(client, current_arn, wanted)
+    usable_arn = current_arn
+    if changes:
+        is_registered = current_arn != latest_arn and not _changes_from(client, latest_arn, wanted)
+        usable_arn = latest_arn if is_registered else None
     count_before = 0 if known is None else int(known["desiredCount"])
     count_after = NEW_SERVICE_COUNT if known is None else count_before
     return ServicePlan(
         wanted=wanted,
         is_new=known is None,
-        definition_arn=current_arn if not changes else None,
+        definition_arn=usable_arn,
         definition_changes=changes,
         count_before=count_before,
         count_after=count_after if wanted.desired_count is None else wanted.desired_count,
         is_forced=is_forced,
     )
+
+
+def _changes_from(
+    client: ApiClient, arn: str | None, wanted: WantedService
+) -> tuple[MemberChange, ...]:
+    before = {} if arn is None else describe_definition(client, arn)
+    return tuple(compare_definitions(before, wanted.definition))
 
 
 def _latest_arn(client: ApiClient, wanted: WantedService) -> str | None:
@@ -164,10 +179,12 @@ def plan_lines(plan: ServicePlan) -> Iterator[str]:
     forced = ", started anew" if plan.is_forced else ""
     yield f"{sign} service {name}: {count}{forced}"
     family = plan.wanted.definition["family"]
-    if plan.definition_arn is not None:
+    if plan.definition_arn is None:
+        yield f"{sign} task definition {family}: a new revision"
+    elif plan.definition_changes:
+        yield f"~ task definition {plan.definition_arn.rpartition('/')[2]}, which is there already"
+    else:
         yield f"  task definition {plan.definition_arn.rpartition('/')[2]}: as it is"
-        return
-    yield f"{sign} task definition {family}: a new revision"
     for change in plan.definition_changes:
         if change.before is None:
             yield f"  + {change.member}: {_shown(change.after)}"

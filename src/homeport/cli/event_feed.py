@@ -9,6 +9,7 @@ from homeport.cli.failure import CommandFailure
 PAGE_EVENTS = 1_000
 WAIT_S = 20
 SHORT_ID_CHARS = 12
+RESTART_LIMIT_S = 60  # how long those who follow wait for a server that restarts
 
 Event = Mapping[str, Any]
 
@@ -17,7 +18,7 @@ class EventFeed:
     """A position on the event stream of the client's account and region."""
 
     def __init__(self, client: ApiClient) -> None:
-        self._client = client
+        self.client = client
         self._after: int | None = None
         self.is_incomplete = False
 
@@ -35,9 +36,9 @@ class EventFeed:
 
     def _read(self, request: Mapping[str, object]) -> list[Event]:
         try:
-            answer = self._client.call_homeport("ListEvents", {"limit": PAGE_EVENTS, **request})
+            answer = self.client.call_homeport("ListEvents", {"limit": PAGE_EVENTS, **request})
         except ApiRefusal as refusal:
-            raise CommandFailure(f"{self._client.endpoint} answered {refusal}") from None
+            raise CommandFailure(f"{self.client.endpoint} answered {refusal}") from None
         self._after = answer["lastSequence"]
         self.is_incomplete = answer["isIncomplete"]
         return [each["event"] for each in answer["events"]]

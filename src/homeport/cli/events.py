@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from homeport.cli.event_feed import PAGE_EVENTS, Event, EventFeed, describe_event, is_about
+from homeport.cli.event_feed import (
+    PAGE_EVENTS,
+    RESTART_LIMIT_S,
+    Event,
+    EventFeed,
+    describe_event,
+    is_about,
+)
 from homeport.cli.server_options import Endpoint, Region, make_client
 from homeport.cli.settings_flags import ConfigFile
 
@@ -39,12 +46,14 @@ def events(
 
     They are kept in the server's memory: the newest thousands, since it was started.
     """
-    feed = EventFeed(make_client(endpoint, region, config))
+    client = make_client(endpoint, region, config)
+    feed = EventFeed(client)
     is_narrow = cluster is not None or service is not None
     earlier = feed.read_newest(PAGE_EVENTS if is_narrow else tail)
     wanted = [each for each in earlier if is_about(each, cluster=cluster, service=service)]
     for event in wanted[len(wanted) - min(tail, len(wanted)) :]:
         _show(event, as_json=as_json)
+    feed.client = client.with_patience(RESTART_LIMIT_S)
     for event in _follow(feed) if follow else ():
         if is_about(event, cluster=cluster, service=service):
             _show(event, as_json=as_json)

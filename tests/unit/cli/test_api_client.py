@@ -104,3 +104,30 @@ def test_when_nobody_listens_the_line_says_how_to_start_a_server(free_port):
 def test_an_endpoint_that_is_no_http_address_is_refused(endpoint):
     with pytest.raises(CommandFailure, match="is not an http://HOST:PORT address"):
         ApiClient(endpoint, "us-east-1")
+
+
+def test_a_patient_client_waits_for_a_server_that_comes_back(api, monkeypatch):
+    fake, client = api
+    fake.answers["ListClusters"] = [(200, {"clusterArns": ["a"]})]
+    attempts: list[int] = []
+    send = ApiClient._send
+
+    def send_third_time(self: ApiClient, *request: Any) -> tuple[int, bytes]:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise ConnectionRefusedError("nobody")
+        return send(self, *request)
+
+    monkeypatch.setattr(ApiClient, "_send", send_third_time)
+    monkeypatch.setattr("homeport.cli.api_client.RETRY_INTERVAL_S", 0)
+    assert client.with_patience(60).call("ListClusters", {}) == {"clusterArns": ["a"]}
+    attempts.clear()
+    with pytest.raises(CommandFailure, match="no Homeport server answers"):
+        client.call("ListClusters", {})
+    assert len(attempts) == 1
+
+
+def test_patience_ends(free_port):
+    client = ApiClient(f"http://127.0.0.1:{free_port}", "us-east-1").with_patience(0.01)
+    with pytest.raises(CommandFailure, match="no Homeport server answers"):
+        client.call("ListClusters", {})

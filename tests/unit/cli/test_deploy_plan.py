@@ -10,6 +10,7 @@ from homeport.cli.deploy_plan import (
     ServicePlan,
     compare_definitions,
     plan_lines,
+    plan_service,
     read_definition,
     replace_images,
 )
@@ -116,6 +117,51 @@ def test_the_plan_says_what_will_be_made_changed_or_left():
     same = make_plan(count_before=1, definition_arn="arn:aws:ecs:r:1:task-definition/web:1")
     assert same.changes_nothing
     assert list(plan_lines(same)) == ["  service web: nothing to change"]
+
+
+class Server:
+    """A service on revision 1, and the revisions there are."""
+
+    def __init__(self, *revisions: dict[str, Any], status: str = "ACTIVE") -> None:
+        self.revisions = [{**each, "revision": n} for n, each in enumerate(revisions, 1)]
+        self.status = status
+
+    def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
+        if operation == "DescribeServices":
+            service = {"status": self.status, "taskDefinition": "r/web:1", "desiredCount": 2}
+            return {"services": [service]}
+        if operation == "ListTaskDefinitions":
+            return {"taskDefinitionArns": [f"r/web:{len(self.revisions)}"][: len(self.revisions)]}
+        number = int(request["taskDefinition"].rpartition(":")[2])
+        return {"taskDefinition": self.revisions[number - 1]}
+
+    def plan(self, definition: dict[str, Any], count: int | None = None) -> ServicePlan:
+        wanted = WantedService(name="web", definition=definition, desired_count=count)
+        return plan_service(self, "default", wanted)  # type: ignore[arg-type]
+
+
+def test_a_service_that_is_as_wanted_is_left_alone_and_keeps_its_count():
+    plan = Server(DESCRIBED).plan(WANTED)
+    assert plan.changes_nothing
+    assert (plan.count_before, plan.count_after) == (2, 2)
+    assert not Server(DESCRIBED).plan(WANTED, count=3).changes_nothing
+
+
+def test_a_revision_that_was_rolled_back_from_is_used_again_and_not_registered_twice():
+    other = with_container(image="nginx:2")
+    plan = Server(DESCRIBED, other).plan(other)
+    assert plan.definition_arn == "r/web:2"
+    assert not plan.changes_nothing
+    assert "~ task definition web:2, which is there already" in list(plan_lines(plan))
+    assert Server(DESCRIBED, DESCRIBED).plan(other).definition_arn is None
+
+
+def test_a_service_that_is_gone_is_made_again_and_one_that_is_going_is_refused():
+    plan = Server(DESCRIBED, status="INACTIVE").plan(WANTED)
+    assert (plan.is_new, plan.definition_arn, plan.count_after) == (True, "r/web:1", 1)
+    assert Server(status="INACTIVE").plan(WANTED).definition_arn is None
+    with pytest.raises(CommandFailure, match="is being deleted"):
+        Server(DESCRIBED, status="DRAINING").plan(WANTED)
 
 
 def make_plan(**members: Any) -> ServicePlan:
