@@ -60,6 +60,54 @@ def fleet(
         Console().print(msgspec.to_builtins(result))
 
 
+@app.command("placement")
+def placement(
+    as_json: AsJson = False,
+    instances: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Container instances of the fleet.")
+    ] = 10_000,
+    tasks: Annotated[int, typer.Option(min=1, max=10_000_000, help="Tasks to place.")] = 100_000,
+    mix: Annotated[
+        str,
+        typer.Option(
+            help="spread-zone, binpack-memory, member-of, distinct, ports, single, full, churn; "
+            "or all of them."
+        ),
+    ] = "spread-zone",
+    with_baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="Measure a plain loop beside it.")
+    ] = True,
+    with_memory: Annotated[
+        bool, typer.Option("--memory", help="Weigh what the engine keeps, instead of timing it.")
+    ] = False,
+) -> None:
+    """Measure the placement engine alone, beside a plain loop over all instances."""
+    import msgspec
+    from rich.console import Console
+
+    from homeport.bench.placement import measure_memory, measure_placement
+    from homeport.bench.placement_mixes import MIXES
+
+    if mix != "all" and mix not in MIXES:
+        raise typer.BadParameter(f"choose one of {', '.join(MIXES)} or all", param_hint="--mix")
+    results: list[msgspec.Struct] = []
+    for each in MIXES.values() if mix == "all" else (MIXES[mix],):
+        if with_memory:
+            results.append(measure_memory(each, instances=instances, tasks=tasks))
+        else:
+            results.append(
+                measure_placement(
+                    each, instances=instances, tasks=tasks, with_baseline=with_baseline
+                )
+            )
+    if as_json:
+        answer = results if mix == "all" else results[0]
+        sys.stdout.write(msgspec.json.format(msgspec.json.encode(answer)).decode() + "\n")
+    else:
+        for result in results:
+            Console().print(msgspec.to_builtins(result))
+
+
 @app.command("scale")
 def scale(
     as_json: AsJson = False,
