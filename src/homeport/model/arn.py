@@ -1,6 +1,7 @@
 """Amazon Resource Names of ECS: how they are made and taken apart (reference: api-errors §6)."""
 
 import base64
+import functools
 from typing import NamedTuple, NewType
 
 ClusterArn = NewType("ClusterArn", str)
@@ -10,6 +11,7 @@ ServiceArn = NewType("ServiceArn", str)
 TaskDefinitionArn = NewType("TaskDefinitionArn", str)
 
 _PREFIX_PARTS = 5
+ARNS_REMEMBERED = 1_024
 
 
 class Scope(NamedTuple):
@@ -66,6 +68,11 @@ def make_capacity_provider_arn(scope: Scope, name: str) -> str:
     return _make(scope, f"capacity-provider/{name}")
 
 
+def make_attachment_arn(cluster_arn: str, attachment_id: str) -> str:
+    """Name the attachment of a task's network interface."""
+    return _make(scope_of(cluster_arn), f"attachment/{attachment_id}")
+
+
 def make_service_revision_arn(scope: Scope, cluster: str, service: str, id_hex: str) -> str:
     """Name a service revision: 19 digits, drawn from `id_hex`."""
     return _make(scope, f"service-revision/{cluster}/{service}/{_digits(id_hex)}")
@@ -75,6 +82,11 @@ def make_service_deployment_arn(scope: Scope, cluster: str, service: str, id_hex
     """Name a service deployment: 21 characters like base64url's, drawn from `id_hex`."""
     drawn = base64.urlsafe_b64encode(bytes.fromhex(id_hex)).decode()[:21]
     return _make(scope, f"service-deployment/{cluster}/{service}/{drawn}")
+
+
+def make_task_set_arn(scope: Scope, cluster: str, service: str, task_set_id: str) -> str:
+    """Name a task set by its id, which is one of a deployment."""
+    return _make(scope, f"task-set/{cluster}/{service}/{task_set_id}")
 
 
 def make_deployment_id(id_hex: str) -> str:
@@ -102,6 +114,7 @@ def parse_arn(text: str) -> ParsedArn | None:
     return ParsedArn(Scope(parts[4], parts[3]), kind, tuple(path.split("/")))
 
 
+@functools.lru_cache(maxsize=ARNS_REMEMBERED)  # asked several times over for each change
 def scope_of(arn: str) -> Scope:
     """Return the account and region in an ARN that Homeport made itself."""
     parts = arn.split(":", _PREFIX_PARTS)

@@ -40,6 +40,22 @@ class Deployment(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defau
     is_rollback: bool = False  # run again, after a newer deployment failed or was stopped
 
 
+class TaskSet(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """A task set of a service whose deployment controller is EXTERNAL (API:TaskSet)."""
+
+    id: str
+    arn: str
+    status: str = "ACTIVE"  # PRIMARY | ACTIVE | DRAINING
+    task_definition_arn: str
+    launch_type: str = "EC2"
+    scale_percent: float = 0.0  # of the service's desiredCount
+    external_id: str | None = None
+    stability_status: str = "STABILIZING"  # STEADY_STATE
+    stability_at_ms: int = 0
+    created_at_ms: int = 0
+    updated_at_ms: int = 0
+
+
 class Service(Record, frozen=True, kw_only=True, tag="service"):
     """A service; `document` is JSON of the members that no decision reads (AWS camelCase)."""
 
@@ -48,6 +64,7 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     name: str
     status: str = "ACTIVE"  # ACTIVE | DRAINING | INACTIVE
     scheduling_strategy: str = "REPLICA"
+    deployment_controller: str = "ECS"  # ECS | EXTERNAL
     task_definition_arn: str
     desired_count: int = 0
     launch_type: str | None = "EC2"  # None with a strategy
@@ -57,7 +74,8 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     health_check_grace_period_s: int = 0
     placement_constraints: tuple[PlacementConstraint, ...] = ()
     placement_strategy: tuple[PlacementStrategy, ...] = ()
-    deployments: tuple[Deployment, ...] = ()
+    deployments: tuple[Deployment, ...] = ()  # with EXTERNAL one that is never shown or run
+    task_sets: tuple[TaskSet, ...] = ()
     enable_ecs_managed_tags: bool = False
     propagate_tags: str = "NONE"
     enable_execute_command: bool = False

@@ -59,7 +59,7 @@ def _definitions_of(view: View, arn: str) -> Iterator[str]:
     service = view.service(arn)
     if service is not None:
         yield service.task_definition_arn
-        for deployment in service.deployments:
+        for deployment in (*service.deployments, *service.task_sets):
             yield deployment.task_definition_arn
         if service.last_completed is not None:
             yield service.last_completed.task_definition_arn
@@ -69,4 +69,5 @@ def _refers(service: Service, arn: str) -> bool:
     kept = service.last_completed  # a rollback may need it
     if arn in (service.task_definition_arn, None if kept is None else kept.task_definition_arn):
         return True
-    return any(deployment.task_definition_arn == arn for deployment in service.deployments)
+    running = (*service.deployments, *service.task_sets)
+    return any(deployment.task_definition_arn == arn for deployment in running)

@@ -46,9 +46,17 @@ class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         )
 
 
-def take_census(view: View, service: Service, moment: Moment, *, is_strict: bool = False) -> Census:
-    """Look at every task of a service that isn't STOPPED."""
-    return _Taker(view, service, moment, is_strict=is_strict).take()
+def take_census(
+    view: View,
+    service: Service,
+    moment: Moment,
+    *,
+    is_strict: bool = False,
+    is_newest_only: bool = False,
+) -> Census:
+    """Look at every task of a service that isn't STOPPED, or at those of its newest deployment."""
+    taker = _Taker(view, service, moment, is_strict=is_strict)
+    return taker.take(is_newest_only=is_newest_only)
 
 
 class _Taker:
@@ -70,9 +78,11 @@ class _Taker:
         self._healthy_since_ms: list[int] = []
         self._look_again_at_ms: list[int] = []
 
-    def take(self) -> Census:
-        """Sort all of them."""
+    def take(self, *, is_newest_only: bool) -> Census:
+        """Sort all of them, or those of the newest deployment."""
         for task in self._view.tasks_of_service(self._service.arn).values():
+            if is_newest_only and task.deployment_id != self._service.primary.id:
+                continue
             if task.desired_status == STOPPED:
                 self._groups["stopping"].append(task)
                 continue

@@ -21,6 +21,7 @@ from homeport.core.reconcile.step import (
     service_bounds,
     turn_back_step,
 )
+from homeport.core.reconcile.task_sets import EXTERNAL, task_sets_step
 from homeport.model.service import Service
 from homeport.state.view import View
 
@@ -38,6 +39,8 @@ def reconcile_service(
         return NOTHING
     if service.status == "DRAINING":
         return drain_step(view, service, take_census(view, service, moment), moment)
+    if service.deployment_controller == EXTERNAL:
+        return task_sets_step(view, service, moment, is_strict=is_strict)
     turned, messages = roll_back_or_fail(service, moment)
     if turned != service:
         return turn_back_step(view, service, turned, messages, moment)

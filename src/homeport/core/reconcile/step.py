@@ -72,7 +72,7 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     )
     is_blocked = wish.is_blocked(launch)
     stops = plan_stops(bounds, counts, launches=len(launch.tasks), is_blocked=is_blocked)
-    stopped = _stop(view, service, census, stops, moment=moment)
+    stopped = choose_stops(view, service, census, stops, moment=moment)
     complaints = _complaints(service, counts, launch, stopped, is_blocked=is_blocked)
     if len(stopped) < stops.total:
         complaints.append(protected_message(service, service.deployments[-1].id))
@@ -118,7 +118,7 @@ def move_step(view: View, service: Service, moment: Moment) -> Decision | None:
             ids=ids,
             moment=moment,
         ),
-        effects=tuple(_send_tasks(move.launch.tasks)),
+        effects=tuple(send_tasks(move.launch.tasks)),
     )
 
 
@@ -146,7 +146,7 @@ def finish_step(
     messages.extend(early)
     after, conclusions = _conclude(after, moment, is_calm=plan.is_in_order)
     messages.extend(conclusions)
-    effects: list[Effect] = _send_tasks([*launch.tasks, *stopped])
+    effects: list[Effect] = send_tasks([*launch.tasks, *stopped])
     effects.extend(_wakes(after, census, wish, launch, moment))
     return Decision(
         changes=write_down(
@@ -188,7 +188,7 @@ def drain_step(view: View, service: Service, census: Census, moment: Moment) -> 
     counts = census.counts()
     stops = plan_stops(bounds_of(0, 0, 0), counts, launches=0, is_blocked=False)
     unguarded = replace(census, protected=frozenset())  # protection ends with the service
-    stopped = _stop(view, service, unguarded, stops, moment=moment)
+    stopped = choose_stops(view, service, unguarded, stops, moment=moment)
     after = _without_gone_deployments(view, service)
     history: list[Change] = []
     if not counts.live:
@@ -200,6 +200,7 @@ def drain_step(view: View, service: Service, census: Census, moment: Moment) -> 
             is_steady=False,
             service_deployment_arn=None,
             last_completed=None,
+            task_sets=(),
         )
     messages = stopped_messages(service, stopped)
     return Decision(
@@ -216,11 +217,11 @@ def drain_step(view: View, service: Service, census: Census, moment: Moment) -> 
             ),
             *history,
         ),
-        effects=tuple(_send_tasks(stopped)),
+        effects=tuple(send_tasks(stopped)),
     )
 
 
-def _stop(
+def choose_stops(
     view: View, service: Service, census: Census, stops: Stops, *, moment: Moment
 ) -> list[Task]:
     """Choose the tasks to stop and want them STOPPED, with the reason that ECS gives."""
@@ -427,7 +428,7 @@ def _completed(deployment: Deployment, moment: Moment) -> Deployment:
     )
 
 
-def _send_tasks(tasks: Sequence[Task]) -> list[Effect]:
+def send_tasks(tasks: Sequence[Task]) -> list[Effect]:
     """Tell each container instance concerned, once."""
     by_instance: dict[str, list[str]] = {}
     for task in tasks:

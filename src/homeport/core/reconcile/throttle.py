@@ -41,7 +41,7 @@ def is_impaired(service: Service) -> bool:
 def count_failed_launch(service: Service, task: Task, moment: Moment) -> Service:
     """Count a task that stopped without ever RUNNING, and set the earliest next launch."""
     counted = with_failures(service, task.deployment_id, 1, moment)
-    if task.deployment_id != service.primary.id:
+    if not _is_current(service, task):
         return _give_up_one(counted, task)
     if _is_same_round(service, task):
         return counted
@@ -59,7 +59,7 @@ def count_started_task(service: Service, task: Task, *, is_strict: bool = False)
 
     While a circuit breaker watches that isn't proof enough, unless `is_strict`.
     """
-    is_primary = task.deployment_id == service.primary.id
+    is_primary = _is_current(service, task)
     is_proof = is_strict or not is_monitoring(service)
     if is_primary and is_proof and resets_on_healthy(service) and service.primary.failed_tasks:
         service = with_deployment(service, replace(service.primary, failed_tasks=0))
@@ -89,7 +89,7 @@ def count_exit(service: Service, task: Task, moment: Moment) -> Service:
     It fails the deployment that a circuit breaker watches; if it ended at once, the next launch is
     put off.
     """
-    is_primary = task.deployment_id == service.primary.id
+    is_primary = _is_current(service, task)
     if is_primary and is_monitoring(service):
         service = with_failures(service, task.deployment_id, 1, moment)
     if moment.now_ms - (task.started_at_ms or moment.now_ms) >= SETTLING_TIME_S * 1_000:
@@ -114,6 +114,11 @@ def _give_up_one(service: Service, task: Task) -> Service:
         if older.id == task.deployment_id and older.wanted_tasks:
             return with_deployment(service, replace(older, wanted_tasks=older.wanted_tasks - 1))
     return service
+
+
+def _is_current(service: Service, task: Task) -> bool:
+    """Whether a task is of the newest deployment, or of any task set."""
+    return task.deployment_id == service.primary.id or bool(service.task_sets)
 
 
 def _is_same_round(service: Service, task: Task) -> bool:
