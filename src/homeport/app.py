@@ -89,13 +89,14 @@ async def run_server(config: Config) -> None:
         async with _deliver_events(config, stream):
             _spare_the_collector()
             engine.start()
-            await _serve(server, gateway, stream, driver, storage_failed)
+            await _serve(server, gateway, stream, driver=driver, storage_failed=storage_failed)
 
 
 async def _serve(
     server: ApiServer,
     gateway: Gateway,
     stream: EventStream,
+    *,
     driver: EngineDriver,
     storage_failed: asyncio.Future[None],
 ) -> None:
