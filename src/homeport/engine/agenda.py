@@ -1,4 +1,7 @@
-"""What the engine must look at next: dirty services, timers, services that await capacity."""
+"""What the engine must look at next: dirty services, timers, services that await capacity.
+
+A cluster stands here by its ARN as a service does, when tasks in it wait for capacity.
+"""
 
 import heapq
 
@@ -84,6 +87,8 @@ class Agenda:
             or old.protected_until_ms != new.protected_until_ms
         ):
             self.mark(new.service_arn)
+        if new.is_provisioning or (old is not None and old.is_provisioning):
+            self.mark(new.cluster_arn)
         if new.is_stopped and (old is None or not old.is_stopped):
             self._room_in(new.cluster_arn)
             if new.container_instance_arn in self._view.draining_instances(new.cluster_arn):

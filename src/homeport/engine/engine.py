@@ -7,6 +7,7 @@ answer and its effects leave only when the journal says that it is durable.
 from collections.abc import Callable, Mapping
 
 from homeport.api.errors import AwsError
+from homeport.core.capacity.provisioning import provision_tasks
 from homeport.core.decision import Decision, Moment
 from homeport.core.effects import AwaitCapacity, DisconnectAgent, Effect, SendTasks, WakeAt
 from homeport.core.lifecycle.expiry import RetentionLimits, expire_records, next_expiry_ms
@@ -38,6 +39,7 @@ from homeport.state.view import View
 
 Answer = Callable[[object], None]  # gets the reply's shape, or the AwsError to render
 
+CLUSTER_ARN_PART = ":cluster/"
 SERVICES_PER_TURN = 64  # reconciled before other events get their turn
 
 
@@ -77,6 +79,9 @@ class Engine:
         self._commit("ServerStarted", disconnect_every_agent(self.view, self._moment()), None)
         for service in self.view.every_service():
             self._agenda.mark(service.arn)
+        for cluster in self.view.every_cluster():
+            if self.view.provisioning_tasks(cluster.arn):
+                self._agenda.mark(cluster.arn)
         self._outlet.work_waits()
 
     def call(self, event: ApiCalled, answer: Answer) -> None:
@@ -113,10 +118,7 @@ class Engine:
             service_arn = self._agenda.take()
             if service_arn is None:
                 break
-            decision = reconcile_service(
-                self.view, service_arn, self._moment(), is_strict=self._settings.strict_failures
-            )
-            self._commit("Reconcile", decision, None)
+            self._look_at(service_arn)
         expiry_ms = next_expiry_ms(self.view, self._retention)
         if expiry_ms is not None and expiry_ms <= moment.now_ms:
             self._commit("Expire", expire_records(self.view, self._retention, moment), None)
@@ -126,6 +128,15 @@ class Engine:
             return moment.now_ms
         due = [at for at in (self._agenda.next_ring_ms(), expiry_ms, loss_ms) if at is not None]
         return min(due) if due else None
+
+    def _look_at(self, arn: str) -> None:
+        """Take the next step of a service, or of a cluster's tasks that wait for capacity."""
+        if CLUSTER_ARN_PART in arn:
+            self._commit("Provision", provision_tasks(self.view, arn, self._moment()), None)
+            return
+        is_strict = self._settings.strict_failures
+        decision = reconcile_service(self.view, arn, self._moment(), is_strict=is_strict)
+        self._commit("Reconcile", decision, None)
 
     def when_durable(self, then: Callable[[], None]) -> None:
         """Call `then` once everything decided so far is durable: at once if it already is."""

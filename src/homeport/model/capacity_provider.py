@@ -13,6 +13,10 @@ FARGATE_PROVIDERS = (FARGATE, FARGATE_SPOT)
 
 # How a container instance says whose capacity it is, until Auto Scaling groups launch instances.
 ATTRIBUTE_CAPACITY_PROVIDER = "homeport.capacity-provider"
+# An instance of the local pool that runs what is asked of Fargate, and nothing else.
+ATTRIBUTE_FARGATE = "homeport.fargate"
+# Where such an instance gives its tasks network interfaces, as 10.213.1.0/24.
+ATTRIBUTE_SUBNET = "homeport.subnet"
 
 
 class StrategyItem(msgspec.Struct, frozen=True, gc=False, array_like=True):

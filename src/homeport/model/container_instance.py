@@ -2,7 +2,12 @@
 
 import msgspec
 
-from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER
+from homeport.model.capacity_provider import (
+    ATTRIBUTE_CAPACITY_PROVIDER,
+    ATTRIBUTE_FARGATE,
+    ATTRIBUTE_SUBNET,
+    FARGATE,
+)
 from homeport.model.record import Record
 from homeport.model.resources import InstanceResources
 
@@ -45,7 +50,17 @@ class ContainerInstance(Record, frozen=True, kw_only=True, tag="container_instan
     @property
     def capacity_provider(self) -> str | None:
         """The capacity provider whose instance it is; FARGATE for one of the local pool."""
-        return self.attributes.get(ATTRIBUTE_CAPACITY_PROVIDER)
+        return FARGATE if self.is_fargate else self.attributes.get(ATTRIBUTE_CAPACITY_PROVIDER)
+
+    @property
+    def is_fargate(self) -> bool:
+        """Whether it is of the local pool that takes Fargate's place."""
+        return ATTRIBUTE_FARGATE in self.attributes
+
+    @property
+    def subnet(self) -> str | None:
+        """Where its tasks' network interfaces get their addresses, like 10.213.1.0/24."""
+        return self.attributes.get(ATTRIBUTE_SUBNET)
 
     @property
     def is_available(self) -> bool:

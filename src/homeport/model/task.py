@@ -64,6 +64,7 @@ class Task(Record, frozen=True, kw_only=True, tag="task"):
     launch_type: str = "EC2"
     capacity_provider: str | None = None  # set only by a strategy
     wish: PlacementWish | None = None  # while PROVISIONING
+    platform_version: str | None = None  # of Fargate
     private_ip: str | None = None  # of its network interface
     desired_status: str = RUNNING  # RUNNING | STOPPED
     last_status: str = PENDING

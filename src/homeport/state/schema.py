@@ -52,6 +52,9 @@ def make_container_instances() -> Table[ContainerInstance]:
         key_of,
         indexes={
             "cluster": lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
+            "pool": lambda r: (
+                r.cluster_arn if r.is_fargate and r.status != "INACTIVE" else None
+            ),
             "draining": lambda r: r.cluster_arn if r.status == "DRAINING" else None,
         },
         ordered={

@@ -81,6 +81,10 @@ class View:
         """Return a cluster's container instances by ARN, without INACTIVE ones."""
         return self._store.container_instances.group("cluster", cluster_arn)
 
+    def pool_instances(self, cluster_arn: str) -> Mapping[str, ContainerInstance]:
+        """Return the container instances of a cluster's local Fargate pool by ARN."""
+        return self._store.container_instances.group("pool", cluster_arn)
+
     def draining_instances(self, cluster_arn: str) -> Mapping[str, ContainerInstance]:
         """Return a cluster's DRAINING container instances by ARN."""
         return self._store.container_instances.group("draining", cluster_arn)

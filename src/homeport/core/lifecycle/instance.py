@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from homeport.core.decision import NOTHING, Decision, Moment
 from homeport.core.effects import SendTasks
-from homeport.model.container_instance import ContainerInstance
+from homeport.model.container_instance import INACTIVE, ContainerInstance
 from homeport.state.changes import Put
 from homeport.state.view import View
 
@@ -81,6 +81,18 @@ def report_runtime_status(view: View, arn: str, status: str, moment: Moment) -> 
         version=instance.version + 1,
     )
     return Decision(changes=(Put(reported),))
+
+
+def deregistered(instance: ContainerInstance, moment: Moment) -> ContainerInstance:
+    """Return the container instance as INACTIVE; what becomes of its tasks is the caller's."""
+    return replace(
+        instance,
+        status=INACTIVE,
+        agent_connected=False,
+        deregistered_at_ms=moment.now_ms,
+        disconnected_at_ms=instance.disconnected_at_ms or moment.now_ms,
+        version=instance.version + 1,
+    )
 
 
 def _disconnected(instance: ContainerInstance, moment: Moment) -> ContainerInstance:

@@ -9,7 +9,7 @@ from homeport.core.decision import Moment
 from homeport.model.arn import cluster_name_of, make_container_arn, make_task_arn, scope_of
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.resources import TaskResources
-from homeport.model.task import STOPPED, Container, Task
+from homeport.model.task import PENDING, PROVISIONING, STOPPED, Container, PlacementWish, Task
 from homeport.model.task_definition import ContainerSpec, TaskDefinition
 
 STOP_USER_INITIATED = "UserInitiated"
@@ -68,35 +68,41 @@ def make_task(
     definition: TaskDefinition,
     *,
     cluster_arn: str,
-    instance: ContainerInstance,
+    instance: ContainerInstance | None,
     id_source: Iterator[str],
     group: str,
     moment: Moment,
     started_by: str | None = None,
     overrides: Overrides = NO_OVERRIDES,
     launch_type: str = "EC2",
+    capacity_provider: str | None = None,
+    wish: PlacementWish | None = None,
+    platform_version: str | None = None,
     service_arn: str | None = None,
     deployment_id: str | None = None,
     enable_execute_command: bool = False,
 ) -> Task:
     """Create a PENDING task on the container instance that was chosen for it.
 
-    Takes one identifier from `id_source` for the task and one for each container. Whoever stores
+    Without an instance it is PROVISIONING: `core.capacity` finds it one by its `wish`. Takes one
+    identifier from `id_source` for the task and one for each container. Whoever stores
     it also asks for SendTasks. Its tags are records of their own.
     """
     scope, cluster = scope_of(cluster_arn), cluster_name_of(cluster_arn)
     task_id = next(id_source)
-    return Task(
+    task = Task(
         arn=make_task_arn(scope, cluster, task_id),
         cluster_arn=cluster_arn,
         task_definition_arn=definition.arn,
-        container_instance_arn=instance.arn,
-        availability_zone=instance.availability_zone,
         service_arn=service_arn,
         deployment_id=deployment_id,
         group=group,
         started_by=started_by,
         launch_type=launch_type,
+        capacity_provider=capacity_provider,
+        last_status=PROVISIONING,
+        wish=wish,
+        platform_version=platform_version,
         resources=needed_resources(definition, overrides),
         containers=tuple(
             Container(
@@ -111,20 +117,40 @@ def make_task(
         ),
         overrides=overrides.document,
         enable_execute_command=enable_execute_command,
-        connectivity="CONNECTED" if instance.agent_connected else "DISCONNECTED",
-        connectivity_at_ms=moment.now_ms if instance.agent_connected else None,
         created_at_ms=moment.now_ms,
+    )
+    return task if instance is None else assign_task(task, instance, moment)
+
+
+def assign_task(
+    task: Task, instance: ContainerInstance, moment: Moment, *, private_ip: str | None = None
+) -> Task:
+    """Put a task on the container instance that was found for it: it is PENDING from now on."""
+    is_connected = instance.agent_connected
+    return replace(
+        task,
+        container_instance_arn=instance.arn,
+        availability_zone=instance.availability_zone,
+        private_ip=private_ip,
+        last_status=PENDING,
+        wish=None,
+        connectivity="CONNECTED" if is_connected else "DISCONNECTED",
+        connectivity_at_ms=moment.now_ms if is_connected else None,
     )
 
 
 def stop_task(task: Task, *, stop_code: str, reason: str, moment: Moment) -> Task:
     """Want a task STOPPED; the first reason stays, and its agent reports when it is done.
 
+    One that has no container instance yet has no agent: it is STOPPED at once.
+
     Returns the same record when the stop was asked for before. Whoever stores the new one also
     asks for SendTasks. Stop codes and texts: reference task-lifecycle §3.
     """
     if task.desired_status == STOPPED:
         return task
+    if task.is_provisioning:
+        task = _never_started(task, moment)
     return replace(
         task,
         desired_status=STOPPED,
@@ -132,6 +158,16 @@ def stop_task(task: Task, *, stop_code: str, reason: str, moment: Moment) -> Tas
         stopped_reason=reason,
         stopping_at_ms=moment.now_ms,
         version=task.version + 1,
+    )
+
+
+def _never_started(task: Task, moment: Moment) -> Task:
+    return replace(
+        task,
+        last_status=STOPPED,
+        stopped_at_ms=moment.now_ms,
+        wish=None,
+        containers=tuple(replace(c, last_status=STOPPED) for c in task.containers),
     )
 
 

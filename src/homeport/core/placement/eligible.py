@@ -43,7 +43,7 @@ def eligible_key(filters: Filters) -> Hashable:
     texts: tuple[str, ...] = ()
     if filters.expressions:
         texts = tuple(sorted(each.text for each in filters.expressions if each.is_static))
-    return request.launch_type == "EXTERNAL", request.requires_attributes, texts
+    return request.launch_type, request.requires_attributes, texts
 
 
 def eligible_rows(fleet: Fleet, filters: Filters, key: Hashable) -> Flags:

@@ -88,6 +88,11 @@ def is_suitable(instance: ContainerInstance, request: PlacementRequest) -> bool:
     return _refuse_attributes(instance, request) is None
 
 
+def is_offered(instance: ContainerInstance, request: PlacementRequest) -> bool:
+    """Whether the instance is of the capacity asked for: Fargate's local pool, or not of it."""
+    return instance.is_fargate == (request.launch_type == "FARGATE")
+
+
 def _refuse_agent(instance: ContainerInstance) -> _Why | None:
     if instance.agent_connected:
         return None
@@ -124,6 +129,8 @@ def _refuse_attributes(instance: ContainerInstance, request: PlacementRequest) -
     if is_external != (request.launch_type == "EXTERNAL"):
         kind = "EXTERNAL" if is_external else "not EXTERNAL"
         return REASON_ATTRIBUTE, f"is {kind}, the launch type is {request.launch_type}"
+    if not is_offered(instance, request):
+        return REASON_ATTRIBUTE, f"is of another kind than launch type {request.launch_type}"
     for name in request.requires_attributes:
         if name not in instance.attributes:
             return REASON_ATTRIBUTE, f"has no attribute {name}"

@@ -6,7 +6,7 @@ The rules are those of `filters`.
 from collections.abc import Mapping
 
 from homeport.core.placement.candidate import Candidate
-from homeport.core.placement.filters import Filters
+from homeport.core.placement.filters import Filters, is_offered
 from homeport.core.placement.request import Refusal
 from homeport.model.container_instance import ACTIVE
 from homeport.state.view import View
@@ -27,7 +27,7 @@ def find_refusals(
     _, by_rank = fleet.ranks()
     for row in by_rank.tolist():
         instance = fleet.instances[row]
-        if instance is None or instance.status != ACTIVE:
+        if instance is None or instance.status != ACTIVE or not is_offered(instance, request):
             continue
         groups: tuple[str, ...] = ()
         if filters.needs_task_groups:

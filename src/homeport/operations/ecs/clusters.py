@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from homeport.api import ecs
 from homeport.core.decision import Decision
+from homeport.core.effects import DisconnectAgent
+from homeport.core.lifecycle.instance import deregistered
 from homeport.model.arn import make_cluster_arn, parse_arn, scope_of
 from homeport.model.capacity_provider import StrategyItem
 from homeport.model.cluster import Cluster
@@ -146,17 +148,22 @@ def delete_cluster(view: View, request: ecs.DeleteClusterRequest, context: CallC
     cluster = _find_named(view, request.cluster, context)
     _refuse_in_use(view, cluster)
     inactive = replace(cluster, status="INACTIVE", deleted_at_ms=context.moment.now_ms)
-    changes: tuple[Change, ...] = (Put(inactive),)
+    pool = view.pool_instances(cluster.arn).values()  # idle: no task is left
+    changes: tuple[Change, ...] = (
+        *(Put(deregistered(instance, context.moment)) for instance in pool),
+        Put(inactive),
+    )
     if view.tags(cluster.arn):
         changes = (*changes, Delete("tags", cluster.arn))
     return Decision(
         reply=ecs.DeleteClusterResponse(cluster=render_cluster(view, inactive, EVERYTHING)),
         changes=changes,
+        effects=tuple(DisconnectAgent(instance.arn) for instance in pool),
     )
 
 
 def _refuse_in_use(view: View, cluster: Cluster) -> None:
-    if view.container_instances(cluster.arn):
+    if len(view.container_instances(cluster.arn)) > len(view.pool_instances(cluster.arn)):
         raise ecs.ClusterContainsContainerInstancesException(
             "The Cluster cannot be deleted while Container Instances are active or draining."
         )

@@ -62,7 +62,9 @@ def list_container_instances(
     cluster = find_cluster(view, context.scope, request.cluster)
     size = page_size(request.max_results)
     cursor = read_token(request.next_token)
-    matching: Iterator[ContainerInstance] = view.container_instances_after(cluster.arn, cursor)
+    every = view.container_instances_after(cluster.arn, cursor)
+    # Fargate's capacity isn't the caller's: the local pool isn't listed either.
+    matching: Iterator[ContainerInstance] = (i for i in every if not i.is_fargate)
     if request.status is not None:
         status = request.status
         matching = (instance for instance in matching if instance.status == status)

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from homeport.api import ecs
 from homeport.core.decision import Decision
 from homeport.core.effects import DisconnectAgent
+from homeport.core.lifecycle.instance import deregistered
 from homeport.core.lifecycle.orphan import orphan_task
 from homeport.model.arn import make_container_instance_arn, parse_arn, scope_of, short_id
 from homeport.model.client_token import ClientToken
@@ -153,7 +154,7 @@ def deregister_container_instance(
         tasks = view.tasks_of_instance(instance.arn)
         if tasks and not request.force:
             raise ecs.InvalidParameterException("Found running tasks on the instance.")
-        gone = _deregistered(instance, context)
+        gone = deregistered(instance, context.moment)
         changes = (
             *(Put(orphan_task(task, context.moment)) for task in tasks.values()),
             Put(gone),
@@ -164,17 +165,6 @@ def deregister_container_instance(
         container_instance=render_container_instance(view, instance, view.tags(instance.arn))
     )
     return Decision(reply=reply, changes=changes, effects=effects)
-
-
-def _deregistered(instance: ContainerInstance, context: CallContext) -> ContainerInstance:
-    return replace(
-        instance,
-        status=INACTIVE,
-        agent_connected=False,
-        deregistered_at_ms=context.moment.now_ms,
-        disconnected_at_ms=instance.disconnected_at_ms or context.moment.now_ms,
-        version=instance.version + 1,
-    )
 
 
 def _find_known(view: View, cluster: Cluster, arn: str | None) -> ContainerInstance | None:

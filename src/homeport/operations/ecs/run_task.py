@@ -1,4 +1,4 @@
-"""RunTask: tasks on the container instances that placement finds for them."""
+"""RunTask: tasks of one task definition; where they go is found by `run_placement`."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,7 @@ from msgspec.structs import replace
 
 from homeport.api import ecs
 from homeport.core.decision import Decision
-from homeport.core.placement.placing import place_tasks
-from homeport.core.placement.request import Placement, PlacementRequest
 from homeport.model.client_token import ClientToken
-from homeport.model.cluster import Cluster
-from homeport.model.container_instance import ACTIVE, ContainerInstance
 from homeport.model.task import Task
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.client_tokens import (
@@ -21,9 +17,8 @@ from homeport.operations.ecs.client_tokens import (
     keep_token,
     token_key,
 )
-from homeport.operations.ecs.placement_members import check_constraints, check_strategies
+from homeport.operations.ecs.run_placement import choose_course, find_places
 from homeport.operations.ecs.task_launch import (
-    LaunchTerms,
     check_terms,
     launch_tasks,
     render_launched,
@@ -36,7 +31,6 @@ TASKS_PER_CALL = 10
 STARTED_BY_LENGTH_CHARACTERS = 128
 CLIENT_TOKEN_LENGTH_CHARACTERS = 64
 UNSUCCESSFUL_CALL_RETENTION_S = 3_600
-LAUNCH_TYPES = ("EC2", "EXTERNAL")
 
 _decode_failures = msgspec.json.Decoder(list[ecs.Failure]).decode
 
@@ -58,18 +52,20 @@ def run_task(view: View, request: ecs.RunTaskRequest, context: CallContext) -> D
         if tasks or not known.resource_arns:
             return Decision(reply=_replay(view, known, tasks))
     count = _check_count(request.count)
-    launch_type = _check_launch_type(request)
+    course = choose_course(view, cluster, request)
     terms = check_terms(
         view,
         cluster,
         request,
         context,
-        launch_type=launch_type,
+        launch_type=course.launch_type,
         started_by_characters=STARTED_BY_LENGTH_CHARACTERS,
+        platform_version=course.platform_version,
     )
-    placement = _place(view, cluster, request, context, terms=terms, count=count)
-    launch = launch_tasks(terms, cluster, _instances_of(view, placement), context)
-    failures = _render_failures(placement)
+    places, failures = find_places(
+        view, cluster, request, context, terms=terms, course=course, count=count
+    )
+    launch = launch_tasks(terms, cluster, places, context)
     changes = launch.changes
     if key is not None:
         arns = tuple(task.arn for task in launch.tasks)
@@ -90,70 +86,6 @@ def _check_count(count: int | None) -> int:
             f"count must be between 1 and {TASKS_PER_CALL}, it is {count}."
         )
     return count
-
-
-def _check_launch_type(request: ecs.RunTaskRequest) -> str:
-    if request.capacity_provider_strategy:
-        if request.launch_type is not None:
-            raise ecs.InvalidParameterException(
-                "Specify either Launch Type or Capacity Provider Strategy, but not both."
-            )
-        raise ecs.UnsupportedFeatureException(
-            "Homeport does not implement capacity providers yet: leave capacityProviderStrategy "
-            "out, or use launchType EC2 or EXTERNAL."
-        )
-    launch_type = request.launch_type or "EC2"
-    if launch_type not in LAUNCH_TYPES:
-        raise ecs.UnsupportedFeatureException(
-            f"Homeport does not implement launch type {launch_type[:255]} yet. Use EC2 or EXTERNAL."
-        )
-    if request.platform_version:
-        raise ecs.InvalidParameterException(
-            f"The platform version must be null when specifying an {launch_type} launch type."
-        )
-    return launch_type
-
-
-def _place(
-    view: View,
-    cluster: Cluster,
-    request: ecs.RunTaskRequest,
-    context: CallContext,
-    *,
-    terms: LaunchTerms,
-    count: int,
-) -> Placement:
-    own = terms.definition.placement_constraints
-    constraints = check_constraints(request.placement_constraints, from_definition=len(own))
-    strategies = check_strategies(request.placement_strategy)
-    instances = view.container_instances(cluster.arn).values()
-    if not any(instance.status == ACTIVE for instance in instances):
-        raise ecs.InvalidParameterException("No Container Instances were found in your cluster.")
-    placement_request = PlacementRequest(
-        cluster_arn=cluster.arn,
-        group=terms.group,
-        resources=terms.resources,
-        requires_attributes=terms.definition.requires_attributes,
-        constraints=(*own, *constraints),
-        strategies=strategies,
-        launch_type=terms.launch_type,
-        count=count,
-    )
-    return place_tasks(view, placement_request, context.moment)
-
-
-def _instances_of(view: View, placement: Placement) -> list[ContainerInstance]:
-    chosen = (view.container_instance(arn) for arn in placement.container_instance_arns)
-    return [instance for instance in chosen if instance is not None]
-
-
-def _render_failures(placement: Placement) -> list[ecs.Failure]:
-    return [
-        ecs.Failure(
-            arn=refusal.container_instance_arn, reason=refusal.reason, detail=refusal.detail
-        )
-        for refusal in placement.refusals
-    ]
 
 
 def _used_token(

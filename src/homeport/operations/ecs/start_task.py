@@ -12,6 +12,7 @@ from homeport.model.container_instance import ACTIVE, INACTIVE, ContainerInstanc
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.task_launch import (
     LaunchTerms,
+    Place,
     check_terms,
     launch_tasks,
     render_launched,
@@ -59,7 +60,8 @@ def start_task(view: View, request: ecs.StartTaskRequest, context: CallContext) 
         )
         for refusal in refusals
     )
-    launch = launch_tasks(terms, cluster, fit, context)
+    places = [Place(instance=instance) for instance in fit]
+    launch = launch_tasks(terms, cluster, places, context)
     return Decision(
         reply=ecs.StartTaskResponse(tasks=render_launched(view, terms, launch), failures=failures),
         changes=launch.changes,

@@ -15,7 +15,7 @@ from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.record import Tag
 from homeport.model.resources import TaskResources
-from homeport.model.task import Task
+from homeport.model.task import PlacementWish, Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.tags import TAGS_PER_RESOURCE, check_tags, put_tags
@@ -41,8 +41,17 @@ class LaunchTerms(msgspec.Struct, frozen=True, kw_only=True):
     group: str
     started_by: str | None
     launch_type: str
+    platform_version: str | None
     enable_execute_command: bool
     tags: tuple[Tag, ...]
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a task goes: onto an instance, or among those that wait for capacity by a wish."""
+
+    instance: ContainerInstance | None = None
+    capacity_provider: str | None = None
+    wish: PlacementWish | None = None
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +70,7 @@ def check_terms(
     *,
     launch_type: str,
     started_by_characters: int,
+    platform_version: str | None = None,
 ) -> LaunchTerms:
     """Return a launch's terms, or refuse the request; the cluster is known to be there."""
     definition = _find_definition(view, request.task_definition, context)
@@ -68,7 +78,7 @@ def check_terms(
         raise ecs.InvalidParameterException(
             f"Task definition does not support launch_type {launch_type}."
         )
-    _check_network(definition, request.network_configuration)
+    _check_network(definition, request.network_configuration, launch_type)
     _refuse_volumes(request)
     overrides = check_overrides(request.overrides, definition)
     return LaunchTerms(
@@ -78,6 +88,7 @@ def check_terms(
         group=_check_group(request.group) or f"family:{definition.family}",
         started_by=_check_started_by(request.started_by, started_by_characters),
         launch_type=launch_type,
+        platform_version=platform_version,
         enable_execute_command=bool(request.enable_execute_command),
         tags=_task_tags(view, cluster, definition, request),
     )
@@ -86,29 +97,33 @@ def check_terms(
 def launch_tasks(
     terms: LaunchTerms,
     cluster: Cluster,
-    instances: Iterable[ContainerInstance],
+    places: Iterable[Place],
     context: CallContext,
 ) -> Launch:
-    """Create one PENDING task on each of the instances, in their order; one may come again."""
+    """Create one task at each of the places, in their order; a place may come again."""
     ids = context.moment.ids()
     tasks = tuple(
         make_task(
             terms.definition,
             cluster_arn=cluster.arn,
-            instance=instance,
+            instance=place.instance,
             id_source=ids,
             group=terms.group,
             moment=context.moment,
             started_by=terms.started_by,
             overrides=terms.overrides,
             launch_type=terms.launch_type,
+            capacity_provider=place.capacity_provider,
+            wish=place.wish,
+            platform_version=terms.platform_version,
             enable_execute_command=terms.enable_execute_command,
         )
-        for instance in instances
+        for place in places
     )
     by_instance: dict[str, list[str]] = {}
     for task in tasks:
-        by_instance.setdefault(task.container_instance_arn or "", []).append(task.arn)
+        if task.container_instance_arn is not None:
+            by_instance.setdefault(task.container_instance_arn, []).append(task.arn)
     return Launch(
         tasks=tasks,
         changes=(
@@ -135,7 +150,9 @@ def _find_definition(view: View, identifier: str | None, context: CallContext) -
     return definition
 
 
-def _check_network(definition: TaskDefinition, network: ecs.NetworkConfiguration | None) -> None:
+def _check_network(
+    definition: TaskDefinition, network: ecs.NetworkConfiguration | None, launch_type: str
+) -> None:
     given = network is not None and network.awsvpc_configuration is not None
     if definition.network_mode != "awsvpc":
         if given:
@@ -148,9 +165,14 @@ def _check_network(definition: TaskDefinition, network: ecs.NetworkConfiguration
         raise ecs.InvalidParameterException(
             "Network Configuration must be provided when networkMode 'awsvpc' is specified."
         )
-    raise ecs.UnsupportedFeatureException(
-        "Homeport does not run tasks in network mode awsvpc yet. Use bridge, host or none."
-    )
+    vpc = None if network is None else network.awsvpc_configuration
+    if vpc is None or not vpc.subnets:
+        raise ecs.InvalidParameterException("subnets can not be empty.")
+    if launch_type != "FARGATE":
+        raise ecs.UnsupportedFeatureException(
+            "Homeport runs tasks in network mode awsvpc with launch type FARGATE only, yet. Use "
+            "FARGATE, or network mode bridge, host or none."
+        )
 
 
 def _refuse_volumes(request: ecs.RunTaskRequest | ecs.StartTaskRequest) -> None:

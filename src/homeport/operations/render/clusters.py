@@ -32,7 +32,8 @@ def render_cluster(view: View, cluster: Cluster, include: Container[str]) -> ecs
         cluster_arn=cluster.arn,
         cluster_name=cluster.name,
         status=cluster.status,
-        registered_container_instances_count=len(view.container_instances(cluster.arn)),
+        registered_container_instances_count=len(view.container_instances(cluster.arn))
+        - len(view.pool_instances(cluster.arn)),
         running_tasks_count=load.running,
         pending_tasks_count=load.pending,
         active_services_count=active_services,

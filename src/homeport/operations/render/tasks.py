@@ -6,12 +6,15 @@ import msgspec
 
 from homeport.api import ecs
 from homeport.api.shapes import Shape
+from homeport.model.capacity_provider import FARGATE
+from homeport.model.network_interface import attachment_id, interface_id, mac_address
 from homeport.model.record import Tag
 from homeport.model.task import Container, NetworkBinding, Task
 from homeport.operations.ecs.tags import render_tags
 from homeport.state.view import View
 
 ATTRIBUTE_CPU_ARCHITECTURE = "ecs.cpu-architecture"
+PLATFORM_FAMILY = "Linux"
 ENCODED_TASKS = 2_048  # kept as JSON, one or two KiB each
 
 _decode_overrides = msgspec.json.Decoder(ecs.TaskOverride).decode
@@ -63,17 +66,20 @@ def render_task_seen(
     task: Task, connectivity: str | None, architecture: str | None, tags: tuple[Tag, ...] = ()
 ) -> ecs.Task:
     """Render a task with what `seen_on_instance` said, now or earlier."""
+    is_fargate = task.launch_type == FARGATE
     attributes = []
     if architecture is not None:
         attributes.append(ecs.Attribute(name=ATTRIBUTE_CPU_ARCHITECTURE, value=architecture))
     return ecs.Task(
-        attachments=[],
+        attachments=_render_interface(task),
         attributes=attributes,
         availability_zone=task.availability_zone,
+        capacity_provider_name=task.capacity_provider,
         cluster_arn=task.cluster_arn,
         connectivity=connectivity,
         connectivity_at=_seconds(task.connectivity_at_ms),
-        container_instance_arn=task.container_instance_arn,
+        # Fargate's instances are nobody's business (capacity-and-scaling §6).
+        container_instance_arn=None if is_fargate else task.container_instance_arn,
         containers=[_render_container(task, container) for container in task.containers],
         cpu=str(task.resources.cpu_units),
         created_at=_seconds(task.created_at_ms),
@@ -86,6 +92,8 @@ def render_task_seen(
         launch_type=task.launch_type,
         memory=str(task.resources.memory_mib),
         overrides=_render_overrides(task),
+        platform_family=PLATFORM_FAMILY if is_fargate else None,
+        platform_version=task.platform_version,
         pull_started_at=_seconds(task.pull_started_at_ms),
         pull_stopped_at=_seconds(task.pull_stopped_at_ms),
         started_at=_seconds(task.started_at_ms),
@@ -113,12 +121,42 @@ def _render_container(task: Task, container: Container) -> ecs.Container:
         exit_code=container.exit_code,
         reason=container.reason,
         network_bindings=[_render_binding(binding) for binding in container.network_bindings],
-        network_interfaces=[],
+        network_interfaces=_render_addresses(task),
         health_status=container.health_status,
         cpu=container.cpu,
         memory=container.memory,
         memory_reservation=container.memory_reservation,
     )
+
+
+def _render_interface(task: Task) -> list[ecs.Attachment]:
+    """Render the network interface of a task that has one, as Fargate's have (§11)."""
+    if task.private_ip is None:
+        return []
+    is_gone = task.is_stopped
+    details = {
+        "networkInterfaceId": interface_id(task),
+        "macAddress": mac_address(task.private_ip),
+        "privateIPv4Address": task.private_ip,
+    }
+    return [
+        ecs.Attachment(
+            id=attachment_id(task),
+            type="ElasticNetworkInterface",
+            status="DELETED" if is_gone else "ATTACHED",
+            details=[ecs.KeyValuePair(name=name, value=value) for name, value in details.items()],
+        )
+    ]
+
+
+def _render_addresses(task: Task) -> list[ecs.NetworkInterface]:
+    if task.private_ip is None:
+        return []
+    return [
+        ecs.NetworkInterface(
+            attachment_id=attachment_id(task), private_ipv4_address=task.private_ip
+        )
+    ]
 
 
 def _render_binding(binding: NetworkBinding) -> ecs.NetworkBinding:

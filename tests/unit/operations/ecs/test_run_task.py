@@ -115,15 +115,16 @@ def test_one_call_starts_1_to_10_tasks(count):
     assert "between 1 and 10" in refuse(make_desk(), ecs.InvalidParameterException, count=count)
 
 
-@pytest.mark.parametrize("launch_type", ["FARGATE", "MANAGED_INSTANCES"])
+@pytest.mark.parametrize("launch_type", ["MANAGED_INSTANCES"])
 def test_launch_types_that_are_not_built_say_so(launch_type):
     message = refuse(make_desk(), ecs.UnsupportedFeatureException, launch_type=launch_type)
     assert launch_type in message
 
 
-def test_capacity_providers_are_refused_and_never_beside_a_launch_type():
+def test_unknown_capacity_providers_are_refused_and_any_beside_a_launch_type():
     item = [ecs.CapacityProviderStrategyItem(capacity_provider="cp")]
-    refuse(make_desk(), ecs.UnsupportedFeatureException, capacity_provider_strategy=item)
+    message = refuse(make_desk(), ecs.InvalidParameterException, capacity_provider_strategy=item)
+    assert "'cp' was not found" in message
     message = refuse(
         make_desk(),
         ecs.InvalidParameterException,

@@ -1,0 +1,210 @@
+"""Tasks that wait for capacity: placed as soon as there is room, given up when none ever comes.
+
+Level-triggered like the service scheduler: one cluster is looked at as it is. Which tasks wait
+at all is decided where they are launched. Reference: capacity-and-scaling §4, §6;
+task-lifecycle §3.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from homeport.core.capacity.addresses import free_addresses
+from homeport.core.decision import NOTHING, Decision, Moment
+from homeport.core.effects import AwaitCapacity, SendTasks, WakeAt
+from homeport.core.lifecycle.new_task import assign_task, stop_task
+from homeport.core.placement.placing import place_tasks
+from homeport.core.placement.request import PlacementRequest, Refusal
+from homeport.core.reconcile.service_events import closest_refusal
+from homeport.core.reconcile.throttle import count_failed_launch
+from homeport.model.arn import scope_of
+from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER, FARGATE, FARGATE_PROVIDERS
+from homeport.model.container_instance import ContainerInstance
+from homeport.model.placement import PlacementConstraint
+from homeport.model.task import PlacementWish, Task
+from homeport.state.changes import Change, Put
+from homeport.state.view import View
+
+if TYPE_CHECKING:
+    from homeport.model.service import Service
+
+TASKS_PER_CLUSTER = 500
+ATTRIBUTE_TASK_ENI = "ecs.capability.task-eni"
+WAIT_LIMIT_S = 1_800  # AWS names no figure
+STOP_FAILED_TO_START = "TaskFailedToStart"
+UNAVAILABLE = (
+    "Capacity is unavailable at this time. Please try again later or in a different availability "
+    "zone"
+)
+_NO_WISH = PlacementWish()
+
+
+def waits_for_capacity(view: View, cluster_arn: str, provider: str) -> bool:
+    """Whether tasks of a provider wait for room: Fargate's, and those of managed scaling."""
+    if provider in FARGATE_PROVIDERS:
+        return True
+    known = view.capacity_provider(scope_of(cluster_arn), provider)
+    return known is not None and known.is_scaling_managed
+
+
+def provider_constraints(provider: str | None) -> tuple[PlacementConstraint, ...]:
+    """Return what keeps tasks on a provider's container instances; Fargate's have a kind."""
+    if provider is None or provider in FARGATE_PROVIDERS:
+        return ()
+    expression = f"attribute:{ATTRIBUTE_CAPACITY_PROVIDER} == {provider}"
+    return (PlacementConstraint("memberOf", expression),)
+
+
+def wish_for_capacity(request: PlacementRequest) -> PlacementWish:
+    """Return what a task remembers of a placement request while it waits.
+
+    Fargate's tasks have their network interfaces from the pool, whatever its instances can do.
+    """
+    required = request.requires_attributes
+    if request.launch_type == FARGATE:
+        required = tuple(name for name in required if name != ATTRIBUTE_TASK_ENI)
+    return PlacementWish(
+        requires_attributes=required,
+        constraints=request.constraints,
+        strategies=request.strategies,
+    )
+
+
+def provision_tasks(view: View, cluster_arn: str, moment: Moment) -> Decision:
+    """Place the oldest waiting tasks that fit, or give up those that can't be helped.
+
+    Tasks that are alike are placed together, one kind a look: what was placed wakes the next look.
+    A big task doesn't keep smaller ones behind it from starting.
+    """
+    waiting = sorted(
+        view.provisioning_tasks(cluster_arn).values(), key=lambda t: (t.created_at_ms, t.arn)
+    )
+    if not waiting:
+        return NOTHING
+    hopeless: list[tuple[Task, str]] = []
+    for alike in _kinds(waiting):
+        placed, refusals = _place(view, alike, moment)
+        if placed:
+            return _placed(placed)
+        hopeless.extend(_hopeless(view, alike, refusals, moment))
+    if hopeless:
+        return _give_up(view, hopeless, moment)
+    next_end_ms = waiting[0].created_at_ms + WAIT_LIMIT_S * 1_000
+    return Decision(
+        effects=(AwaitCapacity(cluster_arn, cluster_arn), WakeAt(next_end_ms, cluster_arn))
+    )
+
+
+def _kinds(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+    kinds: dict[object, list[Task]] = {}
+    for task in tasks:
+        kind = (task.launch_type, task.group, task.service_arn, task.resources, task.wish)
+        kinds.setdefault(kind, []).append(task)
+    return iter(kinds.values())
+
+
+def _place(
+    view: View, alike: Sequence[Task], moment: Moment
+) -> tuple[list[Task], tuple[Refusal, ...]]:
+    first = alike[0]
+    wish = first.wish or _NO_WISH
+    request = PlacementRequest(
+        cluster_arn=first.cluster_arn,
+        group=first.group,
+        service_arn=first.service_arn,
+        resources=first.resources,
+        requires_attributes=wish.requires_attributes,
+        constraints=wish.constraints,
+        strategies=wish.strategies,
+        launch_type=first.launch_type,
+        count=len(alike),
+    )
+    placement = place_tasks(view, request, moment)
+    placed: list[Task] = []
+    addresses: dict[str, Iterator[str]] = {}
+    for task, arn in zip(alike, placement.container_instance_arns, strict=False):
+        instance = view.container_instance(arn)
+        assert instance is not None, arn
+        address = None
+        if first.launch_type == FARGATE:
+            address = next(addresses.setdefault(arn, free_addresses(view, instance)), None)
+            if address is None:
+                continue
+        assigned = assign_task(task, instance, moment, private_ip=address)
+        placed.append(replace(assigned, version=task.version + 1))
+    return placed, placement.refusals
+
+
+def _placed(tasks: Sequence[Task]) -> Decision:
+    by_instance: dict[str, list[str]] = {}
+    for task in tasks:
+        by_instance.setdefault(task.container_instance_arn or "", []).append(task.arn)
+    return Decision(
+        changes=tuple(Put(task) for task in tasks),
+        effects=tuple(SendTasks(arn, tuple(tasks)) for arn, tasks in by_instance.items()),
+    )
+
+
+def _hopeless(
+    view: View, alike: Sequence[Task], refusals: Sequence[Refusal], moment: Moment
+) -> Iterator[tuple[Task, str]]:
+    """Pair the tasks that have waited too long, or can never start, with the reason."""
+    never = _why_never(view, alike[0])
+    for task in alike:
+        if never is not None:
+            yield task, never
+        elif moment.now_ms - task.created_at_ms >= WAIT_LIMIT_S * 1_000:
+            yield task, _why_not_yet(task, refusals)
+
+
+def _why_never(view: View, task: Task) -> str | None:
+    """Say why the local pool, as it is, could never run a Fargate task; None if it could."""
+    if task.launch_type != FARGATE:
+        return None
+    pool = [i for i in view.pool_instances(task.cluster_arn).values() if i.is_available]
+    if not pool or any(_fits(instance, task) for instance in pool):
+        return None
+    for name in (task.wish or _NO_WISH).requires_attributes:
+        if not any(name in instance.attributes for instance in pool):
+            return f"TaskFailedToStart: ATTRIBUTE (the local Fargate pool has no {name})"
+    most_cpu_units = max(instance.resources.cpu_units for instance in pool)
+    most_memory_mib = max(instance.resources.memory_mib for instance in pool)
+    return (
+        f"{UNAVAILABLE}. The local Fargate pool offers a task at most {most_cpu_units} CPU units "
+        f"and {most_memory_mib} MiB; this one needs {task.resources.cpu_units} and "
+        f"{task.resources.memory_mib}."
+    )
+
+
+def _fits(instance: ContainerInstance, task: Task) -> bool:
+    """Whether an instance could run the task if it had nothing else to do."""
+    offered, needs = instance.resources, task.resources
+    return (
+        needs.cpu_units <= offered.cpu_units
+        and needs.memory_mib <= offered.memory_mib
+        and needs.gpu_count <= len(offered.gpu_ids)
+        and all(n in instance.attributes for n in (task.wish or _NO_WISH).requires_attributes)
+    )
+
+
+def _why_not_yet(task: Task, refusals: Sequence[Refusal]) -> str:
+    if task.launch_type == FARGATE:
+        return UNAVAILABLE
+    if not refusals:
+        return "TaskFailedToStart: EMPTY CAPACITY PROVIDER"
+    return f"TaskFailedToStart: {closest_refusal(refusals).reason}"
+
+
+def _give_up(view: View, hopeless: Sequence[tuple[Task, str]], moment: Moment) -> Decision:
+    """Stop tasks that will never start; their services count them as failed launches."""
+    changes: list[Change] = []
+    services: dict[str, Service] = {}
+    for task, reason in hopeless:
+        stopped = stop_task(task, stop_code=STOP_FAILED_TO_START, reason=reason, moment=moment)
+        changes.append(Put(stopped))
+        service = services.get(task.service_arn or "") or view.service(task.service_arn or "")
+        if service is not None:
+            services[service.arn] = count_failed_launch(service, stopped, moment)
+    changes.extend(Put(service) for service in services.values())
+    return Decision(changes=tuple(changes))
