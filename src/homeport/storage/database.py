@@ -34,6 +34,11 @@ WAL_LIMIT_BYTES = 64 * 1024 * 1024
 # Keys are random, so that a checkpoint writes all over the file: seldom ones cost far less in
 # all (four times the commits a second of SQLite's own 1,000 pages, measured), at 32 MiB each.
 CHECKPOINT_PAGES = 8_192
+# The log is made this long ahead of time: a write within a file costs the disk a tenth of one that
+# makes it longer (0.4 ms against 4 ms a commit on ext4, measured), which also changes the folder.
+WAL_AHEAD_BYTES = CHECKPOINT_PAGES * 4_096
+SPILL_CACHE_KIB = 512
+CACHE_KIB = 4_096
 STATEMENT_CACHE = 128
 LOCK_WAIT_S = 10.0  # a reader of the same file may hold it for a moment
 
@@ -43,6 +48,7 @@ _PRAGMAS = (
     f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}",
     f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}",
     "PRAGMA temp_store = MEMORY",
+    f"PRAGMA cache_size = -{CACHE_KIB}",
 )
 _SCHEMA = (
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -145,6 +151,23 @@ class Database:
     def fold(self) -> None:
         """Bring a bounded part of the records up to date; raises sqlite3.Error as `write` does."""
         self._records.write_part()
+
+    def lengthen_log(self) -> None:
+        """Make the write-ahead log as long as it will become, by writing what is then taken back.
+
+        It lasts until the file is closed. A disk that has no room for it has some for commits.
+        """
+        execute = self._connection.execute
+        execute(f"PRAGMA cache_size = -{SPILL_CACHE_KIB}")  # spill early, rather than take memory
+        execute("BEGIN IMMEDIATE")
+        try:
+            execute("INSERT INTO journal VALUES (NULL, 0, '', zeroblob(?))", (WAL_AHEAD_BYTES,))
+        except sqlite3.Error:
+            pass
+        finally:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+        execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
     def _decode(self, kind: str, key: str, value: bytes) -> AnyRecord:
         try:

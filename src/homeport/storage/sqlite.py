@@ -22,6 +22,7 @@ from homeport.storage.errors import StorageRefused
 COMMITS_PER_TRANSACTION = 1_024
 PENDING_COMMITS = 65_536  # more than this wait for the disk, and the event loop with them
 CALM_S = 0.5  # without a commit: then records are brought up to date
+TRANSACTIONS_BEFORE_LONG_LOG = 256  # a server under load from its first second gets it, too
 FAILURE_GRACE_S = 5.0  # from a refused commit to the process' end, however it is blocked
 FAILURE_EXIT_CODE = 74  # EX_IOERR
 HISTORY_LIMIT = 1_000
@@ -46,6 +47,9 @@ class SqliteStorage:
         self._appended = 0
         self._durable = 0
         self._waiting: deque[tuple[int, Then]] = deque()
+        # The writer's side:
+        self._transactions = 0
+        self._is_log_long = False
         # Shared, under `_turn`:
         self._turn = threading.Condition()
         self._queue: list[Commit] = []
@@ -129,8 +133,7 @@ class SqliteStorage:
                 if batch:
                     self._database.write(batch)
                     self._bring_back(partial(self._became_durable, batch[-1].sequence))
-                if self._database.must_fold or (not batch and self._database.can_fold):
-                    self._database.fold()
+                self._tidy(is_calm=not batch)
             while self._database.can_fold:
                 self._database.fold()
         except (sqlite3.Error, OSError) as error:
@@ -139,12 +142,23 @@ class SqliteStorage:
             self._fail(f"a commit couldn't be written: {error!r}")
             raise
 
+    def _tidy(self, *, is_calm: bool) -> None:
+        """Do what isn't urgent when no commit waits, and under load what can't wait for ever."""
+        if self._database.must_fold or (is_calm and self._database.can_fold):
+            self._database.fold()
+        elif not self._is_log_long:
+            self._transactions += 1
+            if is_calm or self._transactions >= TRANSACTIONS_BEFORE_LONG_LOG:
+                self._database.lengthen_log()
+                self._is_log_long = True
+
     def _next_batch(self) -> list[Commit] | None:
         """Wait for commits, take up to a transaction's worth; None is the end.
 
         An empty list says that nothing has come for a while: the time to fold.
         """
-        calm_s = CALM_S if self._database.can_fold else None
+        has_work = self._database.can_fold or not self._is_log_long
+        calm_s = CALM_S if has_work else None
         with self._turn:
             if not self._queue and not self._is_closing:
                 self._turn.wait(0 if self._database.must_fold else calm_s)

@@ -1,6 +1,7 @@
 """Records that are brought up to date behind the journal: `storage.records`."""
 
 import random
+import resource
 import shutil
 import sqlite3
 from pathlib import Path
@@ -9,7 +10,12 @@ import pytest
 
 from builders import make_cluster
 from homeport.state.changes import Commit, Delete, Put
-from homeport.storage.database import DATABASE_FILE_NAME, Database, JournalLimits
+from homeport.storage.database import (
+    DATABASE_FILE_NAME,
+    WAL_AHEAD_BYTES,
+    Database,
+    JournalLimits,
+)
 from homeport.storage.errors import StorageCorrupt
 from homeport.storage.records import ROWS_PER_PART
 
@@ -158,3 +164,32 @@ def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path):
     connection.close()
     assert state_of(tmp_path) == ({"a": "ACTIVE", "b": "ACTIVE"}, 2)
     assert folded_through(tmp_path) == 2
+
+
+def test_lengthening_the_log_keeps_nothing_but_its_length(tmp_path: Path):
+    database = opened(tmp_path / "data")
+    database.write([put(1, "a")])
+    database.lengthen_log()
+    log = tmp_path / "data" / f"{DATABASE_FILE_NAME}-wal"
+    assert log.stat().st_size > 0.9 * WAL_AHEAD_BYTES  # what the cache held never got there
+    database.write([put(2, "b")])
+    assert state_of(image_of(tmp_path / "data", tmp_path / "image")) == (
+        {"a": "ACTIVE", "b": "ACTIVE"},
+        2,
+    )
+    database.close()
+    assert (tmp_path / "data" / DATABASE_FILE_NAME).stat().st_size < WAL_AHEAD_BYTES
+    assert state_of(tmp_path / "data")[1] == 2
+
+
+def test_a_disk_without_room_for_a_long_log_still_takes_commits(tmp_path: Path):
+    database = opened(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, limits[1]))
+    try:
+        database.lengthen_log()
+        database.write([put(1, "a")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    database.close()
+    assert state_of(tmp_path) == ({"a": "ACTIVE"}, 1)
