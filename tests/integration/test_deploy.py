@@ -2,6 +2,7 @@
 
 import json
 import signal
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -146,10 +147,12 @@ volumes:
     )
     deployed = deploy(up, cwd=folder)
     assert deployed.process.returncode == 0, "\n".join(deployed.lines)
-    assert deployed.lines[-2:] == [
-        "service shop-db is steady on shop-db:1",
-        "service shop-web is steady on shop-web:1",
-    ]
+    database, web, *addresses = deployed.lines[-4:]
+    assert database == "service shop-db is steady on shop-db:1"
+    assert web == "service shop-web is steady on shop-web:1"
+    for line in addresses:
+        with urllib.request.urlopen(f"http://{line.removeprefix('  listens on ')}/") as answer:
+            assert answer.status == 200
     assert describe(up, "shop-web")["runningCount"] == 2
     again = deploy(up, cwd=folder)
     assert again.lines[:2] == [

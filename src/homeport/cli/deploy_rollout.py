@@ -15,6 +15,7 @@ import msgspec
 from homeport.cli.api_client import ApiClient
 from homeport.cli.deploy_plan import ServicePlan, describe_service
 from homeport.cli.event_feed import Event, EventFeed, is_about
+from homeport.cli.overview import host_ports
 
 # Health changes are no events, so a deployment is looked at this often even when nothing comes.
 LOOK_INTERVAL_S = 1
@@ -31,6 +32,7 @@ class Rollout(msgspec.Struct, kw_only=True):
     definition_arn: str
     outcome: Outcome | None = None
     reason: str = ""
+    addresses: tuple[str, ...] = ()  # ADDRESS:PORT of its published ports, once it is steady
 
 
 class Look(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,7 @@ class Watch:
         self._cluster = cluster
         self._feed = feed
         self._seen_messages: dict[str, set[str]] = {}
+        self._last_messages: dict[str, str] = {}
         self._failures: dict[str, str] = {}  # reasons by deployment, as events tell them
         self._living: dict[str, dict[str, None]] = {}  # tasks not yet STOPPED, by service
         self._unshown: list[Event] = []
@@ -107,7 +110,11 @@ class Watch:
             for rollout in rollouts:
                 if rollout.outcome is None and is_late:
                     rollout.outcome = "timed out"
-                    rollout.reason = self._explain(rollout) or "the tasks are not all running yet"
+                    rollout.reason = (
+                        self._explain(rollout)
+                        or self._last_messages.get(rollout.service)
+                        or "the tasks are not all running yet"
+                    )
             events, self._unshown = self._unshown, []
             show(rollouts, looks, [event for event in events if self._is_about(event, rollouts)])
             if all(rollout.outcome is not None for rollout in rollouts):
@@ -131,11 +138,16 @@ class Watch:
         if rollout.outcome is None:
             self._judge(rollout, service)
         known = service or {}
+        tasks = self._read_tasks(rollout.service)
+        if rollout.outcome == "steady":
+            rollout.addresses = tuple(sorted(port for task in tasks for port in host_ports(task)))
         return Look(
             service=rollout.service,
             desired_count=int(known.get("desiredCount", 0)),
             running_count=int(known.get("runningCount", 0)),
-            tasks=self._count_tasks(rollout.service),
+            tasks=Counter(
+                (str(task["taskDefinitionArn"]).rpartition("/")[2], _state(task)) for task in tasks
+            ),
             messages=self._read_messages(rollout.service, service),
         )
 
@@ -184,8 +196,8 @@ class Watch:
                 reasons.append(f"container {container['name']}: {container['reason']}")
         return f"A task of it stopped: {'; '.join(reasons)}"
 
-    def _count_tasks(self, service: str) -> dict[tuple[str, str], int]:
-        """Count the tasks that aren't STOPPED by revision and by what becomes of them.
+    def _read_tasks(self, service: str) -> list[dict[str, Any]]:
+        """Describe the tasks that aren't STOPPED.
 
         Only wanted tasks are listed; those that are stopping are known from earlier looks.
         """
@@ -198,12 +210,7 @@ class Watch:
             if task["lastStatus"] != "STOPPED"
         ]
         self._living[service] = dict.fromkeys(str(task["taskArn"]) for task in living)
-        return dict(
-            Counter(
-                (str(task["taskDefinitionArn"]).rpartition("/")[2], _state(task))
-                for task in living
-            )
-        )
+        return living
 
     def _describe_tasks(self, arns: Iterable[str]) -> list[dict[str, Any]]:
         in_cluster = {"cluster": self._cluster}
@@ -213,7 +220,10 @@ class Watch:
         seen = self._seen_messages.setdefault(name, set())
         new = [each for each in (service or {}).get("events", []) if each["id"] not in seen]
         seen.update(each["id"] for each in new)
-        return tuple(str(each["message"]) for each in reversed(new))
+        messages = tuple(str(each["message"]) for each in reversed(new))
+        if messages:
+            self._last_messages[name] = messages[-1]
+        return messages
 
 
 def is_steady(service: Mapping[str, Any]) -> bool:

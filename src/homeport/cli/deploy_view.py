@@ -18,6 +18,7 @@ from homeport.cli.overview import make_console
 
 _STATES = ("PROVISIONING", "PENDING", "RUNNING", "UNHEALTHY", "STOPPING")
 REFRESHES_PER_S = 8
+SHOWN_ADDRESSES = 20
 
 
 class View(Protocol):
@@ -63,6 +64,8 @@ class TextView:
             revision = rollout.definition_arn.rpartition("/")[2]
             if rollout.outcome == "steady":
                 self._print(f"service {rollout.service} is steady on {revision}")
+                for address in rollout.addresses[:SHOWN_ADDRESSES]:
+                    self._print(f"  listens on {address}")
             elif rollout.outcome is not None:
                 said = f"service {rollout.service}: {revision} {rollout.outcome}"
                 self._print(f"{said}: {rollout.reason}")
@@ -134,6 +137,7 @@ class JsonView:
                 "taskDefinition": rollout.definition_arn,
                 "outcome": rollout.outcome,
                 "reason": rollout.reason,
+                "addresses": rollout.addresses,
             }
             for rollout in rollouts
         ]

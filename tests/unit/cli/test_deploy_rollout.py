@@ -159,6 +159,23 @@ def test_what_is_not_steady_in_time_times_out_with_what_is_known():
     assert len(looks) == 1
 
 
+def test_what_times_out_says_the_services_last_message():
+    complaint = {"id": "1", "message": "(service web) was unable to place a task."}
+    rollout, *_ = watch(Server({**ROLLING, "events": [complaint]}, ROLLING), timeout_s=0.001)
+    assert rollout.reason == complaint["message"]
+
+
+def test_where_a_steady_service_listens_is_kept():
+    server = Server(STEADY)
+    binding = {"bindIP": "127.0.1.1", "hostPort": 32_768, "containerPort": 80}
+    containers = [{"name": "app", "networkBindings": [binding]}]
+    server.tasks = [
+        task("a", lastStatus="RUNNING", desiredStatus="RUNNING", containers=containers)
+    ]
+    rollout, *_ = watch(server)
+    assert rollout.addresses == ("127.0.1.1:32768",)
+
+
 def test_tasks_are_counted_by_revision_and_by_what_becomes_of_them():
     server = Server(ROLLING, STEADY)
     server.tasks = [
