@@ -22,6 +22,7 @@ from homeport.operations.ecs import (
     tags,
     task_definitions,
     task_protection,
+    task_sets,
     tasks,
 )
 from homeport.state.view import View
@@ -43,6 +44,7 @@ OPERATIONS: dict[str, Operation] = {
     **start_task.OPERATIONS,
     **tags.OPERATIONS,
     **task_definitions.OPERATIONS,
+    **task_sets.OPERATIONS,
     **task_protection.OPERATIONS,
     **tasks.OPERATIONS,
 }

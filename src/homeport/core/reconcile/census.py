@@ -119,6 +119,8 @@ class _Taker:
         if task.container_instance_arn in self._draining:
             self._displaced.append(task.arn)
             self._groups["outgoing_pending" if is_pending else f"outgoing_{health}"].append(task)
+        elif health == "unsettled" and task.deployment_id not in self._older:
+            self._groups["outgoing_pending" if is_pending else "outgoing_unsettled"].append(task)
         elif health == "unsettled":
             self._starting.setdefault(task.deployment_id or "", []).append(task)
         else:

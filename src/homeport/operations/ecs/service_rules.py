@@ -66,9 +66,18 @@ def refuse_unbuilt_members(request: ServiceRequest) -> None:
         raise ecs.InvalidParameterException(
             "The platform version must be null when specifying an EC2 launch type."
         )
-    controller = request.deployment_controller
-    if controller is not None and controller.type not in (None, "ECS"):
-        raise unsupported(f"the deploymentController {controller.type}")
+
+
+def check_controller(controller: ecs.DeploymentController | None) -> str:
+    """Return who carries deployments out: ECS, or EXTERNAL for task sets (services §12)."""
+    kind = "ECS" if controller is None else controller.type or "ECS"
+    if kind not in ("ECS", "EXTERNAL", "CODE_DEPLOY"):
+        raise ecs.InvalidParameterException(
+            "deploymentController.type should be one of [ECS,CODE_DEPLOY,EXTERNAL]"
+        )
+    if kind == "CODE_DEPLOY":
+        raise unsupported("the deploymentController CODE_DEPLOY")
+    return kind
 
 
 def check_launch_type(request: ecs.CreateServiceRequest) -> str:

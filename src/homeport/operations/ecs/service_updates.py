@@ -14,6 +14,7 @@ from homeport.operations.context import CallContext
 from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
 from homeport.operations.ecs.service_rules import (
+    check_controller,
     check_daemon,
     check_grace_period,
     check_launchable,
@@ -51,6 +52,14 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
         _check_daemon_update(request)
     if request.capacity_provider_strategy:
         raise unsupported("capacityProviderStrategy")
+    if request.deployment_controller is not None and (
+        check_controller(request.deployment_controller) != service.deployment_controller
+    ):
+        raise unsupported(
+            f"changing the deploymentController to {request.deployment_controller.type}"
+        )
+    if service.deployment_controller == "EXTERNAL":
+        return _update_external(view, request, service)
     definition = _next_definition(view, request, service, context.scope)
     check_network(definition, request.network_configuration)
     updated = _with_settings(service, request, definition)
@@ -70,6 +79,29 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
     return Decision(
         reply=ecs.UpdateServiceResponse(service=render_service(view, updated, events=events)),
         changes=(*history, Put(updated)) if updated != service else (),
+    )
+
+
+def _update_external(
+    view: View, request: ecs.UpdateServiceRequest, service: Service
+) -> Decision:
+    """Change what a service of task sets may have changed: no task definition, no deployment."""
+    for given, name in (
+        (request.task_definition, "taskDefinition"),
+        (request.force_new_deployment, "forceNewDeployment"),
+        (request.network_configuration, "networkConfiguration"),
+        (request.deployment_configuration, "deploymentConfiguration"),
+    ):
+        if given:
+            raise ecs.InvalidParameterException(
+                f"Unable to update {name} on services with an EXTERNAL deployment controller. Use "
+                "the service's task sets instead."
+            )
+    updated = _with_settings(service, request, None)
+    events = view.service_events(service.arn)
+    return Decision(
+        reply=ecs.UpdateServiceResponse(service=render_service(view, updated, events=events)),
+        changes=(Put(updated),) if updated != service else (),
     )
 
 
@@ -129,7 +161,7 @@ def _next_definition(
 
 
 def _with_settings(
-    service: Service, request: ecs.UpdateServiceRequest, definition: TaskDefinition
+    service: Service, request: ecs.UpdateServiceRequest, definition: TaskDefinition | None
 ) -> Service:
     """Return the service with everything that starts no deployment."""
     document = decode_document(service.document)
@@ -142,7 +174,8 @@ def _with_settings(
     constraints, strategies = service.placement_constraints, service.placement_strategy
     if request.placement_constraints is not None:
         constraints = check_constraints(
-            request.placement_constraints, from_definition=len(definition.placement_constraints)
+            request.placement_constraints,
+            from_definition=0 if definition is None else len(definition.placement_constraints),
         )
     if request.placement_strategy is not None:
         strategies = next_strategies(request.placement_strategy)

@@ -16,13 +16,14 @@ from homeport.model.arn import Scope, make_service_arn
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.record import Tag
-from homeport.model.service import Service
+from homeport.model.service import Deployment, Service
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.client_tokens import keep_token
 from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints
 from homeport.operations.ecs.service_rules import (
     check_client_token,
+    check_controller,
     check_daemon,
     check_desired_count,
     check_grace_period,
@@ -61,6 +62,11 @@ SERVICES_PER_DESCRIBE = 10
 SERVICES_PER_PAGE = 10
 SERVICES_PER_CLUSTER = 5_000
 
+# A service of task sets has this one in the place of deployments; it is never shown or run.
+NO_DEPLOYMENT = Deployment(
+    id="", status="PRIMARY", task_definition_arn="", rollout_state="COMPLETED"
+)
+
 _NOT_IDEMPOTENT = "Creation of service was not idempotent."
 
 
@@ -83,13 +89,17 @@ def create_service(view: View, request: ecs.CreateServiceRequest, context: CallC
         view, request, context, cluster=cluster, name=name, fingerprint=fingerprint
     )
     tags = check_tags(request.tags)
-    service, history = start_deployment(
-        view,
-        described,
-        configuration=decode_document(described.document).deployment_configuration,
-        ids=context.moment.ids(),
-        moment=context.moment,
-    )
+    history: list[Change] = []
+    if described.deployment_controller == "EXTERNAL":
+        service = replace(described, deployments=(NO_DEPLOYMENT,))
+    else:
+        service, history = start_deployment(
+            view,
+            described,
+            configuration=decode_document(described.document).deployment_configuration,
+            ids=context.moment.ids(),
+            moment=context.moment,
+        )
     changes: list[Change] = [
         *_forget_predecessor(view, arn),
         *history,
@@ -253,9 +263,14 @@ def _new_service(
         raise ecs.InvalidParameterException(
             "role is only valid for services with loadBalancers; leave it out."
         )
-    definition = find_definition(view, context.scope, request.task_definition)
-    check_launchable(definition, launch_type)
-    check_network(definition, request.network_configuration)
+    controller = check_controller(request.deployment_controller)
+    definition = None
+    if controller == "EXTERNAL":
+        _refuse_beside_external(request, strategy)
+    else:
+        definition = find_definition(view, context.scope, request.task_definition)
+        check_launchable(definition, launch_type)
+        check_network(definition, request.network_configuration)
     configuration = next_configuration(
         request.deployment_configuration, default_configuration(strategy)
     )
@@ -279,7 +294,8 @@ def _new_service(
         cluster_arn=cluster.arn,
         name=name,
         scheduling_strategy=strategy,
-        task_definition_arn=definition.arn,
+        deployment_controller=controller,
+        task_definition_arn="" if definition is None else definition.arn,
         desired_count=desired_count,
         launch_type=launch_type,
         minimum_healthy_percent=configuration.minimum_healthy_percent or 0,
@@ -289,7 +305,8 @@ def _new_service(
         early_success=early_success_of(configuration),
         health_check_grace_period_s=check_grace_period(request.health_check_grace_period_seconds),
         placement_constraints=check_constraints(
-            request.placement_constraints, from_definition=len(definition.placement_constraints)
+            request.placement_constraints,
+            from_definition=0 if definition is None else len(definition.placement_constraints),
         ),
         placement_strategy=next_strategies(request.placement_strategy),
         enable_ecs_managed_tags=bool(request.enable_ecs_managed_tags),
@@ -298,6 +315,22 @@ def _new_service(
         document=encode_document(document),
         created_at_ms=context.moment.now_ms,
     )
+
+
+def _refuse_beside_external(request: ecs.CreateServiceRequest, strategy: str) -> None:
+    """Refuse what task sets bring themselves, when the controller is EXTERNAL (services §12)."""
+    if request.task_definition:
+        raise ecs.InvalidParameterException("TaskDefinition must be blank")
+    if strategy == "DAEMON":
+        raise ecs.InvalidParameterException(
+            "The DAEMON scheduling strategy is not supported with the EXTERNAL deployment "
+            "controller."
+        )
+    if request.network_configuration is not None:
+        raise ecs.InvalidParameterException(
+            "networkConfiguration belongs to the task sets of a service with the EXTERNAL "
+            "deployment controller."
+        )
 
 
 def _refuse_one_too_many(view: View, cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ from homeport.api import ecs
 from homeport.model.record import Tag
 from homeport.model.service import Deployment, Service, ServiceEvent
 from homeport.operations.ecs.tags import render_tags
+from homeport.operations.render.task_sets import render_task_set
 from homeport.state.view import View
 
 
@@ -40,7 +41,11 @@ def render_service(
     deployments = [
         _render_deployment(view, service, deployment, document)
         for deployment in (() if is_inactive else service.deployments)
+        if deployment.id
     ]
+    ids = [*(d.id for d in service.deployments), *(s.id for s in service.task_sets)]
+    loads = [view.deployment_load(service.arn, each) for each in ids]
+    task_sets = [render_task_set(view, service, task_set) for task_set in service.task_sets]
     return ecs.Service(
         service_arn=service.arn,
         service_name=service.name,
@@ -49,10 +54,11 @@ def render_service(
         service_registries=[],
         status=service.status,
         desired_count=service.desired_count,
-        running_count=sum(d.running_count or 0 for d in deployments),
-        pending_count=sum(d.pending_count or 0 for d in deployments),
+        running_count=sum(load.running for load in loads),
+        pending_count=sum(load.pending for load in loads),
         launch_type=service.launch_type,
-        task_definition=service.task_definition_arn,
+        task_definition=service.task_definition_arn or None,
+        task_sets=task_sets if service.deployment_controller == "EXTERNAL" else None,
         deployment_configuration=document.deployment_configuration,
         deployments=deployments,
         role_arn=document.role_arn,
@@ -70,7 +76,7 @@ def render_service(
         ],
         health_check_grace_period_seconds=document.health_check_grace_period_seconds,
         scheduling_strategy=service.scheduling_strategy,
-        deployment_controller=ecs.DeploymentController(type="ECS"),
+        deployment_controller=ecs.DeploymentController(type=service.deployment_controller),
         tags=render_tags(tags) if tags else None,
         created_by=document.created_by,
         enable_ecs_managed_tags=service.enable_ecs_managed_tags,
