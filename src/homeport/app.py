@@ -13,6 +13,7 @@ from homeport.config import Config
 from homeport.engine.engine import Engine
 from homeport.gateway.connections import Gateway, GatewaySettings
 from homeport.operations.context import OperationSettings
+from homeport.operations.homeport import placement_questions
 from homeport.operations.registry import OPERATIONS
 from homeport.server.asgi import make_app
 from homeport.server.driver import EngineDriver, SystemClock, SystemEntropy
@@ -56,7 +57,7 @@ async def run_server(config: Config) -> None:
             outlet=driver,
             clock=clock,
             entropy=SystemEntropy(),
-            operations=OPERATIONS,
+            operations={**OPERATIONS, **placement_questions.OPERATIONS},
             settings=OperationSettings(
                 stopped_task_retention_s=config.stopped_task_retention_s,
                 deregistered_instance_retention_s=config.deregistered_instance_retention_s,

@@ -4,8 +4,6 @@ Requests of different shapes take turns with all that can happen to a fleet; eac
 compared with that of a slow, obvious reference which looks at the store's records only.
 """
 
-from __future__ import annotations
-
 from typing import Any
 from unittest import mock
 

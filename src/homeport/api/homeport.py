@@ -119,7 +119,167 @@ class ListHistoryResponse(
     entries: list[HistoryEntry]
 
 
+class RefusedInstance(
+    Shape,
+    kw_only=True,
+    omit_defaults=False,
+    rename={
+        "container_instance_arn": "containerInstanceArn",
+        "availability_zone": "availabilityZone",
+        "remaining_cpu": "remainingCpu",
+        "remaining_memory": "remainingMemory",
+    },
+):
+    """A container instance, the first rule that keeps a task off it, and what would let it on."""
+
+    container_instance_arn: str
+    availability_zone: str | None
+    remaining_cpu: Integer
+    remaining_memory: Integer
+    reason: str
+    detail: str
+    remedy: str
+
+
+class RefusingRule(Shape, kw_only=True, omit_defaults=False):
+    """A rule, how many container instances it refused, and the least that would change that."""
+
+    reason: str
+    count: Integer
+    detail: str
+    remedy: str
+
+
+class TaskNeeds(
+    Shape,
+    kw_only=True,
+    omit_defaults=False,
+    rename={"host_ports": "hostPorts", "launch_type": "launchType"},
+):
+    """What one task takes from its container instance, and the constraints that hold for it."""
+
+    cpu: Integer
+    memory: Integer
+    gpus: Integer
+    host_ports: list[str]
+    launch_type: str
+    attributes: list[str]
+    constraints: list[str]
+
+
+class ExplainPlacementRequest(Shape, kw_only=True):
+    """Of which service or task; at most `limit` container instances are listed."""
+
+    resource: str | None = None
+    cluster: str | None = None
+    limit: Integer | None = None
+
+
+class ExplainPlacementResponse(
+    Shape,
+    kw_only=True,
+    omit_defaults=False,
+    rename={
+        "resource_arn": "resourceArn",
+        "task_definition_arn": "taskDefinitionArn",
+        "container_instance_arn": "containerInstanceArn",
+        "fitting_instances": "fittingInstances",
+    },
+):
+    """Whether one more such task has a place now; refused instances come closest first."""
+
+    resource_arn: str
+    task_definition_arn: str
+    summary: str
+    container_instance_arn: str | None
+    needs: TaskNeeds
+    fitting_instances: Integer
+    rules: list[RefusingRule]
+    instances: list[RefusedInstance]
+
+
+class PlanPlacementRequest(
+    Shape,
+    kw_only=True,
+    rename={
+        "task_definition": "taskDefinition",
+        "launch_type": "launchType",
+        "placement_constraints": "placementConstraints",
+        "placement_strategy": "placementStrategy",
+    },
+):
+    """The next `count` tasks of a service, or of a task definition as RunTask would place them."""
+
+    cluster: str | None = None
+    service: str | None = None
+    task_definition: str | None = None
+    count: Integer | None = None
+    group: str | None = None
+    launch_type: str | None = None
+    placement_constraints: list[ecs.PlacementConstraint] | None = None
+    placement_strategy: list[ecs.PlacementStrategy] | None = None
+
+
+class PlannedInstance(
+    Shape,
+    kw_only=True,
+    omit_defaults=False,
+    rename={
+        "container_instance_arn": "containerInstanceArn",
+        "availability_zone": "availabilityZone",
+    },
+):
+    """How many of the tasks one container instance would get."""
+
+    container_instance_arn: str
+    availability_zone: str | None
+    tasks: Integer
+
+
+class PlanPlacementResponse(
+    Shape,
+    kw_only=True,
+    omit_defaults=False,
+    rename={
+        "container_instance_arns": "containerInstanceArns",
+        "task_definition_arn": "taskDefinitionArn",
+    },
+):
+    """Where the tasks would go, one after the other, and why the rest would have no place."""
+
+    task_definition_arn: str
+    container_instance_arns: list[str]
+    instances: list[PlannedInstance]
+    unplaced: Integer
+    rules: list[RefusingRule]
+
+
 OPERATIONS: dict[str, OperationModel] = {
+    "ExplainPlacement": OperationModel(
+        name="ExplainPlacement",
+        snake_name="explain_placement",
+        input_type=ExplainPlacementRequest,
+        output_type=ExplainPlacementResponse,
+        is_read_only=True,
+        errors=(
+            ecs.ClientException,
+            ecs.ClusterNotFoundException,
+            ecs.InvalidParameterException,
+        ),
+    ),
+    "PlanPlacement": OperationModel(
+        name="PlanPlacement",
+        snake_name="plan_placement",
+        input_type=PlanPlacementRequest,
+        output_type=PlanPlacementResponse,
+        is_read_only=True,
+        errors=(
+            ecs.ClientException,
+            ecs.ClusterNotFoundException,
+            ecs.InvalidParameterException,
+            ecs.ServiceNotFoundException,
+        ),
+    ),
     "ListEvents": OperationModel(
         name="ListEvents",
         snake_name="list_events",

@@ -19,10 +19,12 @@ from homeport.cli import (
     history,
     instances,
     logs_command,
+    plan,
     server,
     simulate,
     status,
     up,
+    why,
 )
 from homeport.cli.failure import CommandFailure
 from homeport.config import ConfigError
@@ -48,6 +50,8 @@ app.command("status")(status.status)
 app.command("deploy")(deploy.deploy)
 app.command("events")(events.events)
 app.command("history")(history.history)
+app.command("why")(why.why)
+app.command("plan")(plan.plan)
 app.command("logs")(logs_command.logs)
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)

@@ -1,0 +1,65 @@
+"""`homeport plan`: where the next tasks would go, without starting any."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from homeport.cli.api_client import ApiRefusal
+from homeport.cli.failure import CommandFailure
+from homeport.cli.server_options import DEFAULT_CLUSTER, Cluster, Endpoint, Region, make_client
+from homeport.cli.settings_flags import ConfigFile
+from homeport.cli.why import describe_rules, short_id
+
+TASKS_MAX = 1_000
+
+
+def plan(
+    *,
+    service: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The service whose next tasks these are.")
+    ] = None,
+    task_definition: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FAMILY[:REVISION]",
+            help="Tasks of this revision; with --service, instead of the service's own.",
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, max=TASKS_MAX, help="How many tasks.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    cluster: Cluster = DEFAULT_CLUSTER,
+    endpoint: Endpoint = None,
+    region: Region = None,
+    config: ConfigFile = None,
+) -> None:
+    """Show where the next tasks of a service, or of a task definition, would go right now."""
+    if service is None and task_definition is None:
+        raise typer.BadParameter("name a --service, a --task-definition, or both")
+    client = make_client(endpoint, region, config)
+    request = {
+        "cluster": cluster,
+        "count": count,
+        **({"service": service} if service is not None else {}),
+        **({"taskDefinition": task_definition} if task_definition is not None else {}),
+    }
+    try:
+        found = client.call_homeport("PlanPlacement", request)
+    except ApiRefusal as refusal:
+        raise CommandFailure(str(refusal)) from None
+    if as_json:
+        print(json.dumps(found, indent=2))
+        return
+    for line in describe_plan(found):
+        print(line)
+
+
+def describe_plan(found: Mapping[str, Any]) -> Iterator[str]:
+    """The lines of a plan: each container instance's share, then why the rest has no place."""
+    for each in found["instances"]:
+        zone = f" ({each['availabilityZone']})" if each["availabilityZone"] else ""
+        yield f"{each['tasks']:>6}  {short_id(each['containerInstanceArn'])}{zone}"
+    if found["unplaced"]:
+        yield f"{found['unplaced']:>6}  would have no place:"
+        yield from describe_rules(found["rules"])

@@ -1,0 +1,172 @@
+"""Why a task has no place: the first rule that refuses each container instance, and the way out.
+
+The rules are those of `filters`, in their order; instances that aren't ACTIVE, of which placement
+never speaks, are told here too.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from homeport.core.placement.filters import (
+    REASON_AGENT,
+    REASON_ATTRIBUTE,
+    REASON_CPU,
+    REASON_DISTINCT_INSTANCE,
+    REASON_GPU,
+    REASON_MEMBER_OF,
+    REASON_MEMORY,
+    REASON_PORTS,
+    compile_filters,
+    is_reserved,
+)
+from homeport.core.placement.refusing import find_refusals
+from homeport.core.placement.request import PlacementRequest, Refusal
+from homeport.model.arn import short_id
+from homeport.model.container_instance import ACTIVE, ContainerInstance
+from homeport.state.view import View
+
+REASON_STATUS = "STATUS"
+
+# The order in which placement judges: the further an instance came, the closer it matches.
+REASONS = (
+    REASON_STATUS,
+    REASON_AGENT,
+    REASON_CPU,
+    REASON_MEMORY,
+    REASON_PORTS,
+    REASON_GPU,
+    REASON_ATTRIBUTE,
+    REASON_MEMBER_OF,
+    REASON_DISTINCT_INSTANCE,
+)
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One container instance that takes no such task: why, how much is short, what would help."""
+
+    instance: ContainerInstance
+    remaining_cpu_units: int
+    remaining_memory_mib: int
+    reason: str
+    detail: str
+    remedy: str
+    shortage: int  # in the reason's own unit; the smallest is the closest
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """How many container instances could take one more such task, and why the others can't."""
+
+    fitting: int
+    verdicts: tuple[Verdict, ...]  # the closest first
+
+
+def explain(view: View, request: PlacementRequest) -> Explanation:
+    """Judge every container instance of the cluster that isn't INACTIVE, each by itself."""
+    refusals = find_refusals(view, compile_filters(request), {})
+    refused = {refusal.container_instance_arn: refusal for refusal in refusals}
+    verdicts = []
+    fitting = 0
+    for arn, instance in view.container_instances(request.cluster_arn).items():
+        refusal = refused.get(arn)
+        if instance.status != ACTIVE:
+            refusal = Refusal(arn, REASON_STATUS, f"is {instance.status}, not ACTIVE")
+        if refusal is None:
+            fitting += 1
+        else:
+            verdicts.append(_judge(view, request, instance, refusal))
+    return Explanation(fitting=fitting, verdicts=tuple(closest_first(verdicts)))
+
+
+def explain_refusals(
+    view: View, request: PlacementRequest, refusals: Iterable[Refusal]
+) -> tuple[Verdict, ...]:
+    """Add to what placement refused what would help, the closest first."""
+    verdicts = []
+    for refusal in refusals:
+        instance = view.container_instance(refusal.container_instance_arn)
+        if instance is not None:
+            verdicts.append(_judge(view, request, instance, refusal))
+    return tuple(closest_first(verdicts))
+
+
+def closest_first(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Order by how far each instance came, then by how little is short."""
+    ranks = {reason: rank for rank, reason in enumerate(REASONS)}
+    return sorted(
+        verdicts,
+        key=lambda v: (-ranks.get(v.reason, len(ranks)), v.shortage, v.instance.arn),
+    )
+
+
+def _judge(
+    view: View, request: PlacementRequest, instance: ContainerInstance, refusal: Refusal
+) -> Verdict:
+    load = view.instance_load(instance.arn)
+    has, needs = instance.resources, request.resources
+    cpu_units = has.cpu_units - load.cpu_units
+    memory_mib = has.memory_mib - load.memory_mib
+    shortages = {
+        REASON_CPU: needs.cpu_units - cpu_units,
+        REASON_MEMORY: needs.memory_mib - memory_mib,
+        REASON_GPU: needs.gpu_count - (len(has.gpu_ids) - load.gpu_count),
+    }
+    shortage = max(shortages.get(refusal.reason, 0), 0)
+    return Verdict(
+        instance=instance,
+        remaining_cpu_units=cpu_units,
+        remaining_memory_mib=memory_mib,
+        reason=refusal.reason,
+        detail=refusal.detail,
+        remedy=_remedy(view, request, instance, refusal.reason, shortage=shortage),
+        shortage=shortage,
+    )
+
+
+def _remedy(
+    view: View,
+    request: PlacementRequest,
+    instance: ContainerInstance,
+    reason: str,
+    *,
+    shortage: int,
+) -> str:
+    """Say the least that would have to change for the container instance to pass this rule."""
+    has, needs = instance.resources, request.resources
+    if reason == REASON_CPU:
+        return _room_remedy(shortage, "CPU units", needs.cpu_units, has.cpu_units)
+    if reason == REASON_MEMORY:
+        return _room_remedy(shortage, "MiB", needs.memory_mib, has.memory_mib)
+    if reason == REASON_GPU:
+        return _room_remedy(shortage, "GPUs", needs.gpu_count, len(has.gpu_ids))
+    if reason == REASON_PORTS:
+        return _port_remedy(view, request, instance)
+    if reason == REASON_ATTRIBUTE:
+        missing = [name for name in request.requires_attributes if name not in instance.attributes]
+        if not missing:
+            return "use the launch type that the container instance is for"
+        return f"use a container instance that has {', '.join(missing)}"
+    return {
+        REASON_STATUS: "set the container instance ACTIVE again (UpdateContainerInstancesState)",
+        REASON_AGENT: "start the container instance's agent, or see why it can't connect",
+        REASON_MEMBER_OF: "change the container instance's attributes, or the expression",
+        REASON_DISTINCT_INSTANCE: "add a container instance, or leave distinctInstance out",
+    }.get(reason, "")
+
+
+def _room_remedy(shortage: int, unit: str, needed: int, registered: int) -> str:
+    if needed > registered:
+        return f"ask for at most {registered} {unit}: the container instance has no more in all"
+    return f"free {shortage} {unit}, or ask for {needed - shortage} at most"
+
+
+def _port_remedy(view: View, request: PlacementRequest, instance: ContainerInstance) -> str:
+    wanted = request.resources.host_ports
+    for port in wanted:
+        name = f"port {port.port}/{port.protocol}"
+        if is_reserved(instance, port):
+            return f"use another port than {port.port}: the container instance keeps {name}"
+        for task in view.tasks_of_instance(instance.arn).values():
+            if port in task.resources.host_ports:
+                return f"stop task {short_id(task.arn)}, which holds {name}, or use host port 0"
+    return "use host port 0"

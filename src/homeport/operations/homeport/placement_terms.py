@@ -1,0 +1,95 @@
+"""What placement is asked for a service, for a task that is there, or for a task definition."""
+
+from homeport.api import ecs, homeport
+from homeport.core.placement.explaining import Verdict
+from homeport.core.placement.request import PlacementRequest
+from homeport.core.reconcile.launch import placement_request
+from homeport.model.resources import HostPort
+from homeport.model.service import Service
+from homeport.model.task import Task
+from homeport.model.task_definition import TaskDefinition
+from homeport.state.view import View
+
+
+def definition_of(view: View, arn: str) -> TaskDefinition:
+    """Return a revision, or refuse when its record is gone."""
+    definition = view.task_definition(arn)
+    if definition is None:
+        raise ecs.ClientException(f"Task definition {arn} does not exist any more.")
+    return definition
+
+
+def service_terms(view: View, service: Service, count: int) -> PlacementRequest:
+    """Return what placement is asked for the next tasks of a service's PRIMARY deployment."""
+    definition = definition_of(view, service.primary.task_definition_arn)
+    return placement_request(service, definition, count)
+
+
+def task_terms(view: View, task: Task) -> PlacementRequest:
+    """Return what placement would be asked for a task like this one.
+
+    Constraints that a RunTask call gave aren't recorded; the task definition's are known.
+    """
+    definition = definition_of(view, task.task_definition_arn)
+    service = None if task.service_arn is None else view.service(task.service_arn)
+    if service is not None:
+        return placement_request(service, definition, 1)
+    return PlacementRequest(
+        cluster_arn=task.cluster_arn,
+        group=task.group,
+        resources=task.resources,
+        requires_attributes=definition.requires_attributes,
+        constraints=definition.placement_constraints,
+        launch_type=task.launch_type,
+    )
+
+
+def render_needs(request: PlacementRequest) -> homeport.TaskNeeds:
+    """Render what one task takes, field by field."""
+    needs = request.resources
+    return homeport.TaskNeeds(
+        cpu=needs.cpu_units,
+        memory=needs.memory_mib,
+        gpus=needs.gpu_count,
+        host_ports=[_port(port) for port in needs.host_ports],
+        launch_type=request.launch_type,
+        attributes=list(request.requires_attributes),
+        constraints=[
+            constraint.kind
+            if constraint.expression is None
+            else f"{constraint.kind} {constraint.expression}"
+            for constraint in request.constraints
+        ],
+    )
+
+
+def _port(port: HostPort) -> str:
+    return f"{port.port}/{port.protocol}"
+
+
+def render_rules(verdicts: tuple[Verdict, ...]) -> list[homeport.RefusingRule]:
+    """Count the verdicts by rule; each rule is shown by the instance that is closest."""
+    counts: dict[str, int] = {}
+    closest: dict[str, Verdict] = {}
+    for verdict in verdicts:
+        counts[verdict.reason] = counts.get(verdict.reason, 0) + 1
+        closest.setdefault(verdict.reason, verdict)
+    return [
+        homeport.RefusingRule(
+            reason=reason, count=counts[reason], detail=verdict.detail, remedy=verdict.remedy
+        )
+        for reason, verdict in closest.items()
+    ]
+
+
+def render_instance(verdict: Verdict) -> homeport.RefusedInstance:
+    """Render one container instance that takes no such task."""
+    return homeport.RefusedInstance(
+        container_instance_arn=verdict.instance.arn,
+        availability_zone=verdict.instance.availability_zone,
+        remaining_cpu=verdict.remaining_cpu_units,
+        remaining_memory=verdict.remaining_memory_mib,
+        reason=verdict.reason,
+        detail=verdict.detail,
+        remedy=verdict.remedy,
+    )
