@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from docker_calls import remove_containers
 from homeport.cli.api_client import ApiClient
 from homeport_process import HomeportProcess
 
@@ -159,3 +160,34 @@ volumes:
         "  service shop-web: nothing to change",
         "  service shop-db: nothing to change",
     ]
+
+
+def test_a_deployment_is_watched_through_a_killed_server(
+    busybox_image, docker_engine, free_port, tmp_path
+):
+    arguments = ["server", "--port", str(free_port), "--data-dir", str(tmp_path / "server")]
+    server = HomeportProcess(arguments)
+    endpoint = server.wait_endpoint()
+    agent_folder = str(tmp_path / "agent")
+    agent = HomeportProcess(["agent", "--endpoint", endpoint, "--data-dir", agent_folder])
+    file = write_definition(tmp_path, "web", busybox_image)
+    deployment = None
+    try:
+        client = ApiClient(endpoint, "us-east-1").with_patience(DEPLOY_LIMIT_S)
+        agent.wait_line("acs: connected", limit_s=60)
+        deployment = HomeportProcess(
+            ["deploy", file, "--desired-count", "3", "--endpoint", endpoint]
+        )
+        deployment.wait_line("has started 3 tasks")
+        server.kill()
+        server = HomeportProcess(arguments)
+        assert deployment.wait(limit_s=DEPLOY_LIMIT_S) == 0, "\n".join(deployment.lines)
+        assert describe(endpoint, "web")["runningCount"] == 3
+        client.call("DeleteService", {"service": "web", "force": True})
+        instances = list(client.list_all("ListContainerInstances", "containerInstanceArns"))
+    finally:
+        for process in (deployment, agent, server):
+            if process is not None:
+                process.stop()
+    for arn in instances:
+        remove_containers(docker_engine, {"homeport.container-instance": arn})
