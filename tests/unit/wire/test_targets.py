@@ -2,7 +2,7 @@
 
 import pytest
 
-from homeport.api import ecs
+from homeport.api import ecs, homeport
 from homeport.api.errors import UnknownOperationException
 from homeport.wire.targets import find_operation
 
@@ -11,6 +11,13 @@ def test_every_operation_is_found_by_its_target() -> None:
     for name, operation in ecs.OPERATIONS.items():
         target = f"AmazonEC2ContainerServiceV20141113.{name}".encode()
         assert find_operation(target) is operation
+
+
+def test_homeports_own_operations_are_found_under_their_own_names() -> None:
+    for name, operation in homeport.OPERATIONS.items():
+        assert find_operation(f"Homeport.{name}".encode()) is operation
+    # The engine and the journal tell operations apart by name alone.
+    assert set(homeport.OPERATIONS).isdisjoint(ecs.OPERATIONS)
 
 
 @pytest.mark.parametrize(
