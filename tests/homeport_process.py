@@ -31,7 +31,8 @@ class HomeportProcess:
         inherited = {
             name: value for name, value in os.environ.items() if not name.startswith("HOMEPORT_")
         }
-        for name in LEAKING_VARIABLES:
+        # Without compiled modules on disk every process would compile them anew, for seconds.
+        for name in (*LEAKING_VARIABLES, "PYTHONDONTWRITEBYTECODE"):
             inherited.pop(name, None)
         self.lines: list[str] = []
         self._arrived = threading.Condition()

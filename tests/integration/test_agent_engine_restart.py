@@ -21,14 +21,7 @@ from homeport.wire.agent_messages import payload, tcs
 IMAGE = "homeport-test/busybox:1"
 ENGINE_LIMIT_S = 30
 
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        os.geteuid() != 0 or shutil.which("dockerd") is None,
-        reason="only root can start a Docker Engine beside the machine's own",
-    ),
-]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
 class OwnEngine:
@@ -40,6 +33,8 @@ class OwnEngine:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        assert os.geteuid() == 0, "only root can start a Docker Engine beside the machine's own"
+        assert shutil.which("dockerd"), "no dockerd here: make setup (as root) installs docker.io"
         folder = self._folder
         with (folder / "dockerd.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -94,6 +89,22 @@ async def wait_engine(engine: OwnEngine) -> EngineApi:
                 return api
 
 
+async def wait_file(api: EngineApi, container_id: str, path: str) -> None:
+    """Until the container has made a file; nothing but asking tells when that is."""
+
+    def is_there() -> bool:
+        connection = api.connect()
+        try:
+            connection.request("HEAD", f"/containers/{container_id}/archive?path={path}")
+            return connection.getresponse().status == 200
+        finally:
+            connection.close()
+
+    async with asyncio.timeout(ENGINE_LIMIT_S):
+        while not await asyncio.to_thread(is_there):
+            await asyncio.sleep(0.05)
+
+
 def statuses(control: ControlPlane) -> list[str]:
     kind = tcs.PublishInstanceStatusRequest
     return [m.statuses[0].status for m in control.telemetry if isinstance(m, kind)]
@@ -114,11 +125,12 @@ async def test_what_the_engine_stopped_is_reported_when_it_is_back_and_new_tasks
     agent = AgentHere(control, settings)
     await agent.start()
     sleeper: payload.Container = make_container(
-        IMAGE, command=("sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.1; done")
+        IMAGE, command=("sh", "-c", "trap 'exit 5' TERM; : >/ready; while :; do sleep 0.1; done")
     )
     task = make_task(sleeper, network_mode="none")
     await control.send_tasks(agent.arn, task)
-    await control.wait_report(task, "RUNNING")
+    running = await control.wait_report(task, "RUNNING")
+    await wait_file(api, running["containers"][0]["runtimeId"], "/ready")
     await asyncio.to_thread(engine.stop)
     await control.wait(lambda: statuses(control)[-1:] == ["IMPAIRED"])
     later = make_task(sleeper, network_mode="none")

@@ -120,7 +120,10 @@ async def test_a_killed_agent_comes_back_as_itself_and_leaves_its_tasks_alone(
     assert shown["State"]["Running"]
     await control.send_stop(agent.arn, stays)
     await control.wait_report(stays, "STOPPED")
-    assert len(control.reports(stays, "RUNNING")) == 1
+    # Killed before it could note that a report was accepted, the agent repeats it as it was.
+    told = control.reports(stays, "RUNNING")
+    assert len(told) <= 2
+    assert all(report == told[0] for report in told)
     assert len(control.reports(dies)) == 2
 
 

@@ -43,6 +43,9 @@ INSTANCE_RESOURCES = [
 ]
 
 
+Records = dict[tuple[str, str], object]  # by table and key
+
+
 class Api:
     """One connection that is kept; any trouble with it is an OSError or HTTPException."""
 
@@ -228,32 +231,39 @@ class Server:
             self._listener.join(ANSWER_LIMIT_S)
 
 
-def check_file(data_dir: Path) -> None:
-    """Replay the journal and compare: whole commits in sequence, and nothing but them.
+class FileCheck:
+    """Replays the journal and compares: whole commits in sequence, and nothing but them.
 
-    The records may be behind, by what the journal has behind `folded_through`.
+    What an earlier check replayed is not decoded again; it must still be there, byte for byte.
     """
-    connection = sqlite3.connect(data_dir / DATABASE_FILE_NAME)
-    try:
-        journal = connection.execute("SELECT sequence, body FROM journal ORDER BY 1").fetchall()
-        rows = connection.execute("SELECT kind, key, value FROM records").fetchall()
-        found = connection.execute("SELECT value FROM meta WHERE name = 'folded_through'")
-        (folded_through,) = found.fetchone() or ("0",)
-    finally:
-        connection.close()
-    assert [sequence for sequence, _ in journal] == list(range(1, len(journal) + 1))
-    replayed: dict[tuple[str, str], object] = {}
-    replay(replayed, journal, 0)
-    stored: dict[tuple[str, str], object] = {(k, key): decode_record(v) for k, key, v in rows}
-    replay(stored, journal, int(folded_through))
-    assert stored.keys() == replayed.keys()
-    assert all(stored[name] == replayed[name] for name in stored)
+
+    def __init__(self) -> None:
+        self._bodies: list[bytes] = []
+        self._replayed: Records = {}
+
+    def check(self, data_dir: Path) -> None:
+        """The records may be behind the journal, by what it has behind `folded_through`."""
+        connection = sqlite3.connect(data_dir / DATABASE_FILE_NAME)
+        try:
+            journal = connection.execute("SELECT sequence, body FROM journal ORDER BY 1").fetchall()
+            rows = connection.execute("SELECT kind, key, value FROM records").fetchall()
+            found = connection.execute("SELECT value FROM meta WHERE name = 'folded_through'")
+            (folded_through,) = found.fetchone() or ("0",)
+        finally:
+            connection.close()
+        assert [sequence for sequence, _ in journal] == list(range(1, len(journal) + 1))
+        bodies = [body for _, body in journal]
+        known = len(self._bodies)
+        assert bodies[:known] == self._bodies
+        replay(self._replayed, bodies[known:])
+        self._bodies = bodies
+        stored: Records = {(kind, key): decode_record(value) for kind, key, value in rows}
+        replay(stored, bodies[int(folded_through) :])
+        assert stored == self._replayed
 
 
-def replay(
-    records: dict[tuple[str, str], object], journal: list[tuple[int, bytes]], after: int
-) -> None:
-    for _, body in journal[after:]:
+def replay(records: Records, bodies: list[bytes]) -> None:
+    for body in bodies:
         for change in decode_changes(body):
             if isinstance(change, Put):
                 records[table_of(change.record), key_of(change.record)] = change.record
@@ -332,13 +342,14 @@ def test_fifty_kills_under_load_lose_no_acknowledged_write_and_leave_no_half_com
 ):
     chance = random.Random(SEED)
     everything = Ledger()
+    file_check = FileCheck()
     server = Server(tmp_path)
     try:
         prepare(server.endpoint)
         for number in range(ROUNDS):
             server.connect_instance()
             ledger = write_and_kill(server, chance, number)
-            check_file(tmp_path)
+            file_check.check(tmp_path)
             everything.absorb(ledger)
             server = Server(tmp_path)
             check_answers(server.endpoint, ledger)
@@ -377,7 +388,7 @@ def test_a_full_disk_stops_the_server_with_a_clear_message_and_loses_no_acknowle
     assert len(server.process.lines) == 2, server.process.lines
     assert "the disk refused a commit" in server.process.lines[-1]
     assert ledger.count > 0
-    check_file(tmp_path)
+    FileCheck().check(tmp_path)
     server = Server(tmp_path)
     try:
         check_answers(server.endpoint, ledger)

@@ -9,7 +9,7 @@ from homeport.api.shapes import OperationModel
 
 SHOWN_TARGET_CHARS = 128
 
-_OPERATIONS_BY_TARGET = {
+_OPERATIONS_BY_TARGET: dict[bytes, OperationModel] = {
     f"{service.TARGET_PREFIX}.{name}".encode(): operation
     for service in (ecs, homeport)
     for name, operation in service.OPERATIONS.items()
