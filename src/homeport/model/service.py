@@ -2,7 +2,7 @@
 
 import msgspec
 
-from homeport.model.capacity_provider import StrategyItem
+from homeport.model.capacity_provider import FARGATE, FARGATE_PROVIDERS, StrategyItem
 from homeport.model.placement import PlacementConstraint, PlacementStrategy
 from homeport.model.record import Record
 
@@ -69,6 +69,7 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     desired_count: int = 0
     launch_type: str | None = "EC2"  # None with a strategy
     capacity_provider_strategy: tuple[StrategyItem, ...] = ()
+    platform_version: str | None = None  # of Fargate
     minimum_healthy_percent: int = 100
     maximum_percent: int = 200
     health_check_grace_period_s: int = 0
@@ -96,6 +97,14 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     service_deployment_arn: str | None = None  # the one that isn't over yet
     rollback_reason: str | None = None  # a caller wants the PRIMARY deployment rolled back
     event_sequence: int = 0
+
+    @property
+    def task_launch_type(self) -> str:
+        """The launch type of its tasks, also when it has a strategy in place of one."""
+        if not self.capacity_provider_strategy:
+            return self.launch_type or "EC2"
+        provider = self.capacity_provider_strategy[0].provider
+        return FARGATE if provider in FARGATE_PROVIDERS else "EC2"
 
     @property
     def primary(self) -> Deployment:

@@ -1,18 +1,19 @@
 """Starting tasks of a service: where they go, and the records that they begin with."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
+from homeport.core.capacity.places import Place, find_places
 from homeport.core.decision import Moment
 from homeport.core.lifecycle.new_task import make_task
-from homeport.core.placement.placing import place_tasks
 from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.model.arn import cluster_name_of
 from homeport.model.record import ResourceTags, Tag
 from homeport.model.service import Deployment, Service
-from homeport.model.task import Task
+from homeport.model.task import RUNNING, Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.state.view import View
 
@@ -26,6 +27,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     tags: tuple[ResourceTags, ...] = ()
     is_short: bool = False  # some of the tasks asked for had no place
     refusals: tuple[Refusal, ...] = ()
+    overflow: int = 0  # of them, those that would have had to wait where too many do
 
 
 NO_LAUNCH = Launch()
@@ -51,17 +53,23 @@ def launch_tasks(
     asked = min(count, LAUNCHES_PER_DECISION)
     definition = view.task_definition(deployment.task_definition_arn)
     assert definition is not None, deployment.task_definition_arn
-    placement = place_tasks(view, placement_request(service, definition, asked), moment)
-    launch = launch_tasks_on(
+    found = find_places(
+        view,
+        placement_request(service, definition, asked),
+        service.capacity_provider_strategy,
+        moment,
+        known=_tasks_of_providers(view, service, deployment),
+    )
+    launch = launch_tasks_at(
         view,
         service,
-        placement.container_instance_arns,
+        found.places,
         deployment=deployment,
         ids=ids,
         moment=moment,
     )
     is_short = len(launch.tasks) < asked
-    return replace(launch, is_short=is_short, refusals=placement.refusals)
+    return replace(launch, is_short=is_short, refusals=found.refusals, overflow=found.overflow)
 
 
 def launch_tasks_on(
@@ -74,6 +82,20 @@ def launch_tasks_on(
     moment: Moment,
 ) -> Launch:
     """Start a task of one deployment on each of these container instances."""
+    places = [Place(instance_arn=arn) for arn in instance_arns]
+    return launch_tasks_at(view, service, places, deployment=deployment, ids=ids, moment=moment)
+
+
+def launch_tasks_at(
+    view: View,
+    service: Service,
+    places: Sequence[Place],
+    *,
+    deployment: Deployment,
+    ids: Iterator[str],
+    moment: Moment,
+) -> Launch:
+    """Start a task of one deployment at each of these places, or let it wait for its own."""
     definition = view.task_definition(deployment.task_definition_arn)
     assert definition is not None, deployment.task_definition_arn
     tags = _task_tags(view, service, definition)
@@ -82,12 +104,12 @@ def launch_tasks_on(
             view,
             service,
             definition,
-            instance_arn,
+            place,
             deployment=deployment,
             ids=ids,
             moment=moment,
         )
-        for instance_arn in instance_arns
+        for place in places
     )
     return Launch(
         tasks=tasks, tags=tuple(ResourceTags(arn=task.arn, tags=tags) for task in tasks if tags)
@@ -106,7 +128,7 @@ def placement_request(
         requires_attributes=definition.requires_attributes,
         constraints=definition.placement_constraints + service.placement_constraints,
         strategies=service.placement_strategy,
-        launch_type=service.launch_type or "EC2",
+        launch_type=service.task_launch_type,
         count=count,
     )
 
@@ -115,26 +137,42 @@ def _make_service_task(
     view: View,
     service: Service,
     definition: TaskDefinition,
-    instance_arn: str,
+    place: Place,
     *,
     deployment: Deployment,
     ids: Iterator[str],
     moment: Moment,
 ) -> Task:
-    instance = view.container_instance(instance_arn)
-    assert instance is not None, instance_arn
     return make_task(
         definition,
         cluster_arn=service.cluster_arn,
-        instance=instance,
+        instance=view.container_instance(place.instance_arn or ""),
         id_source=ids,
         group=service_group(service),
         moment=moment,
         started_by=deployment.id,
-        launch_type=service.launch_type or "EC2",
+        launch_type=service.task_launch_type,
+        capacity_provider=place.capacity_provider,
+        wish=place.wish,
+        platform_version=service.platform_version,
         service_arn=service.arn,
         deployment_id=deployment.id,
         enable_execute_command=service.enable_execute_command,
+    )
+
+
+def _tasks_of_providers(view: View, service: Service, deployment: Deployment) -> dict[str, int]:
+    """Count the wanted tasks of one deployment by capacity provider; () without a strategy."""
+    if not service.capacity_provider_strategy:
+        return {}
+    return dict(
+        Counter(
+            task.capacity_provider
+            for task in view.tasks_of_service(service.arn).values()
+            if task.deployment_id == deployment.id
+            and task.desired_status == RUNNING
+            and task.capacity_provider is not None
+        )
     )
 
 

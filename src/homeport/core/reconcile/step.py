@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from homeport.core.capacity.scale_in import pick_tasks_to_stop
 from homeport.core.decision import Decision, Moment
 from homeport.core.effects import AwaitCapacity, Effect, SendTasks, WakeAt
 from homeport.core.lifecycle.new_task import STOP_SERVICE_SCHEDULER, stop_task
-from homeport.core.placement.scale_in import pick_tasks_to_stop
 from homeport.core.reconcile.census import Census
 from homeport.core.reconcile.circuit_breaker import (
     PLACEMENT_RETRY_S,

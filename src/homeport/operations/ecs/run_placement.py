@@ -3,27 +3,20 @@
 Reference: capacity-and-scaling §1, §2, §6; task-lifecycle §8.
 """
 
-from collections.abc import Iterable, Sequence
-
 import msgspec
 
 from homeport.api import ecs
-from homeport.core.capacity.provisioning import (
-    TASKS_PER_CLUSTER,
-    provider_constraints,
-    waits_for_capacity,
-    wish_for_capacity,
-)
-from homeport.core.capacity.strategy import split_tasks
-from homeport.core.placement.placing import place_tasks
-from homeport.core.placement.request import Placement, PlacementRequest
+from homeport.core.capacity import places as capacity
+from homeport.core.capacity.places import Place
+from homeport.core.capacity.provisioning import TASKS_PER_CLUSTER
+from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.model.capacity_provider import FARGATE, StrategyItem
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ACTIVE
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.capacity_strategy import choose_strategy, launch_type_of
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
-from homeport.operations.ecs.task_launch import LaunchTerms, Place
+from homeport.operations.ecs.task_launch import LaunchTerms
 from homeport.state.view import View
 
 LAUNCH_TYPES = ("EC2", "FARGATE", "EXTERNAL")
@@ -39,7 +32,9 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
     platform_version: str | None = None
 
 
-def choose_course(view: View, cluster: Cluster, request: ecs.RunTaskRequest) -> Course:
+def choose_course(
+    view: View, cluster: Cluster, request: ecs.RunTaskRequest | ecs.CreateServiceRequest
+) -> Course:
     """Return the capacity that a call names, or the cluster's default strategy, or EC2."""
     strategy = choose_strategy(
         view, cluster, request.capacity_provider_strategy, request.launch_type
@@ -81,7 +76,7 @@ def find_places(
     terms: LaunchTerms,
     course: Course,
     count: int,
-) -> tuple[list[Place], list[ecs.Failure]]:
+) -> tuple[tuple[Place, ...], list[ecs.Failure]]:
     """Return a place for each task that has one, and a failure for each instance that refused.
 
     Tasks of Fargate, and of providers with managed scaling, have one among those that wait.
@@ -103,59 +98,15 @@ def find_places(
             "Placement constraints and placement strategies are not supported with the FARGATE "
             "launch type."
         )
-    if course.strategy:
-        return _by_strategy(view, wanted, course.strategy, context)
-    if course.launch_type == FARGATE:
-        return _waiting(view, wanted, None), []
-    _refuse_empty_cluster(view, cluster)
-    return _at_once(view, wanted, None, context)
-
-
-def _by_strategy(
-    view: View, wanted: PlacementRequest, strategy: Sequence[StrategyItem], context: CallContext
-) -> tuple[list[Place], list[ecs.Failure]]:
-    places: list[Place] = []
-    failures: list[ecs.Failure] = []
-    for provider, number in split_tasks(strategy, wanted.count).items():
-        part = msgspec.structs.replace(
-            wanted,
-            constraints=(*wanted.constraints, *provider_constraints(provider)),
-            count=number,
-        )
-        if waits_for_capacity(view, wanted.cluster_arn, provider):
-            places.extend(_waiting(view, part, provider, already=len(places)))
-            continue
-        # An instance is of one provider at most, so that no two parts meet on one.
-        found, refused = _at_once(view, part, provider, context)
-        places.extend(found)
-        failures.extend(refused)
-    return places, failures
-
-
-def _waiting(
-    view: View, wanted: PlacementRequest, provider: str | None, already: int = 0
-) -> list[Place]:
-    there = len(view.provisioning_tasks(wanted.cluster_arn)) + already
-    if there + wanted.count > TASKS_PER_CLUSTER:
+    if not course.strategy and course.launch_type != FARGATE:
+        _refuse_empty_cluster(view, cluster)
+    found = capacity.find_places(view, wanted, course.strategy, context.moment)
+    if found.overflow:
         raise ecs.ClientException(
-            "The maximum number of tasks in the PROVISIONING state was reached: a cluster can "
-            f"have {TASKS_PER_CLUSTER}, {there} are waiting for capacity already."
+            "The maximum number of tasks in the PROVISIONING state was reached: in a cluster at "
+            f"most {TASKS_PER_CLUSTER} can wait for capacity."
         )
-    place = Place(capacity_provider=provider, wish=wish_for_capacity(wanted))
-    return [place] * wanted.count
-
-
-def _at_once(
-    view: View, wanted: PlacementRequest, provider: str | None, context: CallContext
-) -> tuple[list[Place], list[ecs.Failure]]:
-    placement = place_tasks(view, wanted, context.moment)
-    chosen = (view.container_instance(arn) for arn in placement.container_instance_arns)
-    places = [
-        Place(instance=instance, capacity_provider=provider)
-        for instance in chosen
-        if instance is not None
-    ]
-    return places, list(_render_failures(placement))
+    return found.places, [_render_failure(refusal) for refusal in found.refusals]
 
 
 def _refuse_empty_cluster(view: View, cluster: Cluster) -> None:
@@ -164,10 +115,7 @@ def _refuse_empty_cluster(view: View, cluster: Cluster) -> None:
         raise ecs.InvalidParameterException("No Container Instances were found in your cluster.")
 
 
-def _render_failures(placement: Placement) -> Iterable[ecs.Failure]:
-    return (
-        ecs.Failure(
-            arn=refusal.container_instance_arn, reason=refusal.reason, detail=refusal.detail
-        )
-        for refusal in placement.refusals
+def _render_failure(refusal: Refusal) -> ecs.Failure:
+    return ecs.Failure(
+        arn=refusal.container_instance_arn, reason=refusal.reason, detail=refusal.detail
     )

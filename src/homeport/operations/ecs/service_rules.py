@@ -62,10 +62,6 @@ def refuse_unbuilt_members(request: ServiceRequest) -> None:
     connect = request.service_connect_configuration
     if connect is not None and connect.enabled:
         raise unsupported("serviceConnectConfiguration with enabled true")
-    if request.platform_version is not None:
-        raise ecs.InvalidParameterException(
-            "The platform version must be null when specifying an EC2 launch type."
-        )
 
 
 def check_controller(controller: ecs.DeploymentController | None) -> str:
@@ -78,20 +74,6 @@ def check_controller(controller: ecs.DeploymentController | None) -> str:
     if kind == "CODE_DEPLOY":
         raise unsupported("the deploymentController CODE_DEPLOY")
     return kind
-
-
-def check_launch_type(request: ecs.CreateServiceRequest) -> str:
-    """Return the launch type, EC2 unless EXTERNAL is asked for."""
-    if request.launch_type is not None and request.capacity_provider_strategy:
-        raise ecs.InvalidParameterException(
-            "Specify either Launch Type or Capacity Provider Strategy, but not both."
-        )
-    if request.capacity_provider_strategy:
-        raise unsupported("capacityProviderStrategy")
-    launch_type = request.launch_type or "EC2"
-    if launch_type not in LAUNCH_TYPES:
-        raise unsupported(f"the launch type {launch_type}")
-    return launch_type
 
 
 def check_scheduling_strategy(request: ecs.CreateServiceRequest) -> str:
@@ -140,7 +122,9 @@ def check_quota(count: int) -> int:
 
 
 def check_network(
-    definition: TaskDefinition, configuration: ecs.NetworkConfiguration | None
+    definition: TaskDefinition,
+    configuration: ecs.NetworkConfiguration | None,
+    launch_type: str = "EC2",
 ) -> None:
     """Refuse a network configuration that doesn't go with the task definition's network mode."""
     has_vpc = configuration is not None and configuration.awsvpc_configuration is not None
@@ -157,7 +141,8 @@ def check_network(
         )
     if not configuration.awsvpc_configuration.subnets:
         raise ecs.InvalidParameterException("subnets can not be empty.")
-    raise unsupported("task definitions with networkMode awsvpc")
+    if launch_type != "FARGATE":
+        raise unsupported("task definitions with networkMode awsvpc on launch types but FARGATE")
 
 
 def check_launchable(definition: TaskDefinition, launch_type: str) -> None:

@@ -13,6 +13,7 @@ from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
+from homeport.operations.ecs.service_capacity import check_placement, next_capacity
 from homeport.operations.ecs.service_rules import (
     check_controller,
     check_daemon,
@@ -50,8 +51,6 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
     refuse_unbuilt_members(request)
     if service.scheduling_strategy == "DAEMON":
         _check_daemon_update(request)
-    if request.capacity_provider_strategy:
-        raise unsupported("capacityProviderStrategy")
     if request.deployment_controller is not None and (
         check_controller(request.deployment_controller) != service.deployment_controller
     ):
@@ -61,11 +60,23 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
     if service.deployment_controller == "EXTERNAL":
         return _update_external(view, request, service)
     definition = _next_definition(view, request, service, context.scope)
-    check_network(definition, request.network_configuration)
-    updated = _with_settings(service, request, definition)
+    network = request.network_configuration
+    if network is None:
+        network = decode_document(service.document).network_configuration
+    check_network(definition, network, service.task_launch_type)
+    cluster = find_cluster(view, context.scope, request.cluster)
+    updated = next_capacity(view, cluster, service, request)
+    has_moved = updated != service or network != (
+        decode_document(service.document).network_configuration
+    )
+    updated = _with_settings(updated, request, definition)
+    check_placement(updated)
     history: list[Change] = []
-    if definition.arn != service.task_definition_arn or request.force_new_deployment:
-        document = replace(decode_document(updated.document), fingerprint=b"")
+    is_other = definition.arn != service.task_definition_arn
+    if is_other or has_moved or request.force_new_deployment:
+        document = replace(
+            decode_document(updated.document), fingerprint=b"", network_configuration=network
+        )
         updated, history = start_deployment(
             view,
             replace(
@@ -153,7 +164,7 @@ def _next_definition(
     """Return the task definition from now on; an INACTIVE one may go on, but not be chosen."""
     if request.task_definition:
         definition = find_definition(view, scope, request.task_definition)
-        check_launchable(definition, service.launch_type or "EC2")
+        check_launchable(definition, service.task_launch_type)
         return definition
     known = view.task_definition(service.task_definition_arn)
     assert known is not None, service.task_definition_arn

@@ -21,13 +21,14 @@ from homeport.operations.context import CallContext
 from homeport.operations.ecs.client_tokens import keep_token
 from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints
+from homeport.operations.ecs.run_placement import choose_course
+from homeport.operations.ecs.service_capacity import check_placement
 from homeport.operations.ecs.service_rules import (
     check_client_token,
     check_controller,
     check_daemon,
     check_desired_count,
     check_grace_period,
-    check_launch_type,
     check_launchable,
     check_network,
     check_propagate_tags,
@@ -88,6 +89,7 @@ def create_service(view: View, request: ecs.CreateServiceRequest, context: CallC
     described = _new_service(
         view, request, context, cluster=cluster, name=name, fingerprint=fingerprint
     )
+    check_placement(described)
     tags = check_tags(request.tags)
     history: list[Change] = []
     if described.deployment_controller == "EXTERNAL":
@@ -256,7 +258,7 @@ def _new_service(
     _refuse_one_too_many(view, cluster)
     refuse_unbuilt_members(request)
     strategy = check_scheduling_strategy(request)
-    launch_type = check_launch_type(request)
+    course = choose_course(view, cluster, request)
     is_daemon = strategy == "DAEMON"
     desired_count = 0 if is_daemon else check_desired_count(request.desired_count)
     if request.role is not None:
@@ -269,8 +271,8 @@ def _new_service(
         _refuse_beside_external(request, strategy)
     else:
         definition = find_definition(view, context.scope, request.task_definition)
-        check_launchable(definition, launch_type)
-        check_network(definition, request.network_configuration)
+        check_launchable(definition, course.launch_type)
+        check_network(definition, request.network_configuration, course.launch_type)
     configuration = next_configuration(
         request.deployment_configuration, default_configuration(strategy)
     )
@@ -287,6 +289,7 @@ def _new_service(
         created_by=context.principal_arn,
         health_check_grace_period_seconds=request.health_check_grace_period_seconds,
         service_connect_configuration=request.service_connect_configuration,
+        network_configuration=request.network_configuration,
         fingerprint=fingerprint,
     )
     return Service(
@@ -297,7 +300,9 @@ def _new_service(
         deployment_controller=controller,
         task_definition_arn="" if definition is None else definition.arn,
         desired_count=desired_count,
-        launch_type=launch_type,
+        launch_type=None if course.strategy else course.launch_type,
+        capacity_provider_strategy=course.strategy,
+        platform_version=course.platform_version,
         minimum_healthy_percent=configuration.minimum_healthy_percent or 0,
         maximum_percent=maximum_percent,
         rebalances_zones=rebalancing == "ENABLED",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from homeport.api import ecs
+from homeport.core.capacity.places import Place
 from homeport.core.decision import Decision
 from homeport.core.placement.candidate import Candidate
 from homeport.core.placement.filters import ATTRIBUTE_EXTERNAL, compile_filters
@@ -12,7 +13,6 @@ from homeport.model.container_instance import ACTIVE, INACTIVE, ContainerInstanc
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.task_launch import (
     LaunchTerms,
-    Place,
     check_terms,
     launch_tasks,
     render_launched,
@@ -60,8 +60,8 @@ def start_task(view: View, request: ecs.StartTaskRequest, context: CallContext) 
         )
         for refusal in refusals
     )
-    places = [Place(instance=instance) for instance in fit]
-    launch = launch_tasks(terms, cluster, places, context)
+    places = [Place(instance_arn=instance.arn) for instance in fit]
+    launch = launch_tasks(view, terms, cluster, places, context)
     return Decision(
         reply=ecs.StartTaskResponse(tasks=render_launched(view, terms, launch), failures=failures),
         changes=launch.changes,

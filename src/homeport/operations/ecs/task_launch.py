@@ -9,13 +9,13 @@ from collections.abc import Iterable
 import msgspec
 
 from homeport.api import ecs
+from homeport.core.capacity.places import Place
 from homeport.core.effects import SendTasks
 from homeport.core.lifecycle.new_task import Overrides, make_task, needed_resources
 from homeport.model.cluster import Cluster
-from homeport.model.container_instance import ContainerInstance
 from homeport.model.record import Tag
 from homeport.model.resources import TaskResources
-from homeport.model.task import PlacementWish, Task
+from homeport.model.task import Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.tags import TAGS_PER_RESOURCE, check_tags, put_tags
@@ -44,14 +44,6 @@ class LaunchTerms(msgspec.Struct, frozen=True, kw_only=True):
     platform_version: str | None
     enable_execute_command: bool
     tags: tuple[Tag, ...]
-
-
-class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a task goes: onto an instance, or among those that wait for capacity by a wish."""
-
-    instance: ContainerInstance | None = None
-    capacity_provider: str | None = None
-    wish: PlacementWish | None = None
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +87,7 @@ def check_terms(
 
 
 def launch_tasks(
+    view: View,
     terms: LaunchTerms,
     cluster: Cluster,
     places: Iterable[Place],
@@ -106,7 +99,7 @@ def launch_tasks(
         make_task(
             terms.definition,
             cluster_arn=cluster.arn,
-            instance=place.instance,
+            instance=view.container_instance(place.instance_arn or ""),
             id_source=ids,
             group=terms.group,
             moment=context.moment,

@@ -7,9 +7,12 @@ import msgspec
 from homeport.api import ecs
 from homeport.model.record import Tag
 from homeport.model.service import Deployment, Service, ServiceEvent
+from homeport.operations.ecs.capacity_strategy import render_strategy
 from homeport.operations.ecs.tags import render_tags
 from homeport.operations.render.task_sets import render_task_set
 from homeport.state.view import View
+
+PLATFORM_FAMILY = "Linux"
 
 
 class ServiceDocument(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
@@ -21,6 +24,7 @@ class ServiceDocument(msgspec.Struct, kw_only=True, rename="camel", omit_default
     created_by: str
     health_check_grace_period_seconds: int | None = None
     service_connect_configuration: ecs.ServiceConnectConfiguration | None = None
+    network_configuration: ecs.NetworkConfiguration | None = None
     fingerprint: bytes = b""  # of the CreateService call, while the service still is as it asked
 
 
@@ -57,6 +61,10 @@ def render_service(
         running_count=sum(load.running for load in loads),
         pending_count=sum(load.pending for load in loads),
         launch_type=service.launch_type,
+        capacity_provider_strategy=_render_capacity(service),
+        platform_version=service.platform_version,
+        platform_family=PLATFORM_FAMILY if service.platform_version else None,
+        network_configuration=document.network_configuration,
         task_definition=service.task_definition_arn or None,
         task_sets=task_sets if service.deployment_controller == "EXTERNAL" else None,
         deployment_configuration=document.deployment_configuration,
@@ -86,6 +94,11 @@ def render_service(
     )
 
 
+def _render_capacity(service: Service) -> list[ecs.CapacityProviderStrategyItem] | None:
+    """Render the strategy; a service with a launch type shows none (capacity-and-scaling §1)."""
+    return render_strategy(service.capacity_provider_strategy) or None
+
+
 def _render_deployment(
     view: View, service: Service, deployment: Deployment, document: ServiceDocument
 ) -> ecs.Deployment:
@@ -102,6 +115,10 @@ def _render_deployment(
         created_at=deployment.created_at_ms / 1_000,
         updated_at=deployment.updated_at_ms / 1_000,
         launch_type=service.launch_type,
+        capacity_provider_strategy=_render_capacity(service),
+        platform_version=service.platform_version,
+        platform_family=PLATFORM_FAMILY if service.platform_version else None,
+        network_configuration=document.network_configuration,
         rollout_state=deployment.rollout_state,
         rollout_state_reason=deployment.rollout_state_reason,
         service_connect_configuration=(

@@ -203,7 +203,8 @@ REFUSED = [
         "idempotency token longer than 36.",
     ),
     ({"client_token": "two words"}, ecs.InvalidParameterException, "range of 33-126"),
-    ({"launch_type": "FARGATE"}, ecs.UnsupportedFeatureException, "launch type FARGATE"),
+    ({"launch_type": "MANAGED_INSTANCES"}, ecs.UnsupportedFeatureException, "launch type MANAGED"),
+    ({"launch_type": "FARGATE"}, ecs.InvalidParameterException, "launch_type FARGATE"),
     (
         {
             "launch_type": "EC2",
@@ -214,8 +215,8 @@ REFUSED = [
     ),
     (
         {"capacity_provider_strategy": [ecs.CapacityProviderStrategyItem()]},
-        ecs.UnsupportedFeatureException,
-        "capacityProviderStrategy",
+        ecs.InvalidParameterException,
+        "was not found",
     ),
     (
         {"scheduling_strategy": "DAEMON"},
