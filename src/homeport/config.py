@@ -17,6 +17,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_t
 import msgspec
 from msgspec import Meta
 
+from homeport.ecs_variables import VariableError, translate_variables
+
 CONFIG_FILE_NAME = "homeport.toml"
 CONFIG_FILE_LIMIT_BYTES = 1024 * 1024
 
@@ -25,6 +27,7 @@ TaskEndpointMode = Literal["auto", "off"]
 ImagePullBehavior = Literal["default", "prefer-cached", "once", "always"]
 
 _DAY_S = 24 * 60 * 60
+_Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class ConfigError(Exception):
@@ -148,12 +151,28 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     cpu_units: Annotated[
         Annotated[int, Meta(ge=1)] | None,
-        Meta(description="CPU units to offer, 1024 a core; default: what the machine has."),
+        Meta(description="CPU units to offer, 1024 a core; default: the type's or the machine's."),
     ] = None
     memory_mib: Annotated[
         Annotated[int, Meta(ge=4)] | None,
-        Meta(description="Memory to offer in MiB; default: what the machine has."),
+        Meta(description="Memory to offer in MiB; default: the type's or the machine's."),
     ] = None
+    reserved_memory_mib: Annotated[
+        int, Meta(ge=0, description="Memory in MiB that is kept from tasks.")
+    ] = 0
+    reserved_ports: Annotated[
+        tuple[_Port, ...], Meta(max_length=100, description="TCP host ports kept from tasks.")
+    ] = (22, 2375, 2376, 51678, 51679)
+    reserved_ports_udp: Annotated[
+        tuple[_Port, ...], Meta(max_length=100, description="UDP host ports kept from tasks.")
+    ] = ()
+    gpu_count: Annotated[
+        Annotated[int, Meta(ge=0, le=64)] | None,
+        Meta(description="GPUs to declare; default: the instance type's."),
+    ] = None
+    instance_tags: Annotated[
+        dict[str, str], Meta(description="Tag of the container instance, KEY=VALUE; repeatable.")
+    ] = {}
     bind_address: Annotated[
         str, Meta(description="Host address that published container ports are bound to.")
     ] = "0.0.0.0"
@@ -180,6 +199,25 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=365 * _DAY_S, description="Seconds a stopped task's containers are kept."),
     ] = 3 * 60 * 60
+    metadata_file: Annotated[
+        bool, Meta(description="Put a file with its metadata into every container.")
+    ] = False
+    introspection_port: Annotated[
+        int,
+        Meta(ge=0, le=65535, description="Local port of the introspection API; 0: none."),
+    ] = 51678
+    image_cleanup: Annotated[
+        bool, Meta(description="Remove images that the agent pulled and nothing uses any more.")
+    ] = True
+    image_cleanup_interval_s: Annotated[
+        int, Meta(ge=10, le=_DAY_S, description="Seconds between two clean-ups of images.")
+    ] = 30 * 60
+    image_minimum_age_s: Annotated[
+        int, Meta(ge=0, description="Seconds since an image was last used until it may go.")
+    ] = 60 * 60
+    images_per_cleanup: Annotated[
+        int, Meta(ge=1, le=1000, description="Images removed in one clean-up at most.")
+    ] = 5
     task_endpoint: Annotated[
         TaskEndpointMode,
         Meta(
@@ -195,6 +233,9 @@ Settings = TypeVar("Settings", Config, AgentConfig)
 # Flags that are not simply the setting's name.
 _SHORT_FLAGS = {
     "attributes": "--attribute",
+    "instance_tags": "--instance-tag",
+    "reserved_ports": "--reserved-port",
+    "reserved_ports_udp": "--reserved-port-udp",
     "cpu_units": "--cpu",
     "event_webhooks": "--event-webhook",
     "memory_mib": "--memory",
@@ -234,6 +275,10 @@ def load_agent_config(
     `attributes` may be a list of NAME=VALUE texts; `defaults` stand in for the record's own.
     Raises ConfigError like `load_config`.
     """
+    try:
+        environ = {**translate_variables(environ), **environ}
+    except VariableError as trouble:
+        raise ConfigError(str(trouble)) from None
     if environ.get("DOCKER_HOST"):
         environ = {"HOMEPORT_AGENT_DOCKER_HOST": environ["DOCKER_HOST"], **environ}
     config = _load(
@@ -302,7 +347,8 @@ def _load(
     for name, value in flags.items():
         if value is not None:
             origin = flag_name(name)
-            values[name] = _checked(record, name, value, origin, is_text=False)
+            is_text = isinstance(value, list)  # of texts, where a flag is repeatable
+            values[name] = _checked(record, name, value, origin, is_text=is_text)
     return msgspec.structs.replace(defaults, **values)
 
 

@@ -42,6 +42,8 @@ ask "$ECS_CONTAINER_METADATA_URI_V4/task"
 ask "$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
 ask "$ECS_CONTAINER_METADATA_URI/stats"
 ask /v4/unknown
+until grep -q READY "$ECS_CONTAINER_METADATA_FILE"; do sleep 0.1; done
+cat "$ECS_CONTAINER_METADATA_FILE"
 """
 
 
@@ -56,6 +58,7 @@ async def start_agent(
         bind_address="127.0.0.1",
         container_stop_timeout_s=1,
         availability_zone="us-east-1a",
+        metadata_file=True,
     )
     agent = AgentHere(control, settings)
     known = {body["containerInstance"] for body in control.bodies("DiscoverPollEndpoint")}
@@ -104,7 +107,7 @@ async def test_containers_of_each_agent_find_their_metadata_and_their_role(
 ):
     for agent in agents:
         task, answers = await ask_from_inside(agent, busybox_image, docker_engine.docker_host)
-        container, whole, credentials, stats, unknown = answers
+        container, whole, credentials, stats, unknown, file = answers
         assert container["Name"] == "web"
         assert container["Labels"]["com.amazonaws.ecs.task-arn"] == task.arn
         assert container["Limits"] == {"CPU": 64, "Memory": 16}
@@ -119,6 +122,7 @@ async def test_containers_of_each_agent_find_their_metadata_and_their_role(
         assert credentials["SecretAccessKey"] == "a secret"
         assert "cpu_stats" in stats
         assert "no container has the endpoint ID" in unknown
+        assert file["ContainerID"] == container["DockerId"]
 
 
 async def test_the_agent_offers_roles_and_keeps_no_secret_on_disk(
@@ -129,7 +133,8 @@ async def test_the_agent_offers_roles_and_keeps_no_secret_on_disk(
     names = [attribute["name"] for attribute in first["attributes"]]
     assert "com.amazonaws.ecs.capability.task-iam-role" in names
     await ask_from_inside(agent, busybox_image, docker_engine.docker_host)
-    kept = b"".join(path.read_bytes() for path in agent.settings.data_dir.iterdir())
+    files = [path for path in agent.settings.data_dir.rglob("*") if path.is_file()]
+    kept = b"".join(path.read_bytes() for path in files)
     assert ROLE.credentials_id.encode() in kept
     assert b"a secret" not in kept
 

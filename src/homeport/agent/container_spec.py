@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from homeport.agent import ports
+from homeport.agent import metadata_file, ports
 from homeport.agent.endpoint_ids import EndpointFacts, list_variables
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     bind_address: str
     engine_cpus: int
     task_endpoint: EndpointFacts | None = None
+    metadata_folder: str = ""  # empty: containers get no metadata file
 
 
 class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +84,9 @@ def make_engine_config(
     _fill_limits(host, task, container, facts)
     _fill_linux(host, container)
     _fill_storage(host, task, container)
+    if facts.metadata_folder:
+        bind = metadata_file.bind_folder(facts.metadata_folder, task.arn, container.name)
+        host["Binds"].append(bind)
     _fill_network(config, host, task, container)
     if task.network_mode in ("", "bridge", "default"):
         try:
@@ -126,6 +130,8 @@ def _fill_config(
     variables = dict(container.environment)
     if facts.task_endpoint is not None:
         variables |= list_variables(facts.task_endpoint, state, container.name)
+    if facts.metadata_folder:
+        variables[metadata_file.VARIABLE] = metadata_file.path_inside(state.arn)
     environment = [f"{name}={value}" for name, value in variables.items()]
     config["Env"] = [*(config.get("Env") or []), *environment]
     # An image's own health check is ignored, as in ECS (developer guide, health check).

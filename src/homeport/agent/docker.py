@@ -20,7 +20,7 @@ from homeport.agent.settings import AgentStartError
 from homeport.agent.stimuli import FoundContainer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from homeport.agent.container_spec import InstanceFacts
     from homeport.agent.settings import AgentSettings
@@ -62,6 +62,7 @@ class Engine:
         timeout = aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT_S)
         self._docker = Docker(url=settings.docker_host, timeout=timeout)
         self._pulls: dict[str, asyncio.Task[None]] = {}
+        self.on_pulled: Callable[[str], None] = lambda _image: None
 
     @property
     def docker(self) -> Docker:
@@ -157,6 +158,14 @@ class Engine:
             # A conflict says that its removal is already under way.
             return
 
+    async def remove_image(self, image: str) -> None:
+        """Remove an image that no container uses; gone already is fine."""
+        try:
+            async with _translated("CannotRemoveImageError", QUICK_CALL_TIMEOUT_S):
+                await self._docker.images.delete(image)
+        except EngineMissing:
+            return
+
     async def remove_volume(self, name: str) -> None:
         """Remove a volume; gone already is fine."""
         try:
@@ -244,6 +253,7 @@ class Engine:
             async with _translated("CannotPullContainerError", timeout_s, "pulled"):
                 async for _progress in self._docker.images.pull(image, stream=True):
                     pass
+            self.on_pulled(image)
         except EngineMissing as error:
             raise EngineRefusal(str(error)) from error
 

@@ -12,14 +12,18 @@ import signal
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import homeport
 from homeport.agent.container_spec import InstanceFacts, list_task_volumes
 from homeport.agent.control_session import ControlSession
 from homeport.agent.credentials import CredentialsStore
 from homeport.agent.docker import Engine, EngineRefusal, EngineUnavailable, check_engine
 from homeport.agent.endpoint_listeners import Listeners, open_listeners
 from homeport.agent.engine_watch import EngineWatch
+from homeport.agent.image_cleanup import ImageCleanup
+from homeport.agent.introspection import Introspection
 from homeport.agent.link import Link
 from homeport.agent.metadata import InstanceNames
+from homeport.agent.metadata_file import MetadataFiles
 from homeport.agent.registration import ARN_FACT, refuse_other_cluster, register
 from homeport.agent.reporter import Reporter
 from homeport.agent.runner import Runner
@@ -31,11 +35,12 @@ from homeport.agent.task_machine import TaskMachine
 from homeport.agent.telemetry import Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Coroutine, Iterator
 
 LOG: Final = logging.getLogger("homeport.agent")
 
 CONCURRENT_REMOVALS: Final = 8
+METADATA_FOLDER: Final = "metadata"
 
 
 class _Stopped(Exception):
@@ -174,6 +179,9 @@ def _start_parts(
         bind_address=settings.bind_address,
         engine_cpus=int(info.get("NCPU") or 1),
         task_endpoint=None if listeners is None else listeners.facts,
+        metadata_folder=str((settings.data_dir / METADATA_FOLDER).absolute())
+        if settings.metadata_file
+        else "",
     )
     who = Identity(
         cluster=settings.cluster,
@@ -202,19 +210,8 @@ def _start_parts(
     credentials = CredentialsStore()
     has_roles = listeners is not None and listeners.facts.has_credentials
     control = ControlSession(runner, who, credentials, has_roles=has_roles)
-    if listeners is not None:
-        endpoint = TaskEndpoint(
-            listeners=listeners,
-            machine=machine,
-            engine=engine,
-            credentials=credentials,
-            link=link,
-            names=InstanceNames(
-                cluster=facts.cluster_name, availability_zone=settings.availability_zone or ""
-            ),
-            container_instance_arn=arn,
-        )
-        tasks.create_task(endpoint.run())
+    for service in _list_local_services(settings, edges, facts, runner, credentials=credentials):
+        tasks.create_task(service)
     endpoints = Endpoints(link, who)
     tasks.create_task(watch.run())
     for name, session in (("acs", control), ("tcs", telemetry)):
@@ -222,6 +219,51 @@ def _start_parts(
         tasks.create_task(keeper.run(session.find_url, session.serve))
     LOG.info("container instance %s is up", arn)
     return runner
+
+
+def _list_local_services(
+    settings: AgentSettings,
+    edges: Edges,
+    facts: InstanceFacts,
+    runner: Runner,
+    *,
+    credentials: CredentialsStore,
+) -> Iterator[Coroutine[Any, Any, None]]:
+    """What the agent does for its machine and its containers, as far as it is wanted."""
+    if settings.metadata_file:
+        runner.metadata_files = MetadataFiles(
+            settings.data_dir / METADATA_FOLDER,
+            cluster=facts.cluster_name,
+            container_instance_arn=facts.container_instance_arn,
+        )
+    if edges.listeners is not None:
+        yield TaskEndpoint(
+            listeners=edges.listeners,
+            machine=runner.machine,
+            engine=edges.engine,
+            credentials=credentials,
+            link=edges.link,
+            names=InstanceNames(
+                cluster=facts.cluster_name, availability_zone=settings.availability_zone or ""
+            ),
+            container_instance_arn=facts.container_instance_arn,
+        ).run()
+    if settings.introspection_port:
+        yield Introspection(
+            machine=runner.machine,
+            cluster=facts.cluster_name,
+            container_instance_arn=facts.container_instance_arn,
+            agent_version=homeport.__version__,
+            bind_address=settings.bind_address,
+            port=settings.introspection_port,
+        ).run()
+    if settings.image_cleanup:
+        yield ImageCleanup(
+            settings=settings,
+            engine=edges.engine,
+            machine=runner.machine,
+            state_file=edges.state_file,
+        ).run()
 
 
 async def _until_stopped(work: Any, stop: asyncio.Event) -> Any:

@@ -64,7 +64,7 @@ def render_task(
         "Family": task.family,
         "Revision": task.version,
         "DesiredStatus": state.wanted.value,
-        "KnownStatus": _known_status(state),
+        "KnownStatus": known_status(state),
         "Limits": _task_limits(task),
         "PullStartedAt": _timestamp(state.pull_started_at_ms),
         "PullStoppedAt": _timestamp(state.pull_stopped_at_ms),
@@ -119,7 +119,7 @@ def render_container(
     return _given(metadata)
 
 
-def _known_status(state: TaskState) -> str:
+def known_status(state: TaskState) -> str:
     """The least advanced container's; what has ended doesn't hold a task back that still runs."""
     statuses = [_KNOWN_STATUS[container.phase] for container in state.containers]
     return min(statuses, key=_STATUS_ORDER.index, default="NONE")

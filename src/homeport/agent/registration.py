@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from homeport.agent.gate import Backoff
+from homeport.agent.instance_types import InstanceType, find_instance_type
 from homeport.agent.link import ControlPlaneRefusal, ControlPlaneUnavailable
 from homeport.agent.settings import DEFAULT_CLUSTER, AgentStartError
 from homeport.api import ecs
@@ -120,7 +121,10 @@ def make_registration(
         instance_identity_document=_make_identity(settings, engine_info, facts),
         instance_identity_document_signature="",
         total_resources=_list_resources(settings, engine_info),
+        platform_devices=_list_gpus(settings, facts) or None,
         attributes=attributes,
+        tags=[ecs.Tag(key=key, value=value) for key, value in settings.instance_tags.items()]
+        or None,
     )
 
 
@@ -142,14 +146,37 @@ def list_capabilities(engine_info: dict[str, Any]) -> list[str]:
 
 
 def _list_resources(settings: AgentSettings, engine_info: dict[str, Any]) -> list[ecs.Resource]:
-    cpu_units = settings.cpu_units or int(engine_info.get("NCPU") or 1) * CPU_UNITS_PER_CPU
-    memory_mib = settings.memory_mib or int(engine_info.get("MemTotal") or 0) // BYTES_PER_MIB
+    offered = find_instance_type(settings.instance_type) or _measure(engine_info)
+    cpu_units = settings.cpu_units or offered.cpu_units
+    memory_mib = (settings.memory_mib or offered.memory_mib) - settings.reserved_memory_mib
+    if memory_mib <= 0:
+        raise AgentStartError(
+            f"reserved memory of {settings.reserved_memory_mib} MiB leaves none for tasks: lower it"
+        )
     return [
         ecs.Resource(name="CPU", type="INTEGER", integer_value=cpu_units),
         ecs.Resource(name="MEMORY", type="INTEGER", integer_value=memory_mib),
         _port_set("PORTS", settings.reserved_ports),
         _port_set("PORTS_UDP", settings.reserved_ports_udp),
     ]
+
+
+def _measure(engine_info: dict[str, Any]) -> InstanceType:
+    """What the Engine's machine offers."""
+    return InstanceType(
+        cpu_units=int(engine_info.get("NCPU") or 1) * CPU_UNITS_PER_CPU,
+        memory_mib=int(engine_info.get("MemTotal") or 0) // BYTES_PER_MIB,
+    )
+
+
+def _list_gpus(settings: AgentSettings, facts: dict[str, str]) -> list[ecs.PlatformDevice]:
+    """The GPUs as they are declared; their ids stay the same for the instance."""
+    count = settings.gpu_count
+    if count is None:
+        known = find_instance_type(settings.instance_type)
+        count = 0 if known is None else known.gpu_count
+    name = facts[INSTANCE_ID_FACT].removeprefix("i-")
+    return [ecs.PlatformDevice(id=f"GPU-{name}-{n}", type="GPU") for n in range(count)]
 
 
 def _port_set(name: str, numbers: tuple[int, ...]) -> ecs.Resource:
@@ -160,17 +187,19 @@ def _make_identity(
     settings: AgentSettings, engine_info: dict[str, Any], facts: dict[str, str]
 ) -> str:
     """An instance identity document in EC2's shape; what isn't known is left out."""
+    known = find_instance_type(settings.instance_type)
     machine = str(engine_info.get("Architecture") or "x86_64")
+    architecture = known.architecture if known else _ARCHITECTURES.get(machine, machine)
     document = {
         "instanceId": facts[INSTANCE_ID_FACT],
         "instanceType": settings.instance_type,
         "availabilityZone": settings.availability_zone,
         "region": settings.region,
-        "architecture": _ARCHITECTURES.get(machine, machine),
+        "architecture": architecture,
         "version": "2017-09-30",
     }
-    known = {name: value for name, value in document.items() if value is not None}
-    return msgspec.json.encode(known).decode()
+    given = {name: value for name, value in document.items() if value is not None}
+    return msgspec.json.encode(given).decode()
 
 
 async def _register_until_answered(

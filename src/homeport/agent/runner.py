@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from homeport.agent.container_spec import InstanceFacts
     from homeport.agent.docker import Engine
+    from homeport.agent.metadata_file import MetadataFiles
     from homeport.agent.settings import AgentSettings
     from homeport.agent.state_file import StateFile, StoredReport
     from homeport.agent.task_machine import TaskMachine
@@ -58,6 +59,7 @@ class Runner:
         self.on_report: Callable[[StoredReport], None] = lambda _report: None
         self.on_health: Callable[[], None] = lambda: None
         self.on_engine_trouble: Callable[[], None] = lambda: None
+        self.metadata_files: MetadataFiles | None = None
         self._settings = settings
         self._facts = facts
         self._engine = engine
@@ -194,6 +196,7 @@ class Runner:
 
     async def _create(self, step: stimuli.CreateContainer) -> None:
         state, container = self._look_up(step)
+        self._prepare_metadata(state, container.name)
         async with self._starts.slot(CREATE_PRIORITY):
             runtime_id = await self._engine.create_container(state, container, self._facts)
         self.tell(
@@ -214,6 +217,27 @@ class Runner:
                 task_arn=step.task_arn, container_name=step.container_name, bindings=bindings
             )
         )
+        self._go(self._complete_metadata(step))
+
+    def _prepare_metadata(self, state: TaskState, name: str) -> None:
+        """Write a metadata file if they are wanted; a container that can't have it can't start."""
+        if self.metadata_files is None:
+            return
+        try:
+            self.metadata_files.prepare(state, name)
+        except OSError as error:
+            raise EngineRefusal(f"CannotCreateContainerError: metadata file: {error}") from error
+
+    async def _complete_metadata(self, step: stimuli.StartContainer) -> None:
+        """Say the rest in the metadata file; a container that runs isn't stopped for lack of it."""
+        state = self.machine.tasks.get(step.task_arn)
+        if self.metadata_files is None or state is None:
+            return
+        try:
+            shown = await self._engine.inspect_container(step.runtime_id) or {}
+            self.metadata_files.complete(state, step.container_name, shown)
+        except (EngineRefusal, EngineUnavailable, OSError) as trouble:
+            LOG.warning("metadata file of %s: %s", step.container_name, trouble)
 
     async def _start_or_stop(self, runtime_id: str) -> None:
         """Start; a container that took too long mustn't come up after it was given up."""
@@ -274,6 +298,8 @@ class Runner:
             retry_at_ms = now_ms() + REMOVAL_RETRY_S * 1000
             self._wake_at(stimuli.WakeAt(task_arn=state.arn, at_ms=retry_at_ms))
             return
+        if self.metadata_files is not None:
+            self.metadata_files.remove(state.arn)
         self.tell(stimuli.TaskRemoved(task_arn=state.arn))
 
     async def _remove_orphan(self, instruction: stimuli.RemoveOrphan) -> None:

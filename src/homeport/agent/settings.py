@@ -41,6 +41,9 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     instance_type: str | None = None
     cpu_units: int | None = None
     memory_mib: int | None = None
+    reserved_memory_mib: int = 0
+    gpu_count: int | None = None
+    instance_tags: dict[str, str] = msgspec.field(default_factory=dict)
     bind_address: str = "0.0.0.0"
     docker_host: str = "unix:///var/run/docker.sock"
     image_pull_behavior: str = "default"
@@ -53,6 +56,12 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     task_cleanup_wait_s: int = 3 * 3600
     concurrent_starts: int = DEFAULT_CONCURRENT_STARTS
     task_endpoint: str = "auto"  # auto | off
+    metadata_file: bool = False
+    introspection_port: int = 0
+    image_cleanup: bool = False
+    image_cleanup_interval_s: int = 30 * 60
+    image_minimum_age_s: int = 60 * 60
+    images_per_cleanup: int = 5
 
 
 def make_settings(config: AgentConfig) -> AgentSettings:
@@ -67,6 +76,11 @@ def make_settings(config: AgentConfig) -> AgentSettings:
         instance_type=config.instance_type,
         cpu_units=config.cpu_units,
         memory_mib=config.memory_mib,
+        reserved_memory_mib=config.reserved_memory_mib,
+        reserved_ports=config.reserved_ports,
+        reserved_ports_udp=config.reserved_ports_udp,
+        gpu_count=config.gpu_count,
+        instance_tags=config.instance_tags,
         bind_address=config.bind_address,
         docker_host=config.docker_host,
         image_pull_behavior=config.image_pull_behavior,
@@ -74,4 +88,10 @@ def make_settings(config: AgentConfig) -> AgentSettings:
         container_start_timeout_s=config.container_start_timeout_s,
         task_cleanup_wait_s=config.task_cleanup_wait_s,
         task_endpoint=config.task_endpoint,
+        metadata_file=config.metadata_file,
+        introspection_port=config.introspection_port,
+        image_cleanup=config.image_cleanup,
+        image_cleanup_interval_s=config.image_cleanup_interval_s,
+        image_minimum_age_s=config.image_minimum_age_s,
+        images_per_cleanup=config.images_per_cleanup,
     )

@@ -29,6 +29,8 @@ CREATE TABLE IF NOT EXISTS tasks (arn TEXT PRIMARY KEY, state BLOB NOT NULL) WIT
 CREATE TABLE IF NOT EXISTS reports (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     task_arn TEXT NOT NULL, operation TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS images (
+    name TEXT PRIMARY KEY, used_at_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -135,6 +137,20 @@ class StateFile:
         """The control plane has accepted (or finally refused) a report."""
         self._sync_fully(False)
         self._db.execute("DELETE FROM reports WHERE number = ?", (number,))
+
+    def read_images(self) -> dict[str, int]:
+        """The images that the agent pulled, and when each was last used in epoch milliseconds."""
+        return dict(self._db.execute("SELECT name, used_at_ms FROM images"))
+
+    def write_image(self, name: str, used_at_ms: int) -> None:
+        """Note that an image was pulled, or used."""
+        self._sync_fully(False)
+        self._db.execute("INSERT OR REPLACE INTO images VALUES (?, ?)", (name, used_at_ms))
+
+    def drop_image(self, name: str) -> None:
+        """Forget an image that was removed."""
+        self._sync_fully(False)
+        self._db.execute("DELETE FROM images WHERE name = ?", (name,))
 
     def _check_version(self) -> None:
         found = self.read_facts().get("stateVersion")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from homeport.agent.instance_types import find_instance_type
 from homeport.config import AgentConfig, flag_name
 
 CPU_UNITS_PER_CORE = 1024
@@ -56,10 +57,14 @@ def plan_instances(
     """Cut `machine` into `count` equal instances, each with its own zone and bind address.
 
     Addresses are 127.0.1.1, 127.0.1.2, … so that several instances can each own host port 80;
-    together they offer what the machine has, so that placement tells the truth. Those in `kept`
-    keep their size, by name: ECS refuses an instance that comes back with another.
+    together they offer what the machine has, so that placement tells the truth, unless they pose
+    as an instance type of the catalogue. Those in `kept` keep their size, by name: ECS refuses an
+    instance that comes back with another.
     """
     part = MachineSize(machine.cpu_units // count, machine.memory_mib // count)
+    known_type = find_instance_type(template.instance_type)
+    if known_type is not None:
+        part = MachineSize(known_type.cpu_units, known_type.memory_mib)
     planned = []
     for number in range(1, count + 1):
         name = f"local-{number}"

@@ -42,11 +42,11 @@ def test_resources_are_the_engines_unless_told_otherwise():
 
 
 def test_the_machine_is_described_in_an_identity_document():
-    agent = make_agent(availability_zone="us-east-1b", instance_type="m5.large")
+    agent = make_agent(availability_zone="us-east-1b", instance_type="my.box")
     document = json.loads(make_registration(agent, INFO, FACTS).instance_identity_document or "")
     assert document["instanceId"] == "i-0123456789abcdef0"
     assert document["availabilityZone"] == "us-east-1b"
-    assert document["instanceType"] == "m5.large"
+    assert document["instanceType"] == "my.box"
     assert document["architecture"] == "arm64"
     bare = json.loads(make_registration(make_agent(), INFO, FACTS).instance_identity_document or "")
     assert "instanceType" not in bare

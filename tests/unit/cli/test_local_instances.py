@@ -83,3 +83,10 @@ def test_a_size_that_cannot_be_read_is_cut_anew(tmp_path: Path):
     (tmp_path / "instances" / "local-1" / SIZE_FILE_NAME).write_text("{")
     assert read_sizes(tmp_path) == {}
     assert read_sizes(tmp_path / "nothing") == {}
+
+
+def test_instances_of_a_known_type_offer_what_it_offers(tmp_path):
+    template = AgentConfig(instance_type="m5.large")
+    planned = plan_instances(3, template, MachineSize(1000, 900), tmp_path)
+    sizes = {(each.settings.cpu_units, each.settings.memory_mib) for each in planned}
+    assert sizes == {(2048, 8192)}
