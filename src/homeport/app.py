@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ COLLECTOR_THRESHOLDS = (20_000, 50, 100)
 # What a failed server tells its callers; its log says why.
 FAILURE_MESSAGE = "The server has failed and is stopping; nothing of this call is known to be kept."
 FAILED_STOP_S = 2.0  # for those answers to leave; storage ends the process before long
+# The journal's thread needs the interpreter's lock several times a transaction, and everybody whose
+# call is in it waits: the event loop lets go after this long, where Python's own 5 ms would show.
+SWITCH_INTERVAL_S = 0.0005
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -77,7 +81,11 @@ async def run_server(config: Config) -> None:
         stream = EventStream(engine.view, journal, commit_sequence=store.sequence)
         store.feed.watch(stream.follow)
         calls = HomeportCalls(
-            driver.call, view=engine.view, stream=stream, read_history=journal.history
+            driver.call,
+            view=engine.view,
+            stream=stream,
+            when_durable=journal.when_durable,
+            read_history=journal.history,
         )
         app = make_app(
             calls.call,
@@ -88,7 +96,7 @@ async def run_server(config: Config) -> None:
         )
         server = ApiServer(app, host=config.host, port=config.port, limits=limits)
         async with _deliver_events(config, stream):
-            _spare_the_collector()
+            _tune_interpreter()
             engine.start()
             await _serve(server, gateway, stream, driver=driver, storage_failed=storage_failed)
 
@@ -139,8 +147,9 @@ def _deliver_events(
     return deliver_events(config.event_webhooks, stream)
 
 
-def _spare_the_collector() -> None:
-    """Leave what was recovered out of every later collection: it is there to stay."""
+def _tune_interpreter() -> None:
+    """Collect seldom, never what was recovered since it is there to stay, and share the lock."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)

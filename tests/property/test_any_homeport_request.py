@@ -66,7 +66,13 @@ def make_calls() -> HomeportCalls:
     async def refuse(event: ApiCalled) -> object:
         raise AssertionError(f"{event.operation} is none of the engine's")
 
-    return HomeportCalls(refuse, view=View(store), stream=stream, read_history=journal.history)
+    return HomeportCalls(
+        refuse,
+        view=View(store),
+        stream=stream,
+        when_durable=journal.when_durable,
+        read_history=journal.history,
+    )
 
 
 def ask(operation: str, request: dict[str, Any]) -> dict[str, Any] | None:

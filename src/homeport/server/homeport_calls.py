@@ -59,10 +59,17 @@ class HomeportCalls:
     """The server's `call`: answers what concerns the edges, and leaves the rest to the engine."""
 
     def __init__(
-        self, call_engine: Call, *, view: View, stream: EventStream, read_history: ReadHistory
+        self,
+        call_engine: Call,
+        *,
+        view: View,
+        stream: EventStream,
+        when_durable: Callable[[Callable[[], None]], None],
+        read_history: ReadHistory,
     ) -> None:
         self._call_engine = call_engine
         self._view = view
+        self._when_durable = when_durable
         self._stream = stream
         self._read_history = read_history
         self._history_turns = asyncio.Semaphore(HISTORY_READERS)
@@ -111,14 +118,29 @@ class HomeportCalls:
         limit = HISTORY_ENTRIES_DEFAULT if request.limit is None else request.limit
         _check_range("limit", limit, 1, HISTORY_ENTRIES)
         scope = Scope(event.account_id, event.region)
-        arn = find_resource_arn(self._view, scope, request.cluster, request.resource)
+        try:
+            arn = find_resource_arn(self._view, scope, request.cluster, request.resource)
+            messages = self._view.service_events(arn)
+        finally:
+            await self._durable()  # nothing that a crash could take back is ever shown
         async with self._history_turns:
             found = await asyncio.to_thread(self._read_history, arn, limit + 1)
         if not found:
             raise ecs.ClientException(f"The journal holds no change of {arn}.")
         past = [PastChange(each.sequence, each.at_ms, each.cause, each.change) for each in found]
-        entries = render_history(past, self._view.service_events(arn), limit)
+        entries = render_history(past, messages, limit)
         return homeport.ListHistoryResponse(resource_arn=arn, entries=entries)
+
+    async def _durable(self) -> None:
+        """Wait until everything decided so far is durable."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def tell() -> None:
+            if not done.done():
+                done.set_result(None)
+
+        self._when_durable(tell)
+        await done
 
 
 def _check_events_request(request: homeport.ListEventsRequest) -> tuple[int, int]:
