@@ -144,22 +144,23 @@ def wake_ups_are_lost(patch):
 
 
 def distinct_instances_may_be_the_same(patch):
-    patch.setattr(placing, "_distinct_hosts", lambda *args: frozenset())
+    patch.setattr(placing, "compile_filters", _without(placing.compile_filters, "distinctInstance"))
+
+
+def a_container_instance_takes_any_attribute(patch):
+    patch.setattr(placing, "compile_filters", _without(placing.compile_filters, "memberOf"))
+
+
+def _without(sound, kind):
+    def compile_filters(request):
+        kept = tuple(c for c in request.constraints if c.kind != kind)
+        return sound(replace(request, constraints=kept))
+
+    return compile_filters
 
 
 def the_disconnected_get_tasks(patch):
     patch.setattr(filters, "_refuse_agent", lambda instance: None)
-
-
-def a_container_instance_takes_any_attribute(patch):
-    patch.setattr(placing, "compile_filters", _without_constraints(placing.compile_filters))
-
-
-def _without_constraints(sound):
-    def compile_filters(request):
-        return sound(replace(request, constraints=()))
-
-    return compile_filters
 
 
 def a_lost_payload_is_not_sent_again(patch):
@@ -202,7 +203,12 @@ def stopped_tasks_are_buried_alive(patch):
 
 
 def the_agent_promises_before_it_syncs(patch):
-    patch.setattr(agent_disk.AgentDisk, "_sync", lambda self: None)
+    sound = agent_disk.AgentDisk.write_changes
+
+    def write_changes(self, **members):
+        return sound(self, **{**members, "is_promise": False})
+
+    patch.setattr(agent_disk.AgentDisk, "write_changes", write_changes)
 
 
 def services_are_not_looked_at_after_a_restart(patch):
@@ -227,7 +233,8 @@ def the_store_forgets_an_index(patch):
 # The scenario that catches a bug soonest; `full` is tried first for the others.
 deletions_are_not_kept.scenario = "long_day"
 wake_ups_are_lost.scenario = "crash_loop"
-services_are_not_looked_at_after_a_restart.scenario = "crash_loop"
+services_are_not_looked_at_after_a_restart.scenario = "disk_trouble"
+the_agent_promises_before_it_syncs.scenario = "zone_outage"
 the_control_plane_forgets_to_bury_the_dead.scenario = "long_day"
 stopped_tasks_are_buried_alive.scenario = "long_day"
 an_agent_gives_a_report_up_after_one_try.scenario = "storm"

@@ -13,13 +13,13 @@ from homeport.sim.world import World
 pytestmark = [pytest.mark.simulation, pytest.mark.slow]
 
 SEED = 7
+OPTIONS = ("--scenario", "storm", "--seed", str(SEED))
 
 
 def simulate(hash_seed: str) -> dict[str, object]:
     """Run one seed in a process of its own."""
     run = subprocess.run(
-        [sys.executable, "-m", "homeport", "simulate", "--json", "--scenario", "storm"]
-        + ["--seed", str(SEED)],
+        [sys.executable, "-m", "homeport", "simulate", "--json", *OPTIONS],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         check=True,

@@ -7,7 +7,7 @@ from homeport.sim.scenario import read_scenario
 from homeport.sim.world import World
 
 SEEDS = range(3)
-SCENARIOS = ("full", "long_day", "crash_loop", "storm")
+SCENARIOS = ("full", "storm", "zone_outage", "deploy_storm", "long_day", "crash_loop")
 
 pytestmark = [pytest.mark.simulation, pytest.mark.slow]
 

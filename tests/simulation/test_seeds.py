@@ -1,16 +1,15 @@
 """Whole clusters with faults: seeds that failed once, the library, and fresh seeds each run."""
 
 import secrets
-import tomllib
 from pathlib import Path
 
 import pytest
 
 from homeport.sim.generate import generate_scenario
-from homeport.sim.scenario import Scenario, list_scenarios, read_scenario
+from homeport.sim.scenario import Scenario, list_scenarios, read_kept_run, read_scenario
 from homeport.sim.world import World
 
-KEPT = tomllib.loads((Path(__file__).parent / "kept_seeds.toml").read_text())
+KEPT_FOLDER = Path(__file__).parent / "kept"
 FRESH_SEEDS = 40
 FRESH_SEED_BITS = 32
 
@@ -25,14 +24,15 @@ def run(scenario: Scenario, seed: int, name: str):
         pytest.fail(
             f"{failure.truth}: {failure.text}\nsee it: homeport simulate --scenario {name} "
             f"--seed {seed} --until {failure.step} --trace\n"
-            f"then add the seed to {Path(__file__).parent.name}/kept_seeds.toml"
+            f"then keep it: homeport simulate ... --minimise, and a file in {KEPT_FOLDER.name}/"
         )
     return outcome
 
 
-@pytest.mark.parametrize("kept", KEPT["made_up"], ids=lambda kept: str(kept["seed"]))
-def test_a_seed_that_failed_once_holds(kept):
-    run(generate_scenario(kept["seed"]), kept["seed"], "made-up")
+@pytest.mark.parametrize("path", sorted(KEPT_FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_a_run_that_failed_once_holds(path):
+    kept = read_kept_run(path)
+    run(kept.scenario, kept.seed, str(path))
 
 
 @pytest.mark.parametrize("name", list_scenarios())

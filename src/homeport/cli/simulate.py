@@ -33,8 +33,8 @@ def simulate(
         str,
         typer.Option(
             metavar="NAME|FILE",
-            help="A scenario of the library (`list` shows them), a .toml file, or `made-up`: "
-            "another one for each seed.",
+            help="A scenario of the library (`list` shows them), a .toml file, a kept run's .json "
+            "file, or `made-up`: another one for each seed.",
         ),
     ] = MADE_UP,
     seeds: Annotated[
@@ -126,10 +126,11 @@ def _print_outcome(scenario: str, outcome: "Outcome", real_s: float, *, as_json:
 
 def _print_minimised(scenario: "Scenario", seed: int, failure: "Failure") -> None:
     from homeport.sim.minimise import minimise
-    from homeport.sim.scenario import render_scenario
+    from homeport.sim.scenario import KeptRun, render_kept_run
 
     smallest = minimise(
         scenario, failure.truth, lambda tried: _run(tried, seed, until=None, is_shown=False)
     )
-    typer.echo(f"the smallest scenario that fails with seed {seed}:")
-    typer.echo(render_scenario(smallest))
+    typer.echo(f"the smallest scenario that fails with seed {seed}; kept as a .json file it can be")
+    typer.echo("run again with --scenario FILE:")
+    typer.echo(render_kept_run(KeptRun(seed=seed, found=failure.truth, scenario=smallest)))

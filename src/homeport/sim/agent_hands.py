@@ -205,6 +205,8 @@ class AgentHands(Listener):
             answered,
             limit_s=self._process.machine.settings.container_start_timeout_s,
             gate=self._starts,
+            # A container that took too long mustn't come up after it was given up.
+            undo=lambda then: self._docker.stop(step.runtime_id, 0, then),
         )
 
     def _stop(self, step: stimuli.StopContainer) -> None:
@@ -241,6 +243,7 @@ class AgentHands(Listener):
         *,
         limit_s: float,
         gate: Gate | None = None,
+        undo: Callable[[Then], None] | None = None,
     ) -> None:
         """Ask the Engine in turn; no answer, a refusal or its absence go to the machine, too."""
         number, process = self._round, self._process
@@ -267,9 +270,16 @@ class AgentHands(Listener):
             if process.life.is_over or number != self._round:
                 return
             late = Refusal(NO_ANSWER.format(limit_s))
-            timer = process.timeline.after(
-                round(limit_s * 1_000), lambda: finish(late), process.life
-            )
+
+            def give_up() -> None:
+                if undo is None:
+                    finish(late)
+                    return
+                undo(lambda _answer: finish(late))
+                grace_ms = round(STOP_GRACE_S * 1_000)
+                process.timeline.after(grace_ms, lambda: finish(late), process.life)
+
+            timer = process.timeline.after(round(limit_s * 1_000), give_up, process.life)
 
             def answer_in_time(answer: Answer) -> None:
                 timer.cancel()

@@ -287,15 +287,16 @@ class SimDocker:
     def _plan_life(self, container: SimContainer, behaviour: Image) -> None:
         run = container.runs
 
-        def exits(code: int) -> Callable[[], None]:
-            return lambda: self._exit(container, run, code)
+        def crash() -> None:
+            if self._luck.is_on:
+                self._exit(container, run, CRASH_EXIT_CODE)
 
         if self._fails(behaviour.crashes):
             delay_ms = self._chance.milliseconds(behaviour.crash_s)
-            self._timeline.after(delay_ms, exits(CRASH_EXIT_CODE), self._life)
+            self._timeline.after(delay_ms, crash, self._life)
         if behaviour.runs_s is not None:
             delay_ms = self._chance.milliseconds(behaviour.runs_s)
-            self._timeline.after(delay_ms, exits(0), self._life)
+            self._timeline.after(delay_ms, lambda: self._exit(container, run, 0), self._life)
         if container.spec.health_check_type.lower() != "docker":
             return
         delay_ms = self._chance.milliseconds(behaviour.health_s)
@@ -308,7 +309,8 @@ class SimDocker:
         run = container.runs
 
         def change() -> None:
-            if container.runs == run and container.status == "running":
+            is_luck_over = health == "UNHEALTHY" and not self._luck.is_on
+            if container.runs == run and container.status == "running" and not is_luck_over:
                 container.health = health
                 self._tell(lambda: self.listener.health_changed(container))
 
@@ -332,7 +334,8 @@ class SimDocker:
         container.bindings = ()
 
     def _image(self, name: str) -> Image:
-        return self._images.get(name, Image())
+        # A payload may name an image by the digest that an earlier task of the service ran.
+        return self._images.get(name.partition("@")[0], Image())
 
     def _fails(self, probability: float) -> bool:
         # Drawn in any case, so that the luck of one image doesn't shift another's.

@@ -22,7 +22,6 @@ OTHER_FAULTS = (
     "disk_full",
     "slow_disk",
     "clock",
-    "control_clock",
     "weather",
     "weather",
     "pulls",

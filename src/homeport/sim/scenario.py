@@ -13,6 +13,7 @@ import msgspec
 from homeport.sim.chance import Span
 
 SUFFIX = ".toml"
+KEPT_SUFFIX = ".json"
 
 
 class ScenarioError(Exception):
@@ -156,6 +157,14 @@ class Scenario(Part, frozen=True):
     faults: tuple[Fault, ...] = ()
 
 
+class KeptRun(Part, frozen=True):
+    """A run that failed once, as JSON: its seed, what it found, and the whole scenario."""
+
+    seed: int
+    found: str
+    scenario: Scenario
+
+
 def list_scenarios() -> list[str]:
     """Return the names in the library, in order."""
     folder = files("homeport.sim").joinpath("scenarios")
@@ -164,7 +173,9 @@ def list_scenarios() -> list[str]:
 
 
 def read_scenario(name: str) -> Scenario:
-    """Read a scenario of the library, or a file; raises ScenarioError."""
+    """Read a scenario of the library, a TOML file or a kept run; raises ScenarioError."""
+    if name.endswith(KEPT_SUFFIX):
+        return read_kept_run(Path(name)).scenario
     if name.endswith(SUFFIX) or "/" in name:
         try:
             text = Path(name).read_text()
@@ -191,9 +202,19 @@ def parse_scenario(text: str, name: str) -> Scenario:
     return scenario
 
 
-def render_scenario(scenario: Scenario) -> str:
-    """Write a scenario as indented JSON, to be looked at."""
-    return msgspec.json.format(msgspec.json.encode(scenario), indent=1).decode()
+def read_kept_run(path: Path) -> KeptRun:
+    """Read a run that failed once; raises ScenarioError."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=KeptRun)
+    except OSError as error:
+        raise ScenarioError(f"can't read the kept run {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ScenarioError(f"kept run {path}: {error}") from error
+
+
+def render_kept_run(run: KeptRun) -> str:
+    """Write a run as indented JSON, to be kept in a file."""
+    return msgspec.json.format(msgspec.json.encode(run), indent=1).decode()
 
 
 def _dangling(scenario: Scenario) -> list[str]:

@@ -1,6 +1,5 @@
 """Scenarios: what is read, what is refused and how, what is made up and made smaller."""
 
-import msgspec
 import pytest
 
 from homeport.sim.generate import generate_scenario
@@ -8,12 +7,13 @@ from homeport.sim.minimise import minimise
 from homeport.sim.scenario import (
     Fault,
     Fleet,
+    KeptRun,
     Scenario,
     ScenarioError,
     list_scenarios,
     parse_scenario,
     read_scenario,
-    render_scenario,
+    render_kept_run,
 )
 from homeport.sim.world import Failure, Outcome
 
@@ -57,10 +57,23 @@ def test_a_seed_makes_up_the_same_scenario_every_time():
 
 @pytest.mark.parametrize("seed", range(50))
 def test_a_made_up_scenario_names_only_what_it_has(seed):
-    text = render_scenario(generate_scenario(seed))
-    scenario = msgspec.json.decode(text, type=Scenario)
+    scenario = generate_scenario(seed)
     assert {task.image for task in scenario.tasks.values()} <= set(scenario.images)
     assert {wish.task for wish in scenario.services.values()} <= set(scenario.tasks)
+
+
+def test_a_kept_run_can_be_read_again(tmp_path):
+    scenario = generate_scenario(3)
+    path = tmp_path / "run.json"
+    path.write_text(render_kept_run(KeptRun(seed=3, found="truth", scenario=scenario)))
+    assert read_scenario(str(path)) == scenario
+
+
+def test_a_kept_run_that_is_none_is_refused(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text("{}")
+    with pytest.raises(ScenarioError, match="missing required field `seed`"):
+        read_scenario(str(path))
 
 
 def make_outcome(*, is_failed: bool) -> Outcome:

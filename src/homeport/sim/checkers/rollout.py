@@ -9,6 +9,7 @@ from homeport.state.store import Store
 TRUTH = "deployments stay inside their percents"
 
 PERCENT = 100
+SETTLING_TIME_S = 40
 
 
 def check_rollout(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
@@ -23,7 +24,11 @@ def check_rollout(store: Store, commit: Commit, replaced: tuple[AnyRecord | None
             continue
         if old is None:
             started[new.service_arn] = None
-        elif isinstance(old, Task) and new.desired_status == STOPPED and is_healthy(store, old):
+        elif (
+            isinstance(old, Task)
+            and new.desired_status == STOPPED
+            and (is_healthy(store, old) and _has_settled(old, commit.at_ms))
+        ):
             stopped_healthy[new.service_arn] = None
     for arn in started:
         _check_upper(store, arn)
@@ -40,6 +45,11 @@ def is_healthy(store: Store, task: Task) -> bool:
         return True
     has_check = any(c.essential and c.has_health_check for c in definition.containers)
     return not has_check or task.health_status == "HEALTHY"
+
+
+def _has_settled(task: Task, now_ms: int) -> bool:
+    """Whether a task has run long enough for ECS to call it healthy without a health check."""
+    return now_ms - (task.started_at_ms or 0) >= SETTLING_TIME_S * 1_000
 
 
 def _check_upper(store: Store, arn: str) -> None:
