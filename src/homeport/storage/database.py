@@ -18,7 +18,12 @@ from homeport.storage.encoding import (
     encode_commits,
 )
 from homeport.storage.errors import StorageCorrupt, StorageUnavailable, StorageVersionUnknown
-from homeport.storage.records import UNFOLDED_LIMIT_BYTES, RecordTable, execute_wide
+from homeport.storage.records import (
+    ROWS_PER_STATEMENT,
+    UNFOLDED_LIMIT_BYTES,
+    RecordTable,
+    execute_wide,
+)
 
 DATABASE_FILE_NAME = "homeport.sqlite3"
 SCHEMA_VERSION = 2
@@ -39,7 +44,7 @@ CHECKPOINT_PAGES = 8_192
 WAL_AHEAD_BYTES = CHECKPOINT_PAGES * 4_096
 SPILL_CACHE_KIB = 512
 CACHE_KIB = 4_096
-STATEMENT_CACHE = 128
+STATEMENT_CACHE = 4 * ROWS_PER_STATEMENT  # one for each number of rows, and some
 LOCK_WAIT_S = 10.0  # a reader of the same file may hold it for a moment
 
 _PRAGMAS = (
@@ -58,6 +63,7 @@ _SCHEMA = (
     " cause TEXT NOT NULL, body BLOB NOT NULL)",
     f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
 )
+_APPEND = "INSERT INTO journal VALUES {}"
 _FIND_TAIL = "SELECT * FROM journal WHERE sequence > ? ORDER BY sequence"
 _FIND_OLDEST = "SELECT at_ms FROM journal ORDER BY sequence LIMIT 1"
 _FIND_SURPLUS = """
@@ -129,12 +135,17 @@ class Database:
     def write(self, commits: list[Commit]) -> None:
         """Make these commits durable in one transaction; raises sqlite3.Error if the disk won't."""
         journal, latest = encode_commits(commits)
-        self._connection.execute("BEGIN IMMEDIATE")
-        execute_wide(self._connection, "INSERT INTO journal VALUES {}", 4, journal)
         size_bytes = sum(len(row.body) for row in journal)
         self._journal_bytes += size_bytes
-        self._prune(journal)
-        self._connection.execute("COMMIT")
+        if len(journal) <= ROWS_PER_STATEMENT and not self._must_prune(journal[-1]):
+            # One statement is a transaction of its own: a single call, and its fsync.
+            execute_wide(self._connection, _APPEND, 4, journal)
+        else:
+            self._connection.execute("BEGIN IMMEDIATE")
+            execute_wide(self._connection, _APPEND, 4, journal)
+            if self._must_prune(journal[-1]):
+                self._prune(journal)
+            self._connection.execute("COMMIT")
         self._newest = journal[-1].sequence
         self._records.gather(latest, through=self._newest, size_bytes=size_bytes)
 
@@ -200,19 +211,18 @@ class Database:
             self._newest = sequence
         return records
 
-    def _prune(self, journal: list[EncodedCommit]) -> None:
-        """Drop a bounded number of commits that are too old or too many.
+    def _must_prune(self, newest: EncodedCommit) -> bool:
+        """Whether commits are too old or too many, with some slack: not in every transaction."""
+        retention_ms = self._limits.retention_s * 1_000
+        slack_ms = retention_ms // PRUNE_SLACK_PARTS
+        is_too_old = self._oldest_at_ms < newest.at_ms - retention_ms - slack_ms
+        return is_too_old or self._journal_bytes > self._limits.size_bytes
 
-        With some slack, so that a full journal isn't pruned in every transaction.
-        """
+    def _prune(self, journal: list[EncodedCommit]) -> None:
+        """Drop a bounded number of commits that are too old or too many."""
         newest, limits = journal[-1], self._limits
-        retention_ms = limits.retention_s * 1_000
-        cutoff_ms = newest.at_ms - retention_ms
-        is_too_old = self._oldest_at_ms < cutoff_ms - retention_ms // PRUNE_SLACK_PARTS
-        is_too_large = self._journal_bytes > limits.size_bytes
-        if not is_too_old and not is_too_large:
-            return
         kept_bytes = limits.size_bytes - limits.size_bytes // PRUNE_SLACK_PARTS
+        is_too_large = self._journal_bytes > limits.size_bytes
         excess_bytes = self._journal_bytes - kept_bytes if is_too_large else 0
         last, size_bytes = self._connection.execute(
             _FIND_SURPLUS,
@@ -222,7 +232,7 @@ class Database:
                 # More than come in, or the journal would outgrow its limit under load.
                 "rows": max(PRUNED_COMMITS_PER_TRANSACTION, 2 * len(journal)),
                 "excess_bytes": excess_bytes,
-                "cutoff_ms": cutoff_ms,
+                "cutoff_ms": newest.at_ms - limits.retention_s * 1_000,
             },
         ).fetchone()
         if last is not None:

@@ -90,17 +90,13 @@ class RecordTable:
 def execute_wide(
     connection: sqlite3.Connection, statement: str, width: int, rows: Sequence[tuple[object, ...]]
 ) -> None:
-    """Run a statement for many rows at once.
+    """Run a statement for many rows at once: up to `ROWS_PER_STATEMENT` make one statement.
 
     Each call into SQLite gives the interpreter's lock away and must win it back from the event
-    loop, so a few wide statements answer sooner than many narrow ones. Widths are powers of
-    two to stay within the statement cache.
+    loop, so one wide statement answers sooner than many narrow ones.
     """
-    start, count = 0, ROWS_PER_STATEMENT
     slot = f"({','.join('?' * width)})"
-    while start < len(rows):
-        while count > len(rows) - start:
-            count //= 2
-        values = [value for row in rows[start : start + count] for value in row]
-        connection.execute(statement.format(",".join([slot] * count)), values)
-        start += count
+    for start in range(0, len(rows), ROWS_PER_STATEMENT):
+        part = rows[start : start + ROWS_PER_STATEMENT]
+        values = [value for row in part for value in row]
+        connection.execute(statement.format(",".join([slot] * len(part))), values)
