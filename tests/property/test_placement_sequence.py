@@ -17,6 +17,7 @@ from homeport.core.placement import bulk, picking, placing
 from homeport.core.placement.expressions import InstanceFacts, parse_expression
 from homeport.core.placement.placing import place_tasks, placement_chain
 from homeport.core.placement.request import PlacementRequest
+from homeport.core.reconcile.service_events import closest_refusal
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.placement import PlacementConstraint, PlacementStrategy
 from homeport.model.resources import HostPort, InstanceResources, TaskResources
@@ -222,6 +223,9 @@ class History:
         assert list(placement.container_instance_arns) == Slow(self.store, request).place()
         again = place_tasks(View(self.store), request, at())
         assert again == placement, "asking changes nothing"
+        one = msgspec.structs.replace(request, refusals_wanted=1)
+        closest = [closest_refusal(placement.refusals)] if placement.refusals else []
+        assert list(place_tasks(View(self.store), one, at()).refusals) == closest
         for arn in placement.container_instance_arns:
             self.number += 1
             instance = self.store.container_instances.get(arn)

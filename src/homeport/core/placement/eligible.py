@@ -18,12 +18,14 @@ from homeport.core.placement.expressions import (
 )
 from homeport.core.placement.filters import Filters, is_suitable
 from homeport.model.container_instance import ContainerInstance
+from homeport.model.resources import TaskResources
 from homeport.state.fleet import Flags, Fleet, Ints
 from homeport.state.view import View
 
 _CLASSES_PER_ROW = 4  # more possible classes than that are numbered anew
 _CLASSES_LEAST = 4_096
 _AVAILABLE = "available"
+_RESERVED_PORTS = "reserved ports"
 _ATTRIBUTE_NAMES = "attribute names"
 
 
@@ -51,45 +53,65 @@ def eligible_rows(fleet: Fleet, filters: Filters, key: Hashable) -> Flags:
 
     `key` is the filters' `eligible_key`.
     """
+    static = [expression for expression in filters.expressions if expression.is_static]
+
+    def judge(instance: ContainerInstance) -> bool:
+        return (
+            instance.is_available
+            and is_suitable(instance, filters.request)
+            and all(each.is_match(InstanceFacts(instance, 0)) for each in static)
+        )
+
+    return rows_that(fleet, ("eligible", key), judge, static)
+
+
+def rows_that(
+    fleet: Fleet,
+    key: Hashable,
+    judge: Callable[[ContainerInstance], bool],
+    expressions: Sequence[Expression] = (),
+) -> Flags:
+    """Return a mask of the instances that pass; kept by `key`, and not to be altered.
+
+    `judge` may ask for the status, the agent, which attributes there are, and what the (static)
+    expressions ask.
+    """
     known: EligibleRows | None = fleet.memo.get(key)
     if known is not None and (known.cursor, len(known.mask)) == (
         fleet.instance_log.end,
         len(fleet),
     ):
         return known.mask
-    static = [expression for expression in filters.expressions if expression.is_static]
 
-    def judge(row: int) -> bool:
+    def judge_row(row: int) -> bool:
         instance = fleet.instances[row]
-        return (
-            instance is not None
-            and instance.is_available
-            and is_suitable(instance, filters.request)
-            and all(each.is_match(InstanceFacts(instance, 0)) for each in static)
-        )
+        return instance is not None and judge(instance)
 
     changed = None if known is None else fleet.instance_log.since(known.cursor)
     if known is None or changed is None or len(changed) * _CLASSES_PER_ROW > len(fleet):
-        known = EligibleRows(_judge_alike(fleet, static, judge), fleet.instance_log.end)
-    elif changed or len(known.mask) != len(fleet):
+        mask = _judge_alike(fleet, expressions, judge_row)
+    else:
         mask = np.zeros(len(fleet), np.bool_)
         mask[: len(known.mask)] = known.mask
         for row in changed:
-            mask[row] = judge(row)
-        known = EligibleRows(mask, fleet.instance_log.end)
-    fleet.remember(key, known)
-    return known.mask
+            mask[row] = judge_row(row)
+    fleet.remember(key, EligibleRows(mask, fleet.instance_log.end))
+    return mask
 
 
 def _judge_alike(
     fleet: Fleet, static: Sequence[Expression], judge: Callable[[int], bool]
 ) -> Flags:
     columns = [
-        _codes(fleet, _AVAILABLE, lambda instance: instance.is_available),
+        _codes(fleet, _AVAILABLE, _availability),
         _codes(fleet, _ATTRIBUTE_NAMES, lambda instance: tuple(instance.attributes)),
         *_subject_columns(fleet, static),
     ]
     return judge_classes(columns, len(fleet), judge)
+
+
+def _availability(instance: ContainerInstance) -> Hashable:
+    return instance.status, instance.agent_connected
 
 
 def _codes(
@@ -113,7 +135,7 @@ def matching_now(view: View, fleet: Fleet, filters: Filters) -> Flags | None:
     asking = [expression for expression in filters.expressions if not expression.is_static]
     if not asking:
         return None
-    available = _codes(fleet, _AVAILABLE, lambda instance: instance.is_available)
+    available = _codes(fleet, _AVAILABLE, _availability)
     columns = [available, *_subject_columns(fleet, asking)]
     running = fleet.running_counts()
     if any(RUNNING_TASKS_COUNT in each.subjects for each in asking):
@@ -140,6 +162,26 @@ def _hosts(fleet: Fleet, test: StringTest) -> Ints:
             column[list(group.wanted)] = 1
             column[list(group.stopping)] = 1
     return column
+
+
+def rows_with_ports(fleet: Fleet, needs: TaskResources) -> Flags:
+    """Return the rows on which no port that is needed is taken or reserved; a fresh mask."""
+    mask: Flags = np.ones(len(fleet), np.bool_)
+    if not needs.host_ports:
+        return mask
+    for port in needs.host_ports:
+        mask[list(fleet.ports.get(port, ()))] = False
+    reserved = fleet.codes(_RESERVED_PORTS, _reserved_ports)
+    for value, code in reserved.values.items():
+        if isinstance(value, tuple) and any(
+            port.port in value[1 if port.protocol == "udp" else 0] for port in needs.host_ports
+        ):
+            mask[reserved.column == code] = False
+    return mask
+
+
+def _reserved_ports(instance: ContainerInstance) -> Hashable:
+    return instance.resources.reserved_tcp_ports, instance.resources.reserved_udp_ports
 
 
 def judge_classes(

@@ -13,7 +13,12 @@ import numpy as np
 
 from homeport.core.decision import Moment
 from homeport.core.placement.bulk import BulkTerms, Standing, is_bulk
-from homeport.core.placement.eligible import eligible_key, eligible_rows, matching_now
+from homeport.core.placement.eligible import (
+    eligible_key,
+    eligible_rows,
+    matching_now,
+    rows_with_ports,
+)
 from homeport.core.placement.expressions import InstanceFacts, subject_reader
 from homeport.core.placement.filters import Filters, compile_filters, is_reserved
 from homeport.core.placement.picking import Picker, ShelfExhausted, Terms
@@ -48,7 +53,7 @@ def place_tasks(view: View, request: PlacementRequest, moment: Moment) -> Placem
     arns = tuple(fleet.arns[row] for row in picked)
     if len(picked) == request.count:
         return Placement(container_instance_arns=arns)
-    refusals = find_refusals(view, filters, placed_on)
+    refusals = find_refusals(view, filters, placed_on, limit=request.refusals_wanted)
     return Placement(container_instance_arns=arns, refusals=refusals)
 
 
@@ -195,36 +200,15 @@ class _Placer:
 
     def _own_mask(self) -> Flags | None:
         """Return the rows that pass the rules about tasks; None when there are no such rules."""
-        fleet, request = self._fleet, self._filters.request
         if self._matching is None and not self._is_once():
             return None
-        mask: Flags = np.ones(len(fleet), np.bool_)
+        fleet = self._fleet
+        mask = rows_with_ports(fleet, self._filters.request.resources)
         if self._matching is not None:
             mask &= self._matching
         if self._is_distinct():
             mask[list(self._group.wanted)] = False
-        for port in request.resources.host_ports:
-            mask[list(fleet.ports.get(port, ()))] = False
-        if request.resources.host_ports:
-            self._clear_reserved(mask)
         return mask
-
-    def _clear_reserved(self, mask: Flags) -> None:
-        """Take out the rows that keep one of the ports for themselves."""
-        fleet = self._fleet
-        reserved = fleet.codes(
-            "reserved ports",
-            lambda instance: (
-                instance.resources.reserved_tcp_ports,
-                instance.resources.reserved_udp_ports,
-            ),
-        )
-        ports = self._filters.request.resources.host_ports
-        for value, code in reserved.values.items():
-            if isinstance(value, tuple) and any(
-                port.port in value[1 if port.protocol == "udp" else 0] for port in ports
-            ):
-                mask[reserved.column == code] = False
 
     def _pick(
         self, shelf: Shelf, count: int, vetoed: tuple[Container[int], ...]

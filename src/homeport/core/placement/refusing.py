@@ -1,34 +1,49 @@
 """Why no container instance takes a further task: one refusal each, by the first rule that refuses.
 
-The rules are those of `filters`.
+The rules are those of `filters`. In a large fleet only the instances that come closest are judged
+by them, one by one: how far each came is found out for all at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from homeport.core.placement.candidate import Candidate
-from homeport.core.placement.filters import Filters, is_offered
+from homeport.core.placement.eligible import matching_now, rows_that, rows_with_ports
+from homeport.core.placement.expressions import Expression, InstanceFacts
+from homeport.core.placement.filters import Filters, is_offered, is_suitable
 from homeport.core.placement.request import Refusal
-from homeport.model.container_instance import ACTIVE
+from homeport.model.container_instance import ACTIVE, ContainerInstance
+from homeport.state.fleet import Flags, Fleet, Ints
 from homeport.state.view import View
 
 
 def find_refusals(
-    view: View, filters: Filters, placed_on: Mapping[int, int]
+    view: View, filters: Filters, placed_on: Mapping[int, int], *, limit: int | None = None
 ) -> tuple[Refusal, ...]:
-    """Judge every ACTIVE container instance by itself; refusals are in the order of ARNs.
+    """Judge the ACTIVE container instances, of more than `limit` those that come closest.
 
-    `placed_on` are the tasks that the present call has placed on each row of the fleet.
+    `placed_on` are the tasks that the present call has placed on each row of the fleet. Refusals
+    are in the order of ARNs.
     """
     request = filters.request
     fleet = view.fleet(request.cluster_arn)
     group = fleet.group(request.group)
     hosts = frozenset(fleet.arns[row] for row in (group.wanted if group is not None else ()))
+    judged = rows_that(
+        fleet,
+        ("judged", request.launch_type),
+        lambda instance: instance.status == ACTIVE and is_offered(instance, request),
+    )
+    ranks, _ = fleet.ranks()
+    rows: Ints = np.flatnonzero(judged)
+    if limit is not None and len(rows) > limit:
+        passed = _count_passed(view, fleet, filters, placed_on)[rows]
+        rows = rows[np.lexsort((ranks[rows], -passed))[:limit]]
     refusals = []
-    _, by_rank = fleet.ranks()
-    for row in by_rank.tolist():
+    for row in rows[np.argsort(ranks[rows])].tolist():
         instance = fleet.instances[row]
-        if instance is None or instance.status != ACTIVE or not is_offered(instance, request):
-            continue
+        assert instance is not None
         groups: tuple[str, ...] = ()
         if filters.needs_task_groups:
             tasks = view.tasks_of_instance(instance.arn).values()
@@ -40,3 +55,58 @@ def find_refusals(
         if refusal is not None:
             refusals.append(refusal)
     return tuple(refusals)
+
+
+def _matches(expressions: Sequence[Expression], instance: ContainerInstance) -> bool:
+    return all(each.is_match(InstanceFacts(instance, 0)) for each in expressions)
+
+
+def _matches_again(view: View, fleet: Fleet, filters: Filters, row: int) -> bool:
+    """Whether a row still matches when it hosts a task of this group."""
+    instance = fleet.instances[row]
+    assert instance is not None
+    groups = [task.group for task in view.tasks_of_instance(instance.arn).values()]
+    facts = InstanceFacts(instance, fleet.loads[row].running, [*groups, filters.request.group])
+    return all(expression.is_match(facts) for expression in filters.expressions)
+
+
+def _count_passed(
+    view: View, fleet: Fleet, filters: Filters, placed_on: Mapping[int, int]
+) -> Ints:
+    """Return how many rules each row passes before the first that refuses, in their order."""
+    request, needs = filters.request, filters.request.resources
+    fleet.refresh()
+    placed = np.zeros(len(fleet), np.int64)
+    placed[list(placed_on)] = list(placed_on.values())
+    takes_once = placed == 0
+    static = [each for each in filters.expressions if each.is_static]
+    key = tuple(each.text for each in static)
+    group = fleet.group(request.group)
+    distinct: Flags = np.ones(len(fleet), np.bool_)
+    if filters.needs_distinct_instance:
+        distinct &= takes_once
+        distinct[list(group.wanted if group is not None else ())] = False
+    matching = rows_that(fleet, ("matching", key), lambda i: _matches(static, i), static)
+    now = matching_now(view, fleet, filters)
+    if now is not None:
+        matching = matching & now
+        for row in placed_on:
+            matching[row] &= _matches_again(view, fleet, filters, row)
+    passing = rows_that(fleet, "connected", lambda instance: instance.agent_connected)
+    total = passing.astype(np.int64)
+    for mask in (
+        fleet.free_cpu_units - placed * needs.cpu_units >= needs.cpu_units,
+        fleet.free_memory_mib - placed * needs.memory_mib >= needs.memory_mib,
+        rows_with_ports(fleet, needs) & (takes_once | (not needs.host_ports)),
+        fleet.free_gpu_count - placed * needs.gpu_count >= needs.gpu_count,
+        rows_that(
+            fleet,
+            ("suitable", request.launch_type, request.requires_attributes),
+            lambda instance: is_suitable(instance, request),
+        ),
+        matching,
+        distinct,
+    ):
+        passing = passing & mask
+        total += passing
+    return total

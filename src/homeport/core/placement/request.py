@@ -5,12 +5,15 @@ import msgspec
 from homeport.model.placement import PlacementConstraint, PlacementStrategy
 from homeport.model.resources import TaskResources
 
+REFUSALS_LIMIT = 1_000  # of one answer, those of the container instances that came closest
+
 
 class PlacementRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`count` identical tasks for one cluster.
 
     `group` is the task group (distinctInstance and task:group look at it); `service_arn` makes
-    spread count the service's tasks instead of the group's.
+    spread count the service's tasks instead of the group's. `refusals_wanted` are those of the
+    container instances that come closest.
     """
 
     cluster_arn: str
@@ -22,6 +25,7 @@ class PlacementRequest(msgspec.Struct, frozen=True, kw_only=True):
     strategies: tuple[PlacementStrategy, ...] = ()
     launch_type: str = "EC2"
     count: int = 1
+    refusals_wanted: int = REFUSALS_LIMIT
 
 
 class Refusal(msgspec.Struct, frozen=True, gc=False):
@@ -35,8 +39,8 @@ class Refusal(msgspec.Struct, frozen=True, gc=False):
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """Where the tasks go, in order; fewer than asked when no room is left.
 
-    `refusals` says why the rest was not placed, one for each container instance; it is empty when
-    everything was placed.
+    `refusals` says why the rest was not placed, one for each container instance (at most as many
+    as were wanted), by ARN; it is empty when everything was placed.
     """
 
     container_instance_arns: tuple[str, ...] = ()

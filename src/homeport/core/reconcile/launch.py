@@ -130,6 +130,7 @@ def placement_request(
         strategies=service.placement_strategy,
         launch_type=service.task_launch_type,
         count=count,
+        refusals_wanted=1,  # events and notes speak of the closest one only
     )
 
 

@@ -3,11 +3,17 @@
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
+
 from homeport.api import ecs, homeport
 from homeport.core.decision import Decision
 from homeport.core.placement.explaining import explain_refusals
 from homeport.core.placement.placing import place_tasks
-from homeport.core.placement.request import Placement, PlacementRequest
+from homeport.core.placement.request import (
+    REFUSALS_LIMIT,
+    Placement,
+    PlacementRequest,
+)
 from homeport.core.reconcile.launch import placement_request
 from homeport.model.cluster import Cluster
 from homeport.model.task_definition import TaskDefinition
@@ -38,6 +44,7 @@ def plan_placement(
         )
     cluster = find_cluster(view, context.scope, request.cluster)
     definition, terms = _find_terms(view, cluster, request, context, count=count)
+    terms = msgspec.structs.replace(terms, refusals_wanted=REFUSALS_LIMIT)
     placement = place_tasks(view, terms, context.moment)
     verdicts = explain_refusals(view, terms, placement.refusals)
     return Decision(
