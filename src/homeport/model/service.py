@@ -23,6 +23,24 @@ class EarlySuccess(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_def
     is_cleanup_deferred: bool  # older tasks needn't be gone
 
 
+class PauseHook(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """A PAUSE hook: the deployment waits in these stages until somebody says how to go on."""
+
+    stages: tuple[str, ...]
+    timeout_min: int = 1_440
+    timeout_action: str = "ROLLBACK"  # ROLLBACK | CONTINUE
+
+
+class StagedStrategy(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """How BLUE_GREEN, LINEAR and CANARY deployments go; a ROLLING service has none."""
+
+    kind: str  # BLUE_GREEN | LINEAR | CANARY
+    bake_time_min: int = 0
+    step_percent: float = 100.0  # of production traffic, LINEAR: every step, CANARY: the first
+    step_bake_time_min: int = 0
+    hooks: tuple[PauseHook, ...] = ()
+
+
 class Deployment(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One deployment of a service: PRIMARY is the newest, ACTIVE ones still have tasks."""
 
@@ -92,6 +110,9 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     rebalances_zones: bool = False
     moving_tasks: int = 0  # started beyond desiredCount for a better balance, not yet settled
     circuit_breaker: CircuitBreaker | None = None
+    staged: StagedStrategy | None = None
+    hold: str = ""  # SOURCE: the newest deployment starts nothing yet; BOTH: older ones stay
+    hook_answers: int = 0  # raised by every ContinueServiceDeployment, to wake the scheduler
     early_success: EarlySuccess | None = None
     last_completed: Deployment | None = None  # what a rollback goes back to
     service_deployment_arn: str | None = None  # the one that isn't over yet

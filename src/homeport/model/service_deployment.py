@@ -28,6 +28,16 @@ class ServiceRevision(Record, frozen=True, kw_only=True, tag="service_revision")
     created_at_ms: int = 0
 
 
+class HookState(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
+    """A PAUSE hook of the stage that a service deployment is in."""
+
+    id: str
+    stage: str
+    status: str = "AWAITING_ACTION"  # SUCCEEDED | FAILED | TIMED_OUT
+    expires_at_ms: int = 0
+    timeout_action: str = "ROLLBACK"
+
+
 class ServiceDeployment(Record, frozen=True, kw_only=True, tag="service_deployment"):
     """One release of a service, from its call to its end (API:ServiceDeployment)."""
 
@@ -40,6 +50,11 @@ class ServiceDeployment(Record, frozen=True, kw_only=True, tag="service_deployme
     status: str = "PENDING"
     status_reason: str | None = None
     lifecycle_stage: str | None = None
+    stage_started_at_ms: int = 0
+    hooks: tuple[HookState, ...] = ()
+    production_weight: float = 0.0  # percent of traffic for the target; the sources have the rest
+    test_weight: float = 0.0
+    weight_changed_at_ms: int = 0
     deployment_configuration: bytes = b"{}"  # JSON of AWS's DeploymentConfiguration
     rollback_reason: str | None = None
     rollback_started_at_ms: int | None = None

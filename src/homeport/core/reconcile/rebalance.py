@@ -45,9 +45,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[str, ...]
 
 
-def plan_move(
-    view: View, service: Service, *, ids: Iterator[str], moment: Moment
-) -> Move | None:
+def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Moment) -> Move | None:
     """Return the tasks to start for a better balance, or None when there is nothing to gain."""
     by_zone = _wants_zones(service) and not _is_even(view, service)
     by_instance = _wants_instances(view, service)
@@ -173,9 +171,7 @@ def _move_to_instance(
 def _launch(
     view: View, service: Service, arns: Sequence[str], *, ids: Iterator[str], moment: Moment
 ) -> Launch:
-    return launch_tasks_on(
-        view, service, arns, deployment=service.primary, ids=ids, moment=moment
-    )
+    return launch_tasks_on(view, service, arns, deployment=service.primary, ids=ids, moment=moment)
 
 
 def _zone_messages(

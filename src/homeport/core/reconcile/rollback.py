@@ -66,6 +66,8 @@ def _roll_back(
         task_definition_arn=again.task_definition_arn,
         deployments=(again, failed, *others),
         is_steady=False,
+        hold="",
+        moving_tasks=0,
         failed_launches=0,
         quick_exits=0,
         next_launch_at_ms=0,

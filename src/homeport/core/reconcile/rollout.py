@@ -20,6 +20,7 @@ class Bounds(msgspec.Struct, frozen=True):
     desired: int
     lower: int
     upper: int
+    held: int = 0  # older tasks that stay beside the newest deployment's
     moving: int = 0  # that may be beyond desired for a while, to even tasks out
 
 
@@ -83,13 +84,19 @@ NO_STOPS = Stops()
 
 
 def bounds_of(
-    desired: int, minimum_healthy_percent: int, maximum_percent: int, *, moving: int = 0
+    desired: int,
+    minimum_healthy_percent: int,
+    maximum_percent: int,
+    *,
+    moving: int = 0,
+    held: int = 0,
 ) -> Bounds:
     """Return the bounds: the lower one rounds up, the upper one rounds down."""
     return Bounds(
         desired=desired,
         lower=-(-desired * minimum_healthy_percent // PERCENT),
-        upper=desired * maximum_percent // PERCENT,
+        upper=max(desired * maximum_percent // PERCENT, desired + held),
+        held=held,
         moving=moving,
     )
 
@@ -149,11 +156,14 @@ def _stops_of_outgoing(
     bounds: Bounds, counts: Counts, staying: Stops, *, is_blocked: bool
 ) -> Stops:
     """Stop old and displaced tasks as far as enough healthy ones remain; PENDING ones at once."""
-    floor = bounds.lower if is_blocked else bounds.desired
-    healthy = counts.healthy - staying.healthy + counts.outgoing_healthy
+    if bounds.held:  # older tasks stay as many as they are, whatever the newest ones do
+        floor, healthy = bounds.held, counts.outgoing_healthy
+    else:
+        floor = bounds.lower if is_blocked else bounds.desired
+        healthy = counts.healthy - staying.healthy + counts.outgoing_healthy
     unhealthy, unsettled = counts.outgoing_unhealthy, counts.outgoing_unsettled
     starting = counts.outgoing_starting
-    beyond = healthy + starting - bounds.lower if is_blocked else 0
+    beyond = healthy + starting - min(floor, bounds.lower) if is_blocked else 0
     return Stops(
         outgoing_healthy=_clamp(healthy - floor, counts.outgoing_healthy),
         outgoing_unsettled=_clamp(healthy + unsettled + starting - floor, unsettled),

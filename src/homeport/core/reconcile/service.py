@@ -12,6 +12,8 @@ from homeport.core.reconcile.daemon import DAEMON, daemon_step
 from homeport.core.reconcile.rollback import roll_back_or_fail
 from homeport.core.reconcile.rollout import NO_STOPS, missing_tasks, plan_stops
 from homeport.core.reconcile.service_events import REPEAT_AFTER_S
+from homeport.core.reconcile.staged import staged_step
+from homeport.core.reconcile.stages import staged_record
 from homeport.core.reconcile.step import (
     drain_step,
     is_in_order,
@@ -55,6 +57,9 @@ def reconcile_service(
             return moved
         return Decision(effects=(repeat_of_steady_state(service),))
     census = take_census(view, service, moment, is_strict=is_strict)
+    record = staged_record(view, service)
+    if record is not None:
+        return staged_step(view, service, record, census, moment)
     return next_step(view, service, census, moment)
 
 
@@ -63,6 +68,8 @@ def _is_at_rest(view: View, service: Service, moment: Moment, *, is_strict: bool
 
     So it is in the steady state, and while agents have yet to start or stop what was decided.
     """
+    if service.staged is not None and service.primary.rollout_state == "IN_PROGRESS":
+        return False
     counts = counts_at_a_glance(view, service, is_strict=is_strict)
     if counts is None or _has_gone_deployment(view, service):
         return False

@@ -140,7 +140,7 @@ def _with_rollback(
     is_triggered = deployment is not None and deployment.rollout_state_reason.startswith(
         BREAKER_REASON
     )
-    reason = REASON_BREAKER_ROLLBACK if is_triggered else REASON_STOPPED
+    reason = REASON_BREAKER_ROLLBACK if is_triggered else record.status_reason or REASON_STOPPED
     return replace(
         record,
         status="ROLLBACK_IN_PROGRESS",
@@ -150,6 +150,9 @@ def _with_rollback(
         rollback_reason=reason,
         rollback_started_at_ms=moment.now_ms,
         rollback_revision_arn=service.primary.revision_arn,
+        lifecycle_stage=None if record.lifecycle_stage is None else "CLEAN_UP",
+        production_weight=0.0,
+        test_weight=0.0,
     )
 
 

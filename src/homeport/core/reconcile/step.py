@@ -97,6 +97,7 @@ def service_bounds(service: Service) -> Bounds:
         service.minimum_healthy_percent,
         service.maximum_percent,
         moving=service.moving_tasks,
+        held=service.desired_count if service.hold else 0,
     )
 
 
@@ -267,10 +268,11 @@ def _pick(
         return ()
     if count >= len(tasks):
         return sorted(tasks, key=lambda task: task.arn)
-    displaced = sorted((t for t in tasks if t.arn in census.displaced), key=lambda t: t.arn)
-    if displaced:
-        chosen = displaced[:count]
-        others = [task for task in tasks if task.arn not in census.displaced]
+    kept = service.last_completed.id if service.hold and service.last_completed else None
+    first = [t for t in tasks if t.arn in census.displaced or kept not in (None, t.deployment_id)]
+    if first:
+        chosen = sorted(first, key=lambda task: task.arn)[:count]
+        others = [task for task in tasks if task not in first]
         rest = count - len(chosen)
         return (*chosen, *pick_tasks_to_stop(view, service, others, count=rest, moment=moment))
     return pick_tasks_to_stop(view, service, tasks, count=count, moment=moment)

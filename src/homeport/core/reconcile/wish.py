@@ -44,7 +44,7 @@ def wish_launches(
     if upkeep is not None and room:
         deployment, lacking = upkeep
         return Wish(deployment=deployment, count=min(lacking, room), missing=0)
-    if primary.rollout_state == "FAILED":
+    if primary.rollout_state == "FAILED" or service.hold == "SOURCE":
         return Wish(deployment=primary, count=0, missing=0)
     missing = missing_tasks(bounds, counts)
     if missing and moment.now_ms < service.next_launch_at_ms:
@@ -78,7 +78,8 @@ def keep_fewer(service: Service, census: Census, stopped: Sequence[Task]) -> Ser
 
 def _upkeep(service: Service, census: Census, counts: Counts) -> tuple[Deployment, int] | None:
     """Return the newest older deployment that lacks tasks, and how many of them are needed."""
-    needed = service.desired_count - counts.healthy - sum(census.kept.values())
+    stand_ins = 0 if service.hold else counts.healthy
+    needed = service.desired_count - stand_ins - sum(census.kept.values())
     for deployment in service.deployments[1:]:
         lacking = min(deployment.wanted_tasks - census.kept[deployment.id], needed)
         if lacking > 0:

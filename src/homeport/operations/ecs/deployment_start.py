@@ -61,6 +61,7 @@ def start_deployment(
         service_deployment_arn=record.arn,
         rollback_reason=None,
         is_steady=False,
+        hold="",
         moving_tasks=0,
         failed_launches=0,
         quick_exits=0,

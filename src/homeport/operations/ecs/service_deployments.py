@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from homeport.api import ecs
 from homeport.core.decision import Decision
 from homeport.core.reconcile.rollback import can_roll_back
+from homeport.core.reconcile.stages import REASON_HOOK
 from homeport.model.arn import parse_arn
 from homeport.model.service_deployment import ServiceDeployment
 from homeport.operations.context import CallContext
@@ -137,6 +138,44 @@ def stop_service_deployment(
     )
 
 
+def continue_service_deployment(
+    view: View, request: ecs.ContinueServiceDeploymentRequest, context: CallContext
+) -> Decision:
+    """Answer a PAUSE hook: go on with the deployment, or roll it back."""
+    arn = request.service_deployment_arn or ""
+    record = view.service_deployment(arn) if _is_own(arn, context) else None
+    service = None if record is None else view.service(record.service_arn)
+    if record is None or service is None:
+        raise ecs.ServiceDeploymentNotFoundException("Service deployment not found.")
+    if request.action not in (None, "CONTINUE", "ROLLBACK"):
+        raise ecs.InvalidParameterException("action should be one of [CONTINUE,ROLLBACK]")
+    is_waiting = record.status == "IN_PROGRESS" and any(
+        hook.id == request.hook_id and hook.status == "AWAITING_ACTION" for hook in record.hooks
+    )
+    if not is_waiting:
+        raise ecs.InvalidParameterException(
+            "No lifecycle hook with this hookId awaits an action. See lifecycleHookDetails of "
+            "DescribeServiceDeployments."
+        )
+    is_rollback = request.action == "ROLLBACK"
+    answered = replace(
+        record,
+        hooks=tuple(
+            replace(hook, status="FAILED" if is_rollback else "SUCCEEDED")
+            if hook.id == request.hook_id
+            else hook
+            for hook in record.hooks
+        ),
+        status_reason=REASON_HOOK if is_rollback else record.status_reason,
+        updated_at_ms=context.moment.now_ms,
+    )
+    woken = replace(service, hook_answers=service.hook_answers + 1)
+    return Decision(
+        reply=ecs.ContinueServiceDeploymentResponse(service_deployment_arn=record.arn),
+        changes=(Put(answered), Put(woken)),
+    )
+
+
 def _check_arns(arns: Sequence[str] | None, member: str) -> Sequence[str]:
     if not arns:
         raise ecs.InvalidParameterException(f"{member} cannot be empty.")
@@ -162,6 +201,7 @@ def _is_within(record: ServiceDeployment, asked: ecs.CreatedAt | None) -> bool:
 
 
 OPERATIONS: dict[str, Callable[..., Decision]] = {
+    "ContinueServiceDeployment": continue_service_deployment,
     "DescribeServiceDeployments": describe_service_deployments,
     "DescribeServiceRevisions": describe_service_revisions,
     "ListServiceDeployments": list_service_deployments,

@@ -96,6 +96,10 @@ def check_scheduling_strategy(request: ecs.CreateServiceRequest) -> str:
 
 def check_daemon(configuration: ecs.DeploymentConfiguration) -> None:
     """Refuse a DAEMON service that could have two tasks on one container instance (§1)."""
+    if configuration.strategy != "ROLLING":
+        raise ecs.InvalidParameterException(
+            "The DAEMON scheduling strategy supports the deployment strategy ROLLING only."
+        )
     if configuration.maximum_percent != DAEMON_MAXIMUM_PERCENT:
         raise ecs.InvalidParameterException(
             f"maximumPercent must be {DAEMON_MAXIMUM_PERCENT} for a service with the DAEMON "
@@ -213,6 +217,7 @@ def next_configuration(
     if asked is None:
         return known
     _refuse_unbuilt_configuration(asked)
+    strategy = asked.strategy or known.strategy
     merged = replace(
         known,
         maximum_percent=_or_known(asked.maximum_percent, known.maximum_percent),
@@ -220,6 +225,12 @@ def next_configuration(
             asked.minimum_healthy_percent, known.minimum_healthy_percent
         ),
         bake_time_in_minutes=_or_known(asked.bake_time_in_minutes, known.bake_time_in_minutes),
+        strategy=strategy,
+        lifecycle_hooks=_or_known_list(asked.lifecycle_hooks, known.lifecycle_hooks),
+        linear_configuration=asked.linear_configuration
+        or (known.linear_configuration if strategy == "LINEAR" else None),
+        canary_configuration=asked.canary_configuration
+        or (known.canary_configuration if strategy == "CANARY" else None),
         early_success_criteria=asked.early_success_criteria or known.early_success_criteria,
         alarms=_next_alarms(asked.alarms, known.alarms),
         deployment_circuit_breaker=_next_circuit_breaker(
@@ -230,6 +241,13 @@ def next_configuration(
     if merged.early_success_criteria is not None:
         _check_early_success(merged.early_success_criteria, merged.minimum_healthy_percent or 0)
     return merged
+
+
+def _or_known_list(
+    asked: list[ecs.DeploymentLifecycleHook] | None,
+    known: list[ecs.DeploymentLifecycleHook] | None,
+) -> list[ecs.DeploymentLifecycleHook] | None:
+    return known if asked is None else asked
 
 
 def _or_known(asked: int | None, known: int | None) -> int | None:
@@ -280,18 +298,9 @@ def early_success_of(configuration: ecs.DeploymentConfiguration) -> EarlySuccess
 
 
 def _refuse_unbuilt_configuration(asked: ecs.DeploymentConfiguration) -> None:
-    if asked.strategy not in (None, "ROLLING"):
-        raise unsupported(f"the deployment strategy {asked.strategy}")
     alarms = asked.alarms
-    for given, name in (
-        (alarms is not None and alarms.enable, "deployment alarms with enable true"),
-        (asked.lifecycle_hooks, "lifecycleHooks"),
-        (asked.linear_configuration, "linearConfiguration"),
-        (asked.canary_configuration, "canaryConfiguration"),
-        (asked.bake_time_in_minutes, "bakeTimeInMinutes over 0"),
-    ):
-        if given:
-            raise unsupported(name)
+    if alarms is not None and alarms.enable:
+        raise unsupported("deployment alarms with enable true")
 
 
 def _next_alarms(

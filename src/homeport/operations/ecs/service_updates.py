@@ -29,6 +29,7 @@ from homeport.operations.ecs.service_rules import (
     refuse_unbuilt_members,
     unsupported,
 )
+from homeport.operations.ecs.staged_rules import check_strategy, staged_strategy_of
 from homeport.operations.lookup import find_cluster, service_in, task_definition_in
 from homeport.operations.render.services import (
     decode_document,
@@ -181,6 +182,7 @@ def _with_settings(
     )
     if service.scheduling_strategy == "DAEMON":
         check_daemon(configuration)
+    check_strategy(configuration, service.deployment_controller)
     maximum_percent = configuration.maximum_percent or 0
     constraints, strategies = service.placement_constraints, service.placement_strategy
     if request.placement_constraints is not None:
@@ -206,6 +208,7 @@ def _with_settings(
         rebalances_zones=rebalancing == "ENABLED",
         circuit_breaker=circuit_breaker_of(configuration),
         early_success=early_success_of(configuration),
+        staged=staged_strategy_of(configuration),
         health_check_grace_period_s=check_grace_period(grace_period_s),
         placement_constraints=constraints,
         placement_strategy=strategies,

@@ -46,6 +46,7 @@ from homeport.operations.ecs.service_updates import (
     next_strategies,
     update_service,
 )
+from homeport.operations.ecs.staged_rules import check_strategy, staged_strategy_of
 from homeport.operations.ecs.tags import check_tags, put_tags
 from homeport.operations.lookup import find_cluster, service_arn_from, service_in
 from homeport.operations.names import check_service_name
@@ -278,6 +279,7 @@ def _new_service(
     )
     if is_daemon:
         check_daemon(configuration)
+    check_strategy(configuration, controller)
     maximum_percent = configuration.maximum_percent or 0
     rebalancing = next_zone_rebalancing(
         request.availability_zone_rebalancing, "ENABLED", maximum_percent
@@ -308,6 +310,7 @@ def _new_service(
         rebalances_zones=rebalancing == "ENABLED",
         circuit_breaker=circuit_breaker_of(configuration),
         early_success=early_success_of(configuration),
+        staged=staged_strategy_of(configuration),
         health_check_grace_period_s=check_grace_period(request.health_check_grace_period_seconds),
         placement_constraints=check_constraints(
             request.placement_constraints,

@@ -3,8 +3,9 @@
 import msgspec
 
 from homeport.api import ecs
+from homeport.core.reconcile.stages import WHOLE_PERCENT, shown_stage
 from homeport.model.service import Deployment, Service
-from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
+from homeport.model.service_deployment import HookState, ServiceDeployment, ServiceRevision
 from homeport.operations.render.services import wanted_tasks
 from homeport.state.view import View
 
@@ -25,12 +26,16 @@ def render_service_deployment(view: View, record: ServiceDeployment) -> ecs.Serv
         stopped_at=_seconds(record.stopped_at_ms),
         updated_at=record.updated_at_ms / 1_000,
         source_service_revisions=[
-            _summary(view, service, arn) for arn in record.source_revision_arns
+            _weighted(record, _summary(view, service, arn), is_newest=not number)
+            for number, arn in enumerate(record.source_revision_arns)
         ],
-        target_service_revision=_summary(view, service, record.target_revision_arn),
+        target_service_revision=_weighted(
+            record, _summary(view, service, record.target_revision_arn), is_target=True
+        ),
         status=record.status,
         status_reason=record.status_reason,
-        lifecycle_stage=record.lifecycle_stage,
+        lifecycle_stage=shown_stage(record),
+        lifecycle_hook_details=[_hook(hook) for hook in record.hooks],
         deployment_configuration=_decode_configuration(record.deployment_configuration),
         rollback=_rollback(record),
         deployment_circuit_breaker=ecs.ServiceDeploymentCircuitBreaker(
@@ -93,6 +98,38 @@ def _summary(view: View, service: Service | None, revision_arn: str) -> ecs.Serv
         requested_task_count=wanted_tasks(view, service, deployment),
         running_task_count=load.running,
         pending_task_count=load.pending,
+    )
+
+
+def _weighted(
+    record: ServiceDeployment,
+    summary: ecs.ServiceRevisionSummary,
+    *,
+    is_target: bool = False,
+    is_newest: bool = False,
+) -> ecs.ServiceRevisionSummary:
+    """Add the shares of traffic that a staged deployment asks for; a rolling one asks for none.
+
+    What the target doesn't have, the newest of the sources has.
+    """
+    if record.lifecycle_stage is None:
+        return summary
+    production, test = record.production_weight, record.test_weight
+    if not is_target:
+        production, test = WHOLE_PERCENT - production, WHOLE_PERCENT - test
+    is_idle = not is_target and not is_newest
+    summary.requested_production_traffic_weight = 0.0 if is_idle else production
+    summary.requested_test_traffic_weight = 0.0 if is_idle else test
+    return summary
+
+
+def _hook(hook: HookState) -> ecs.DeploymentLifecycleHookDetail:
+    return ecs.DeploymentLifecycleHookDetail(
+        hook_id=hook.id,
+        target_type="PAUSE",
+        status=hook.status,
+        expires_at=hook.expires_at_ms / 1_000,
+        timeout_action=hook.timeout_action,
     )
 
 

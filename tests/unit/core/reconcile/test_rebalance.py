@@ -30,9 +30,7 @@ def zones(world: ServiceWorld) -> dict[str, int]:
 
 
 def join(world: ServiceWorld, name: str, zone: str) -> None:
-    world.put(
-        make_container_instance(name, zone=zone, cpu_units=65_536, memory_mib=131_072)
-    )
+    world.put(make_container_instance(name, zone=zone, cpu_units=65_536, memory_mib=131_072))
     world.reconcile()
 
 
@@ -43,8 +41,10 @@ def test_a_new_zone_gets_its_share_start_first():
     (new,) = [t for t in world.tasks() if t.last_status == PENDING]
     assert new.availability_zone == "us-east-1b"
     assert world.tasks(desired=STOPPED) == []
-    assert any("is not AZ balanced with 4 tasks in us-east-1a, 0 tasks in us-east-1b." in m
-               for m in world.messages())
+    assert any(
+        "is not AZ balanced with 4 tasks in us-east-1a, 0 tasks in us-east-1b." in m
+        for m in world.messages()
+    )
     world.report(new, RUNNING)
     assert zones(world)["us-east-1a"] == 3
     world.run_all()
@@ -83,9 +83,7 @@ def test_a_move_stays_under_the_maximum():
     start(world, 4, deployment_configuration=configuration)
     for name in ("b1", "b2", "b3"):
         world.put(
-            make_container_instance(
-                name, zone="us-east-1b", cpu_units=65_536, memory_mib=131_072
-            )
+            make_container_instance(name, zone="us-east-1b", cpu_units=65_536, memory_mib=131_072)
         )
     world.reconcile()
     assert len(world.tasks()) == 6

@@ -18,9 +18,7 @@ def rolling(count: int, least: int, most: int, *, is_checked: bool = False) -> S
     """Return a steady service of web:1 whose tasks have run for long."""
     containers = CHECK if is_checked else None
     world = ServiceWorld(*(make_task_definition("web", n, containers=containers) for n in (1, 2)))
-    configuration = ecs.DeploymentConfiguration(
-        minimum_healthy_percent=least, maximum_percent=most
-    )
+    configuration = ecs.DeploymentConfiguration(minimum_healthy_percent=least, maximum_percent=most)
     world.call(
         "CreateService",
         ecs.CreateServiceRequest(

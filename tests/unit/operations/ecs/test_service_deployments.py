@@ -14,9 +14,7 @@ V1, V2 = make_task_definition("web", 1), make_task_definition("web", 2)
 
 
 def create(world: ServiceWorld, **members: object) -> ecs.Service:
-    request = ecs.CreateServiceRequest(
-        service_name="web", task_definition="web:1", desired_count=2
-    )
+    request = ecs.CreateServiceRequest(service_name="web", task_definition="web:1", desired_count=2)
     for name, value in members.items():
         setattr(request, name, value)
     return world.call("CreateService", request).service
@@ -110,9 +108,7 @@ def test_an_update_names_its_source_and_its_target_with_their_tasks(world: Servi
 
 def test_a_revision_tells_what_it_brings_out(world: ServiceWorld):
     arn = listed(world)[0].target_service_revision_arn
-    request = ecs.DescribeServiceRevisionsRequest(
-        service_revision_arns=[arn or "", f"{arn}9"]
-    )
+    request = ecs.DescribeServiceRevisionsRequest(service_revision_arns=[arn or "", f"{arn}9"])
     reply = world.call("DescribeServiceRevisions", request)
     (revision,) = reply.service_revisions
     assert revision.task_definition == V1.arn

@@ -259,9 +259,9 @@ REFUSED = [
         "serviceConnectConfiguration",
     ),
     (
-        {"deployment_configuration": ecs.DeploymentConfiguration(strategy="BLUE_GREEN")},
-        ecs.UnsupportedFeatureException,
-        "BLUE_GREEN",
+        {"deployment_configuration": ecs.DeploymentConfiguration(strategy="PURPLE")},
+        ecs.InvalidParameterException,
+        "strategy should be one of",
     ),
     (
         {
