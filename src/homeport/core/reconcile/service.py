@@ -2,8 +2,8 @@
 
 Level-triggered: whatever woke it, it looks at the whole service, and looking again without a
 change in between changes nothing. How many tasks may start and stop is `rollout`'s arithmetic,
-what is said about it `service_events`' wording. DAEMON services, circuit breakers, alarms and
-zone rebalancing aren't here.
+what is said about it `service_events`' wording. `daemon`, `staged` and `task_sets` look at the
+services that aren't plain REPLICA ones in a rolling deployment. Alarms aren't here.
 """
 
 from homeport.core.decision import NOTHING, Decision, Moment

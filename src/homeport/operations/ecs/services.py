@@ -1,7 +1,7 @@
 """CreateService, DeleteService, DescribeServices and ListServices; updates live next door.
 
 They only write down what is wanted: the service scheduler (core.reconcile) does the rest. Services
-are REPLICA services of the ECS deployment controller so far; `service_rules` refuses the others.
+are REPLICA or DAEMON services, and services of task sets (`task_sets`).
 """
 
 import hashlib
@@ -178,6 +178,19 @@ def list_services(view: View, request: ecs.ListServicesRequest, context: CallCon
         reply=ecs.ListServicesResponse(
             service_arns=[service.arn for service in page], next_token=token
         )
+    )
+
+
+def list_services_by_namespace(
+    view: View, request: ecs.ListServicesByNamespaceRequest, context: CallContext
+) -> Decision:
+    """List the services of a Cloud Map namespace: there are no namespaces yet, so none is found."""
+    if not request.namespace:
+        raise ecs.InvalidParameterException("namespace cannot be empty.")
+    page_size(request.max_results, SERVICES_PER_PAGE)
+    read_token(request.next_token)
+    raise ecs.NamespaceNotFoundException(
+        "The namespace was not found: Homeport has no Service Connect and no namespaces yet."
     )
 
 
@@ -363,4 +376,5 @@ OPERATIONS: dict[str, Callable[..., Decision]] = {
     "DeleteService": delete_service,
     "DescribeServices": describe_services,
     "ListServices": list_services,
+    "ListServicesByNamespace": list_services_by_namespace,
 }
