@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from homeport.agent import metadata_file, ports
+from homeport.agent import metadata_file, ports, task_network
 from homeport.agent.endpoint_ids import EndpointFacts, list_variables
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def name_container(task: payload.Task, container_name: str) -> str:
     """A name that says what it belongs to; the same every time, so that a repeat is noticed."""
     short_id = _short_id(f"{task.arn}/{container_name}")
     family = task.family[:NAME_PART_LIMIT_CHARACTERS]
-    part = container_name[:NAME_PART_LIMIT_CHARACTERS]
+    part = container_name.replace("~", "")[:NAME_PART_LIMIT_CHARACTERS]
     return f"ecs-{family}-{task.version}-{part}-{short_id}"
 
 
@@ -217,6 +217,9 @@ def _fill_network(
     container: payload.Container,
 ) -> None:
     mode = task.network_mode or "bridge"
+    if mode == task_network.AWSVPC:
+        task_network.fill_network(config, host, task, container, name_of=name_container)
+        return
     host["NetworkMode"] = mode
     if container.links:
         links = [link.partition(":") for link in container.links]

@@ -15,7 +15,7 @@ import aiohttp
 from aiodocker import Docker, DockerError
 from aiodocker.volumes import DockerVolume
 
-from homeport.agent import container_spec, ports
+from homeport.agent import container_spec, docker_network, ports, task_network
 from homeport.agent.settings import AgentStartError
 from homeport.agent.stimuli import FoundContainer
 
@@ -83,6 +83,8 @@ class Engine:
 
     async def pull_image(self, image: str) -> str:
         """Make an image available as the pull behaviour says; answers its repository digest."""
+        if image == task_network.PAUSE_IMAGE:
+            return await self._ensure_pause_image()
         behavior = self._settings.image_pull_behavior
         cached = await self._find_image(image)
         if behavior in REUSING_BEHAVIORS and cached is not None:
@@ -103,6 +105,8 @@ class Engine:
         Asked again after a lost answer, it finds the container that the first call made.
         """
         await self._ensure_volumes(container_spec.list_volumes(state.task, container))
+        if container.name == task_network.PAUSE_NAME:
+            await self._ensure_network(state.task)
         name = container_spec.name_container(state.task, container.name)
         try:
             host_ranges = find_host_ranges(container, facts.bind_address)
@@ -274,6 +278,27 @@ class Engine:
                     f"CannotCreateVolumeError: shared volume {volume.name} doesn't exist and"
                     " autoprovision is off"
                 ) from error
+
+    async def _ensure_pause_image(self) -> str:
+        found = await self._find_image(task_network.PAUSE_IMAGE)
+        if found is not None:
+            return found
+        async with _translated("CannotPullContainerError", QUICK_CALL_TIMEOUT_S):
+            try:
+                await docker_network.load_pause_image(self._docker, task_network.PAUSE_IMAGE)
+            except ValueError as error:
+                raise EngineRefusal(f"CannotPullContainerError: {error}") from error
+        return ""
+
+    async def _ensure_network(self, task: payload.Task) -> None:
+        network = task_network.find_network(task)
+        if network is None:
+            return
+        try:
+            async with _translated("CannotCreateContainerError", QUICK_CALL_TIMEOUT_S):
+                await docker_network.create_network(self._docker, network)
+        except EngineConflict:
+            return  # it is there
 
     async def _find_own(self, name: str, facts: InstanceFacts, conflict: EngineConflict) -> str:
         """The container that already has the name, provided that it is this instance's."""

@@ -80,7 +80,7 @@ def bind_ports(
 
 def is_inspect_needed(container: payload.Container, network_mode: str) -> bool:
     """Whether the bound ports are known only to the Engine."""
-    if network_mode in (HOST_MODE, "none"):
+    if network_mode in (HOST_MODE, "none", "awsvpc"):
         return False
     return any(m.host_port == 0 for m in container.port_mappings)
 
@@ -96,7 +96,7 @@ def list_bindings(
     `engine_ports` is NetworkSettings.Ports of the inspected container. A port that isn't in there
     is bound as asked for; a dynamic one then has ended with its container and isn't listed.
     """
-    if network_mode == "none":
+    if network_mode in ("none", "awsvpc"):  # a task of its own address binds nothing here
         return ()
     bindings = []
     for mapping in container.port_mappings:

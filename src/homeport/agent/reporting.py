@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from homeport.agent.task_network import PAUSE_NAME
 from homeport.agent.task_state import Binding, ContainerState, Phase, Status, TaskState
 from homeport.api import ecs
 
@@ -23,7 +24,8 @@ def render_task_change(
     """Report a task's status with all container changes since the last report."""
     changes: list[ecs.ContainerStateChange] = []
     for container in state.containers:
-        changes += _list_changes(container)
+        if container.name != PAUSE_NAME:
+            changes += _list_changes(container)
     request = ecs.SubmitTaskStateChangeRequest(
         task=state.arn,
         status=status.value,

@@ -16,6 +16,7 @@ from homeport.agent.credentials import without_secrets
 from homeport.agent.dependencies import refuse_unresolvable
 from homeport.agent.reporting import render_task_change
 from homeport.agent.survey import LIVE_STATUSES, meet_engine, settle_exit
+from homeport.agent.task_network import add_pause
 from homeport.agent.task_state import ContainerState, Phase, Status, TaskState
 from homeport.agent.unsupported import refuse_unsupported
 from homeport.wire.agent_messages import acs, payload
@@ -200,6 +201,7 @@ class TaskMachine:
 
 def _accept_task(task: payload.Task, now_ms: int) -> TaskState:
     """Take a new task over; what this agent can't do ends it at once, with the reason."""
+    task = add_pause(task)
     containers = tuple(ContainerState(name=container.name) for container in task.containers)
     state = TaskState(task=strip_secrets(task), containers=containers)
     reason = refuse_unsupported(task)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from homeport.agent.task_network import AWSVPC, find_network
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -25,10 +27,13 @@ def refuse_unsupported(task: payload.Task) -> str | None:
 
 
 def _list_task_refusals(task: payload.Task) -> Iterator[str]:
-    if task.network_mode not in NETWORK_MODES:
+    if task.network_mode == AWSVPC:
+        if find_network(task) is None:
+            yield "networkMode awsvpc without one network interface and its subnet isn't supported"
+    elif task.network_mode not in NETWORK_MODES:
         yield f"networkMode {task.network_mode} isn't supported"
-    if task.elastic_network_interfaces:
-        yield "elasticNetworkInterfaces aren't supported"
+    elif task.elastic_network_interfaces:
+        yield f"elasticNetworkInterfaces with networkMode {task.network_mode} aren't supported"
     if task.proxy_configuration is not None:
         yield "proxyConfiguration isn't supported"
     if task.associations:

@@ -4,6 +4,7 @@ A payload is always built from the state as it is when it is sent. Containers ar
 work; which tasks go out when is for `session`.
 """
 
+import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -20,6 +21,7 @@ from homeport.gateway.role_credentials import (
     make_role_credentials,
 )
 from homeport.model.arn import dashed_uuid, scope_of, short_id
+from homeport.model.network_interface import attachment_arn, interface_id, mac_address
 from homeport.model.task import STOPPED, Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.state.view import View
@@ -50,6 +52,7 @@ class PayloadTasks:
         record = self._view.task_definition(task.task_definition_arn)
         if record is not None:
             rendered = _render_task(task, record, self._decode(record), now_ms)
+            rendered = _with_interface(rendered, task, self._view)
             return _with_pinned_images(rendered, pins_of(self._view, task))
         if task.desired_status != STOPPED:
             return None
@@ -144,6 +147,24 @@ def _role(
     else:
         role_arn = override.execution_role_arn or definition.execution_role_arn
     return make_role_credentials(task, role_arn, role_type, now_ms)
+
+
+def _with_interface(rendered: payload.Task, task: Task, view: View) -> payload.Task:
+    """Add the network interface of a task that has an address, in its instance's subnet."""
+    instance = view.container_instance(task.container_instance_arn or "")
+    if task.private_ip is None or instance is None or instance.subnet is None:
+        return rendered
+    network = ipaddress.IPv4Network(instance.subnet)
+    interface = payload.ElasticNetworkInterface(
+        mac_address=mac_address(task.private_ip),
+        attachment_arn=attachment_arn(task),
+        ec2_id=interface_id(task),
+        ipv4_addresses=(
+            payload.Ipv4AddressAssignment(private_address=task.private_ip, primary=True),
+        ),
+        subnet_gateway_ipv4_address=f"{network[1]}/{network.prefixlen}",
+    )
+    return msgspec.structs.replace(rendered, elastic_network_interfaces=(interface,))
 
 
 def _containers(
