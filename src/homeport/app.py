@@ -28,6 +28,7 @@ from homeport.storage.errors import StorageError
 from homeport.storage.memory import MemoryStorage
 from homeport.storage.recovery import recover_store
 from homeport.storage.sqlite import SqliteStorage
+from homeport.storage.time_series import open_time_series
 
 log = logging.getLogger("homeport")
 
@@ -53,7 +54,11 @@ async def run_server(config: Config) -> None:
     limits = _server_limits(config)
     driver = EngineDriver()
     storage_failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    with _open_storage(config, storage_failed) as (journal, store):
+    metrics_dir = None if config.ephemeral else Path(config.data_dir)
+    with (
+        _open_storage(config, storage_failed) as (journal, store),
+        open_time_series(metrics_dir) as series,
+    ):
         clock = SystemClock()
         engine = Engine(
             store=store,
@@ -76,6 +81,7 @@ async def run_server(config: Config) -> None:
                 heartbeat_interval_s=config.heartbeat_interval_s,
                 agent_disconnect_window_s=config.agent_disconnect_window_s,
             ),
+            metrics=series,
         )
         driver.attach(engine, gateway)
         stream = EventStream(engine.view, journal, commit_sequence=store.sequence)

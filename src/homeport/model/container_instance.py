@@ -36,6 +36,7 @@ class ContainerInstance(Record, frozen=True, kw_only=True, tag="container_instan
     version: int = 1
     registered_at_ms: int = 0
     deregistered_at_ms: int | None = None
+    connected_at_ms: int | None = None
     disconnected_at_ms: int | None = None
     lost_at_ms: int | None = None  # its agent stayed away for too long: its tasks were given up
     runtime_status: str | None = None  # OK | IMPAIRED, from the agent's telemetry

@@ -34,6 +34,7 @@ def connect_agent(
         agent_version=agent_version or instance.agent_version,
         agent_hash=agent_hash or instance.agent_hash,
         docker_version=docker_version or instance.docker_version,
+        connected_at_ms=instance.connected_at_ms if instance.agent_connected else moment.now_ms,
         disconnected_at_ms=None,
         lost_at_ms=None,
         version=instance.version + 1,

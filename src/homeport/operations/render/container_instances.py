@@ -10,6 +10,7 @@ from homeport.state.view import View
 
 INTEGER = "INTEGER"
 STRING_SET = "STRINGSET"
+HEALTH_WORST_FIRST = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
 
 
 def render_container_instance(
@@ -120,20 +121,43 @@ def _strings(name: str, values: list[str]) -> ecs.Resource:
 
 
 def _render_health(instance: ContainerInstance) -> ecs.ContainerInstanceHealthStatus:
-    """Show the container runtime's health as the agent last reported it (§10)."""
-    status = instance.runtime_status or "INSUFFICIENT_DATA"
-    changed_at_ms = instance.runtime_status_changed_at_ms
-    reported_at_ms = instance.runtime_status_reported_at_ms
-    if changed_at_ms is None or reported_at_ms is None:
-        return ecs.ContainerInstanceHealthStatus(overall_status=status, details=[])
-    return ecs.ContainerInstanceHealthStatus(
-        overall_status=status,
-        details=[
-            ecs.InstanceHealthCheckResult(
-                type="CONTAINER_RUNTIME",
-                status=status,
-                last_updated=reported_at_ms / 1_000,
-                last_status_change=changed_at_ms / 1_000,
+    """Show whether the agent is there, and its container runtime's health as it last said (§10).
+
+    The whole is as bad as the worst part.
+    """
+    runtime = instance.runtime_status or "INSUFFICIENT_DATA"
+    details = []
+    if instance.runtime_status_changed_at_ms is not None:
+        details.append(
+            _check(
+                "CONTAINER_RUNTIME",
+                runtime,
+                changed_at_ms=instance.runtime_status_changed_at_ms,
+                updated_at_ms=instance.runtime_status_reported_at_ms,
             )
-        ],
+        )
+    agent = "OK" if instance.agent_connected else "IMPAIRED"
+    changed_at_ms = (
+        instance.connected_at_ms if instance.agent_connected else instance.disconnected_at_ms
     )
+    if changed_at_ms is not None:
+        details.append(_check("AGENT_CONNECTIVITY", agent, changed_at_ms=changed_at_ms))
+    return ecs.ContainerInstanceHealthStatus(
+        overall_status=min([runtime, *(each.status or "" for each in details)], key=_how_bad),
+        details=details,
+    )
+
+
+def _check(
+    check_type: str, status: str, *, changed_at_ms: int, updated_at_ms: int | None = None
+) -> ecs.InstanceHealthCheckResult:
+    return ecs.InstanceHealthCheckResult(
+        type=check_type,
+        status=status,
+        last_updated=(updated_at_ms or changed_at_ms) / 1_000,
+        last_status_change=changed_at_ms / 1_000,
+    )
+
+
+def _how_bad(status: str) -> int:
+    return HEALTH_WORST_FIRST.index(status)

@@ -89,3 +89,13 @@ def test_the_runtimes_status_changes_once():
     apply(store, report_runtime_status(view, instance.arn, "IMPAIRED", LATER))
     assert view.container_instance(instance.arn).runtime_status == "IMPAIRED"
     assert report_runtime_status(view, instance.arn, "IMPAIRED", LATER).changes == ()
+
+
+def test_the_time_of_connecting_is_kept_while_the_agent_stays():
+    away = make_container_instance(agent_connected=False, disconnected_at_ms=5)
+    store = make_store(away)
+    view = View(store)
+    apply(store, connect_agent(view, away.arn, LATER, **VERSIONS))
+    later_still = at(LATER.now_ms + 1)
+    apply(store, connect_agent(view, away.arn, later_still, **{**VERSIONS, "agent_version": "2"}))
+    assert view.container_instance(away.arn).connected_at_ms == LATER.now_ms

@@ -111,6 +111,33 @@ def test_health_that_was_never_reported_is_insufficient_data():
 
 
 @pytest.mark.parametrize(
+    ("members", "overall", "agent"),
+    [
+        ({"connected_at_ms": 5_000}, "OK", {"status": "OK", "lastUpdated": 5.0}),
+        (
+            {"agent_connected": False, "disconnected_at_ms": 9_000, "connected_at_ms": 5_000},
+            "IMPAIRED",
+            {"status": "IMPAIRED", "lastUpdated": 9.0},
+        ),
+    ],
+)
+def test_an_instance_is_as_healthy_as_its_agent_is_connected(members, overall, agent):
+    instance = make_container_instance(
+        runtime_status="OK", runtime_status_changed_at_ms=NOW_MS, **members
+    )
+    answer = describe(Desk(CLUSTER, instance), instance.arn, include=["CONTAINER_INSTANCE_HEALTH"])
+    health = answer["containerInstances"][0]["healthStatus"]
+    assert health["overallStatus"] == overall
+    runtime, connectivity = health["details"]
+    assert runtime["type"] == "CONTAINER_RUNTIME"
+    assert connectivity == {
+        "type": "AGENT_CONNECTIVITY",
+        "lastStatusChange": agent["lastUpdated"],
+        **agent,
+    }
+
+
+@pytest.mark.parametrize(
     ("error", "instances"),
     [(ecs.ClientException, []), (ecs.InvalidParameterException, ["x"] * 101)],
 )
