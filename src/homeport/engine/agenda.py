@@ -12,6 +12,8 @@ from homeport.model.task import Task
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.view import View
 
+_SUBJECTS_OF_TASKS = ("task:group", "runningTasksCount")
+
 
 class Agenda:
     """Keeps each dirty service once, in the order in which they became dirty."""
@@ -23,6 +25,7 @@ class Agenda:
         self._timers: list[tuple[int, str]] = []
         self._wakes: dict[str, int] = {}
         self._awaiting: dict[str, dict[str, None]] = {}
+        self._watching: dict[str, dict[str, None]] = {}  # of these, whom other tasks may let in
 
     @property
     def is_empty(self) -> bool:
@@ -51,6 +54,8 @@ class Agenda:
     def await_capacity(self, effect: AwaitCapacity) -> None:
         """Keep a service until its cluster has more room."""
         self._awaiting.setdefault(effect.cluster_arn, {})[effect.service_arn] = None
+        if looks_at_tasks(self._view, effect.service_arn):
+            self._watching.setdefault(effect.cluster_arn, {})[effect.service_arn] = None
 
     def ring(self, now_ms: int) -> None:
         """Mark the services whose time has come."""
@@ -89,6 +94,12 @@ class Agenda:
             self.mark(new.service_arn)
         if new.is_provisioning or (old is not None and old.is_provisioning):
             self.mark(new.cluster_arn)
+        if old is None or (old.last_status, old.desired_status) != (
+            new.last_status,
+            new.desired_status,
+        ):
+            for service_arn in self._watching.pop(new.cluster_arn, ()):
+                self.mark(service_arn)
         if new.is_stopped and (old is None or not old.is_stopped):
             self._room_in(new.cluster_arn)
             if new.container_instance_arn in self._view.draining_instances(new.cluster_arn):
@@ -120,3 +131,24 @@ class Agenda:
     def _room_in(self, cluster_arn: str) -> None:
         for service_arn in self._awaiting.pop(cluster_arn, ()):
             self.mark(service_arn)
+
+
+def looks_at_tasks(view: View, service_arn: str) -> bool:
+    """Whether a placement constraint of a service may hold once other tasks came or went.
+
+    Those are expressions over task:group and runningTasksCount; distinctInstance is only about the
+    service's own tasks, which wake it anyway.
+    """
+    service = view.service(service_arn)
+    if service is None:
+        return False
+    constraints = service.placement_constraints
+    for deployment in service.deployments:
+        definition = view.task_definition(deployment.task_definition_arn)
+        if definition is not None:
+            constraints += definition.placement_constraints
+    return any(
+        subject in (constraint.expression or "")
+        for constraint in constraints
+        for subject in _SUBJECTS_OF_TASKS
+    )

@@ -77,7 +77,8 @@ class Engine:
     def start(self) -> None:
         """Begin after recovery: no agent is connected yet, and every service is looked at."""
         self._commit("ServerStarted", disconnect_every_agent(self.view, self._moment()), None)
-        for service in self.view.every_service():
+        services = sorted(self.view.every_service(), key=lambda s: (s.created_at_ms, s.arn))
+        for service in services:  # the oldest first, as those that wait for room do
             self._agenda.mark(service.arn)
         for cluster in self.view.every_cluster():
             if self.view.provisioning_tasks(cluster.arn):
