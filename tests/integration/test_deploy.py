@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from docker_calls import remove_containers
+from docker_calls import call_engine, remove_containers
 from homeport.cli.api_client import ApiClient
 from homeport_process import HomeportProcess
 
@@ -29,6 +29,9 @@ def up(docker_engine, tmp_path_factory) -> Iterator[str]:
     finally:
         process.send(signal.SIGINT)
         process.wait()
+        for volume in call_engine(docker_engine, "GET", "/volumes")["Volumes"] or []:
+            if volume["Name"] == "shop_data":  # a shared volume outlives its tasks
+                call_engine(docker_engine, "DELETE", "/volumes/shop_data")
 
 
 def deploy(up: str, *arguments: str, cwd: Path | None = None) -> HomeportProcess:
@@ -81,9 +84,9 @@ def test_a_definition_is_deployed_changed_and_left_alone_when_nothing_is_new(
     assert describe(up, "web")["taskDefinition"].endswith("/web:1")
 
     other = f"{busybox_image.rpartition(':')[0]}:other"
-    docker_engine._call(
-        "POST",
-        f"/images/{busybox_image}/tag?repo={other.rpartition(':')[0]}&tag=other",
+    repository = other.rpartition(":")[0]
+    call_engine(
+        docker_engine, "POST", f"/images/{busybox_image}/tag?repo={repository}&tag=other"
     )
     changed = deploy(up, "--service", "web", "--image", f"app={other}", "--json")
     assert changed.process.returncode == 0, "\n".join(changed.lines)
