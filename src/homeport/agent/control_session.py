@@ -75,6 +75,8 @@ class ControlSession:
 
     async def serve(self, socket: Socket) -> Ending:
         """Answer messages until the connection ends."""
+        # A new connection begins anew: its control plane's clock may have been set back.
+        self._newest_manifest = 0
         while True:
             message = await socket.receive()
             if isinstance(message, Ending):

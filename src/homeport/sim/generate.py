@@ -22,6 +22,7 @@ OTHER_FAULTS = (
     "disk_full",
     "slow_disk",
     "clock",
+    "control_clock",
     "weather",
     "weather",
     "pulls",

@@ -9,6 +9,7 @@ import resource
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
@@ -40,6 +41,7 @@ class ScaleReport(msgspec.Struct, frozen=True, kw_only=True):
     services: int
     tasks: int
     seconds: float
+    cpu_seconds: float
     tasks_per_second: float
     first_tasks_per_second: float
     last_tasks_per_second: float
@@ -110,7 +112,7 @@ class ScaleRun:
     def _run(self, told: Callable[[str], None]) -> ScaleReport:
         self._build_fleet()
         before_kib = _rss_kib()
-        started_s = time.perf_counter()
+        started_s, started_cpu_s = time.perf_counter(), time.process_time()
         marks = [(0, started_s)]
         counts = [self._tasks // self._services] * self._services
         counts[0] += self._tasks - sum(counts)
@@ -135,6 +137,7 @@ class ScaleRun:
             services=self._services,
             tasks=self._running,
             seconds=seconds,
+            cpu_seconds=time.process_time() - started_cpu_s,
             tasks_per_second=self._running / seconds,
             first_tasks_per_second=_rate(marks[0], marks[min(2, len(marks) - 1)]),
             last_tasks_per_second=_rate(marks[max(-3, -len(marks))], marks[-1]),
@@ -232,8 +235,7 @@ def _rate(first: tuple[int, float], last: tuple[int, float]) -> float:
 
 
 def _rss_kib() -> int:
-    with open("/proc/self/status") as status:  # noqa: PTH123
-        for line in status:
-            if line.startswith("VmRSS"):
-                return int(line.split()[1])
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1])
     return 0
