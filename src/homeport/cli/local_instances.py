@@ -6,7 +6,7 @@ is `up`'s work.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -111,10 +111,10 @@ def _instance_dir(data_dir: Path, name: str) -> Path:
     return data_dir / INSTANCES_DIR / name
 
 
-def setting_flags(settings: msgspec.Struct) -> list[str]:
-    """The flags that hand `settings`, all of them, to another `homeport` process."""
+def setting_flags(settings: msgspec.Struct, names: Iterable[str] | None = None) -> list[str]:
+    """The flags that hand `settings`, all or those in `names`, to another `homeport` process."""
     flags: list[str] = []
-    for name in settings.__struct_fields__:
+    for name in settings.__struct_fields__ if names is None else names:
         value = getattr(settings, name)
         flag = flag_name(name)
         if value is None:

@@ -45,7 +45,7 @@ app = typer.Typer(
 )
 app.command("up")(up.up)
 app.command("server")(server.server)
-app.command("agent")(agent.agent)
+app.add_typer(agent.app, name="agent")
 app.command("status")(status.status)
 app.command("deploy")(deploy.deploy)
 app.command("events")(events.events)

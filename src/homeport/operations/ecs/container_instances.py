@@ -116,6 +116,30 @@ def update_container_instances_state(
     )
 
 
+def update_container_agent(
+    view: View, request: ecs.UpdateContainerAgentRequest, context: CallContext
+) -> Decision:
+    """Refuse to update an agent: whoever installed it updates it, so that there is never one here.
+
+    Updating never interrupts tasks: stop the agent, install another one, start it.
+    """
+    cluster = find_cluster(view, context.scope, request.cluster)
+    identifier = request.container_instance or ""
+    instance = container_instance_in(view, context.scope, cluster, identifier)
+    if instance is None or instance.status == INACTIVE:
+        raise ecs.InvalidParameterException(
+            f"The referenced container instance was not found: {identifier[:255]}"
+        )
+    if instance.agent_version is None:
+        raise ecs.MissingVersionException(
+            "The version of the container agent isn't known: it has never connected."
+        )
+    raise ecs.NoUpdateAvailableException(
+        "There is no update available for your container agent: Homeport hands none out. "
+        f"It runs version {instance.agent_version}; install a newer one on its machine."
+    )
+
+
 def _find_all(
     view: View, cluster: Cluster, identifiers: Iterable[str], context: CallContext
 ) -> tuple[list[ContainerInstance], list[ecs.Failure]]:
@@ -143,5 +167,6 @@ def _refuse_too_many(identifiers: list[str], most: int) -> None:
 OPERATIONS: dict[str, Callable[..., Decision]] = {
     "DescribeContainerInstances": describe_container_instances,
     "ListContainerInstances": list_container_instances,
+    "UpdateContainerAgent": update_container_agent,
     "UpdateContainerInstancesState": update_container_instances_state,
 }

@@ -16,6 +16,7 @@ from homeport.model.record import ResourceTags, Tag
 from homeport.operations.ecs.container_instances import (
     describe_container_instances,
     list_container_instances,
+    update_container_agent,
     update_container_instances_state,
 )
 
@@ -213,3 +214,19 @@ def test_unknown_and_inactive_instances_are_failures():
 def test_updates_that_cannot_be_are_refused(status, count):
     with pytest.raises(ecs.InvalidParameterException):
         update(Desk(CLUSTER), status, *(["x"] * count))
+
+
+@pytest.mark.parametrize(
+    ("members", "error"),
+    [
+        ({"agent_version": "1.105.1"}, ecs.NoUpdateAvailableException),
+        ({"agent_version": None}, ecs.MissingVersionException),
+        ({"status": "INACTIVE"}, ecs.InvalidParameterException),
+    ],
+)
+def test_an_agent_is_never_updated_from_here(members, error):
+    instance = make_container_instance(**members)
+    desk = Desk(CLUSTER, instance)
+    request = ecs.UpdateContainerAgentRequest(container_instance=instance.arn)
+    with pytest.raises(error):
+        desk.ask(update_container_agent, request)
