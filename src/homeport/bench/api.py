@@ -57,29 +57,31 @@ class ApiMeasurement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measure_api(seconds: float, progress: Callable[[str], None]) -> list[ApiMeasurement]:
-    """Measure each operation at 1 and 16 connections, Homeport with SQLite on disk, then moto."""
-    with (
-        tempfile.TemporaryDirectory(prefix="homeport-bench-") as folder,
-        running_server("--data-dir", folder) as (process, url),
-    ):
-        server = _Server("homeport", url, process.pid, await _prepare_homeport(url))
-        ours = await _measure_server(server, seconds=seconds, progress=progress)
-    theirs: dict[tuple[str, int], Measured] = {}
-    if importlib.util.find_spec("moto") is None:
-        progress("moto isn't installed: run `make bench`, which installs it")
-    else:
-        with _moto() as (pid, url):
-            server = _Server("moto", url, pid, await _prepare_moto(url))
-            theirs = await _measure_server(server, seconds=seconds, progress=progress)
-    return [
-        ApiMeasurement(
-            operation=operation,
-            connections=connections,
-            homeport=result,
-            moto=theirs.get((operation, connections)),
-        )
-        for (operation, connections), result in ours.items()
-    ]
+    """Measure each operation at 1 and 16 connections: Homeport with SQLite on disk, then moto.
+
+    One right after the other, so that what else the machine does is the same for both.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="homeport-bench-"))
+        process, url = stack.enter_context(running_server("--data-dir", folder))
+        homeport = _Server("homeport", url, process.pid, await _prepare_homeport(url))
+        moto = None
+        if importlib.util.find_spec("moto") is None:
+            progress("moto isn't installed: run `make bench`, which installs it")
+        else:
+            pid, url = stack.enter_context(_moto())
+            moto = _Server("moto", url, pid, await _prepare_moto(url))
+        found = []
+        for operation, connections in itertools.product(OPERATIONS, CONNECTIONS):
+            load = _Load(operation, connections, seconds)
+            ours = await _measure(homeport, load, progress)
+            theirs = None if moto is None else await _measure(moto, load, progress)
+            found.append(
+                ApiMeasurement(
+                    operation=operation, connections=connections, homeport=ours, moto=theirs
+                )
+            )
+    return found
 
 
 @contextlib.contextmanager
@@ -172,22 +174,25 @@ async def _prepare_moto(url: str) -> list[str]:
     return [task["taskArn"] for task in ran["tasks"]]
 
 
-async def _measure_server(
-    server: _Server, *, seconds: float, progress: Callable[[str], None]
-) -> dict[tuple[str, int], Measured]:
-    results: dict[tuple[str, int], Measured] = {}
-    for operation, connections in itertools.product(OPERATIONS, CONNECTIONS):
-        calls = _calls(server.url.partition("//")[2], operation, server.tasks, f"{connections}")
-        before_s = cpu_seconds([server.pid])
-        load = await run_load(server.url, calls, connections=connections, seconds=seconds)
-        result = Measured(load=load, server_cpu_s=cpu_seconds([server.pid]) - before_s)
-        progress(
-            f"{server.name}: {operation} at {connections}: {load.calls_per_second:,.0f}/s, "
-            f"{result.cpu_us_per_call:,.0f} µs of processor time a call"
-            + (f", {load.failures} failures" if load.failures else "")
-        )
-        results[operation, connections] = result
-    return results
+class _Load(NamedTuple):
+    operation: str
+    connections: int
+    seconds: float
+
+
+async def _measure(server: _Server, load: _Load, progress: Callable[[str], None]) -> Measured:
+    host, run = server.url.partition("//")[2], f"{load.connections}"
+    calls = _calls(host, load.operation, server.tasks, run)
+    before_s = cpu_seconds([server.pid])
+    result = await run_load(server.url, calls, connections=load.connections, seconds=load.seconds)
+    measured = Measured(load=result, server_cpu_s=cpu_seconds([server.pid]) - before_s)
+    progress(
+        f"{server.name}: {load.operation} at {load.connections}: "
+        f"{result.calls_per_second:,.0f}/s, "
+        f"{measured.cpu_us_per_call:,.0f} µs of processor time a call"
+        + (f", {result.failures} failures" if result.failures else "")
+    )
+    return measured
 
 
 def _calls(
