@@ -41,6 +41,7 @@ class Rollout:
             task_definition="web:1",
             desired_count=desired,
             deployment_configuration=configuration,
+            availability_zone_rebalancing="DISABLED",  # a move isn't the rollback's doing
         )
         self.world.call("CreateService", request)
         self.world.reconcile()

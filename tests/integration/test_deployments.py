@@ -1,0 +1,110 @@
+"""Deployments on a real `homeport up`: a crashing image is rolled back, daemons run everywhere."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from homeport.cli.api_client import ApiClient
+from homeport_process import HomeportProcess
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+LIMIT_S = 60
+ROLLBACK_LIMIT_S = 20
+BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
+
+
+@pytest.fixture(scope="module")
+def api(docker_engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiClient]:
+    folder = tmp_path_factory.mktemp("up")
+    process = HomeportProcess(["up", "--port", "0", "--data-dir", str(folder)])
+    try:
+        line = process.wait_line("Homeport is up at http://", limit_s=60)
+        endpoint = line.partition("Homeport is up at ")[2].partition(",")[0]
+        yield ApiClient(endpoint, "us-east-1")
+    finally:
+        process.send(signal.SIGINT)
+        process.wait()
+
+
+def register(api: ApiClient, family: str, image: str, command: list[str]) -> str:
+    container = {
+        "name": "app",
+        "image": image,
+        "command": command,
+        "memory": 16,
+        "stopTimeout": 2,
+    }
+    request = {"family": family, "containerDefinitions": [container]}
+    answer = api.call("RegisterTaskDefinition", request)
+    return str(answer["taskDefinition"]["taskDefinitionArn"])
+
+
+def wait_for(
+    api: ApiClient,
+    name: str,
+    is_reached: Callable[[dict[str, Any]], bool],
+    limit_s: float = LIMIT_S,
+) -> dict[str, Any]:
+    """Describe a service until it is as wanted; the API has no call that waits."""
+    ends_at = time.monotonic() + limit_s
+    while True:
+        service: dict[str, Any] = api.call("DescribeServices", {"services": [name]})["services"][0]
+        if is_reached(service):
+            return service
+        assert time.monotonic() < ends_at, service
+        time.sleep(0.1)
+
+
+def is_complete(service: dict[str, Any]) -> bool:
+    deployments = service["deployments"]
+    return len(deployments) == 1 and deployments[0]["rolloutState"] == "COMPLETED"
+
+
+def test_an_image_that_crashes_is_rolled_back_within_seconds(api: ApiClient, busybox_image: str):
+    good = register(api, "crash", busybox_image, ["/bin/sleep", "600"])
+    created = {
+        "serviceName": "crash",
+        "taskDefinition": good,
+        "desiredCount": 2,
+        "deploymentConfiguration": BREAKER,
+    }
+    api.call("CreateService", created)
+    wait_for(api, "crash", is_complete)
+    tasks = api.call("ListTasks", {"serviceName": "crash"})["taskArns"]
+    bad = register(api, "crash", busybox_image, ["/bin/sh", "-c", "sleep 0.3; exit 1"])
+    update = {"service": "crash", "taskDefinition": bad}
+    deployment = api.call("UpdateService", update)["service"]["currentServiceDeployment"]
+    rolled = wait_for(
+        api,
+        "crash",
+        lambda service: service["taskDefinition"] == good and is_complete(service),
+        ROLLBACK_LIMIT_S,
+    )
+    assert rolled["runningCount"] == 2
+    kept = api.call("ListTasks", {"serviceName": "crash"})["taskArns"]
+    assert sorted(kept) == sorted(tasks)
+    asked = {"serviceDeploymentArns": [deployment]}
+    (told,) = api.call("DescribeServiceDeployments", asked)["serviceDeployments"]
+    assert told["status"] == "ROLLBACK_SUCCESSFUL"
+    assert told["deploymentCircuitBreaker"]["status"] == "TRIGGERED"
+
+
+def test_a_daemon_has_a_container_on_every_instance(api: ApiClient, busybox_image: str):
+    definition = register(api, "daemon", busybox_image, ["/bin/sleep", "600"])
+    request = {
+        "serviceName": "daemon",
+        "taskDefinition": definition,
+        "schedulingStrategy": "DAEMON",
+    }
+    api.call("CreateService", request)
+    service = wait_for(api, "daemon", lambda found: found["runningCount"] == 2)
+    assert service["desiredCount"] == 2
+    arns = api.call("ListTasks", {"serviceName": "daemon"})["taskArns"]
+    tasks = api.call("DescribeTasks", {"tasks": arns})["tasks"]
+    assert len({task["containerInstanceArn"] for task in tasks}) == 2
