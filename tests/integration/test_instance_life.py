@@ -5,6 +5,7 @@ Each sentence of ECS's page on container instances that says what an instance do
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -304,3 +305,33 @@ def test_an_unknown_instance_is_refused_in_aws_words(cluster: Cluster):
     with pytest.raises(ApiRefusal) as refused:
         cluster.client.call("DeregisterContainerInstance", {"containerInstance": "0" * 32})
     assert refused.value.code == "InvalidParameterException"
+
+
+ROLE_COMMAND = """
+mkfifo /requests && exec 3<>/requests
+printf 'GET %s HTTP/1.0\\r\\n\\r\\n' "$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI" >&3
+nc 169.254.170.2 80 <&3 | grep -q '"AccessKeyId":"123456789012"'
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the address 169.254.170.2 needs root")
+def test_a_task_with_a_role_finds_a_place_and_its_credentials(cluster: Cluster, busybox_image: str):
+    definition = {
+        "name": "asks",
+        "image": busybox_image,
+        "command": ["sh", "-c", ROLE_COMMAND],
+        "memory": 16,
+    }
+    cluster.client.call(
+        "RegisterTaskDefinition",
+        {
+            "family": "asks",
+            "taskRoleArn": "arn:aws:iam::123456789012:role/asks",
+            "containerDefinitions": [definition],
+        },
+    )
+    started = cluster.client.call("RunTask", {"taskDefinition": "asks"})
+    assert started["failures"] == []
+    arn = started["tasks"][0]["taskArn"]
+    task = cluster.wait(lambda: (t := cluster.task(arn))["lastStatus"] == "STOPPED" and t)
+    assert task["containers"][0]["exitCode"] == 0
