@@ -52,6 +52,7 @@ def plan_instances(
     template: AgentConfig,
     machine: MachineSize,
     data_dir: Path,
+    *,
     kept: Mapping[str, MachineSize] | None = None,
 ) -> list[LocalInstance]:
     """Cut `machine` into `count` equal instances, each with its own zone and bind address.

@@ -129,7 +129,7 @@ class _Up:
     async def _start_agents(self, endpoint: str) -> None:
         template = msgspec.structs.replace(self._agent_settings, endpoint=endpoint)
         self._instances = plan_instances(
-            self._count, template, measure_machine(), self._folder, read_sizes(self._folder)
+            self._count, template, measure_machine(), self._folder, kept=read_sizes(self._folder)
         )
         _keep_sizes(self._instances, self._folder)
         for number, instance in enumerate(self._instances, 1):

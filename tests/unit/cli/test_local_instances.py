@@ -61,20 +61,20 @@ def test_the_machine_has_at_least_a_core_and_some_memory():
 def test_instances_that_come_back_keep_their_size_whatever_their_number_is_now(tmp_path: Path):
     keep_sizes(plan_instances(2, AgentConfig(), MACHINE, tmp_path), tmp_path)
     smaller = MachineSize(cpu_units=1024, memory_mib=900)
-    again = plan_instances(3, AgentConfig(), smaller, tmp_path, read_sizes(tmp_path))
+    again = plan_instances(3, AgentConfig(), smaller, tmp_path, kept=read_sizes(tmp_path))
     sizes = [(each.settings.cpu_units, each.settings.memory_mib) for each in again]
     assert sizes == [(2048, 4000), (2048, 4000), (341, 300)]
     keep_sizes(again, tmp_path)
-    (alone,) = plan_instances(1, AgentConfig(), MACHINE, tmp_path, read_sizes(tmp_path))
+    (alone,) = plan_instances(1, AgentConfig(), MACHINE, tmp_path, kept=read_sizes(tmp_path))
     assert alone.settings.cpu_units == 2048
-    back = plan_instances(3, AgentConfig(), MACHINE, tmp_path, read_sizes(tmp_path))
+    back = plan_instances(3, AgentConfig(), MACHINE, tmp_path, kept=read_sizes(tmp_path))
     assert back[2].settings.cpu_units == 341
 
 
 def test_a_size_that_is_asked_for_wins_over_the_kept_one(tmp_path: Path):
     keep_sizes(plan_instances(1, AgentConfig(), MACHINE, tmp_path), tmp_path)
     template = AgentConfig(cpu_units=256)
-    (planned,) = plan_instances(1, template, MACHINE, tmp_path, read_sizes(tmp_path))
+    (planned,) = plan_instances(1, template, MACHINE, tmp_path, kept=read_sizes(tmp_path))
     assert (planned.settings.cpu_units, planned.settings.memory_mib) == (256, 8001)
 
 
