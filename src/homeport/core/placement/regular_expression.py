@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 PATTERN_LIMIT_CHARS = 512
-STATE_LIMIT = 2_000
+STATE_LIMIT = 500
 REPEAT_LIMIT = 1_000
 GROUP_DEPTH_LIMIT = 32
+STEPS_KEPT = 4_096  # of each pattern
 
 CharTest = Callable[[str], bool]
 
@@ -229,7 +230,11 @@ class _Parser:
 
 
 class _Program:
-    """States and their successors; state `_final` has matched."""
+    """States and their successors; state `_final` has matched.
+
+    A set of states is an integer with a bit for each. All states that a character leads on are
+    moved at once, by shifting; steps taken before are remembered.
+    """
 
     def __init__(self, node: _Node) -> None:
         self._tests: list[CharTest | None] = []
@@ -237,35 +242,80 @@ class _Program:
         self._ways: list[tuple[int, ...]] = []
         self._final = self._add()
         self._first = self._build(node, self._final)
+        self._shifts: dict[int, int] = {}  # how far the successor is → the states of which it is
+        self._silent = 0  # states that need no character
+        for state, test in enumerate(self._tests):
+            if test is None:
+                self._silent |= 1 << state
+            else:
+                shift = self._ways[state][0] - state
+                self._shifts[shift] = self._shifts.get(shift, 0) | 1 << state
+        self._accepting: dict[str, int] = {}  # character → the states that take it
+        self._reached: dict[tuple[int, bool], int] = {}
+        self._steps: dict[tuple[int, str, bool], int] = {}
 
     def matches(self, text: str) -> bool:
         """Say whether the whole text matches."""
-        states = self._closure((self._first,), is_start=True, is_end=not text)
+        states = self._closure(self._first, is_start=True, is_end=not text)
+        last = len(text) - 1
         for index, character in enumerate(text):
-            ahead = [
-                self._ways[state][0]
-                for state in states
-                if (test := self._tests[state]) is not None and test(character)
-            ]
-            if not ahead:
+            key = (states, character, index == last)
+            known = self._steps.get(key)
+            if known is None:
+                if len(self._steps) >= STEPS_KEPT:
+                    self._steps.clear()
+                known = self._steps[key] = self._step(*key)
+            if not known:
                 return False
-            states = self._closure(tuple(ahead), is_start=False, is_end=index == len(text) - 1)
-        return self._final in states
+            states = known
+        return bool(states >> self._final & 1)
 
-    def _closure(self, start: tuple[int, ...], *, is_start: bool, is_end: bool) -> dict[int, None]:
-        """Return all states that can be reached without a character."""
-        reached: dict[int, None] = {}
-        stack = list(start)
+    def _step(self, states: int, character: str, is_end: bool) -> int:
+        accepting = self._accepting.get(character)
+        if accepting is None:
+            if len(self._accepting) >= STEPS_KEPT:
+                self._accepting.clear()
+            accepting = self._accepting[character] = sum(
+                1 << state
+                for state, test in enumerate(self._tests)
+                if test is not None and test(character)
+            )
+        states &= accepting
+        ahead = 0
+        for shift, movers in self._shifts.items():
+            moving = states & movers
+            if moving:
+                ahead |= moving << shift if shift > 0 else moving >> -shift
+        return self._close(ahead, is_end=is_end)
+
+    def _close(self, states: int, *, is_end: bool) -> int:
+        """Add all states that can be reached without a character, behind the first one."""
+        silent = states & self._silent
+        states ^= silent
+        while silent:
+            state = silent.bit_length() - 1
+            reached = self._reached.get((state, is_end))
+            if reached is None:
+                reached = self._closure(state, is_start=False, is_end=is_end)
+                self._reached[state, is_end] = reached
+            states |= reached
+            silent &= ~(reached | 1 << state)
+        return states
+
+    def _closure(self, start: int, *, is_start: bool, is_end: bool) -> int:
+        """Return all states that can be reached from one without a character."""
+        reached = 0
+        stack = [start]
         while stack:
             state = stack.pop()
             condition = self._conditions[state]
             if (
-                state in reached
+                reached >> state & 1
                 or (condition == "start" and not is_start)
                 or (condition == "end" and not is_end)
             ):
                 continue
-            reached[state] = None
+            reached |= 1 << state
             if self._tests[state] is None:
                 stack.extend(self._ways[state])
         return reached
