@@ -108,6 +108,7 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     last_failed_round_at_ms: int = 0  # when one of the two was counted last
     next_launch_at_ms: int = 0  # no launch before this moment while throttled
     rebalances_zones: bool = False
+    is_rebalancing: bool = False  # between zones; an event says when they are even again
     moving_tasks: int = 0  # started beyond desiredCount for a better balance, not yet settled
     circuit_breaker: CircuitBreaker | None = None
     staged: StagedStrategy | None = None

@@ -12,17 +12,12 @@ from msgspec.structs import replace
 
 from homeport.core.decision import Decision, Moment
 from homeport.core.placement.daemon_hosts import DaemonHost, find_daemon_hosts
+from homeport.core.reconcile.aftermath import REASON_FAILED_HEALTH, Plan
 from homeport.core.reconcile.census import Census
 from homeport.core.reconcile.launch import Launch, launch_tasks_on, placement_request
 from homeport.core.reconcile.rollout import bounds_of
 from homeport.core.reconcile.service_events import unplaced_message
-from homeport.core.reconcile.step import (
-    REASON_FAILED_HEALTH,
-    Plan,
-    finish_step,
-    impairments,
-    stop_tasks,
-)
+from homeport.core.reconcile.step import finish_step, impairments, stop_tasks
 from homeport.core.reconcile.wish import Wish
 from homeport.model.service import Service
 from homeport.model.task import STOPPED, Task
@@ -72,7 +67,7 @@ def daemon_step(view: View, service: Service, census: Census, moment: Moment) ->
         complaints=tuple(complaints),
         is_in_order=is_in_order,
     )
-    return finish_step(view, service, service_now, census, plan, ids=ids, moment=moment)
+    return finish_step(view, service, census, plan, after=service_now, ids=ids, moment=moment)
 
 
 def _tasks_by_instance(view: View, service: Service) -> dict[str, _Here]:

@@ -116,9 +116,7 @@ def launch_tasks_at(
     )
 
 
-def placement_request(
-    service: Service, definition: TaskDefinition, count: int
-) -> PlacementRequest:
+def placement_request(service: Service, definition: TaskDefinition, count: int) -> PlacementRequest:
     """Return what placement is asked for tasks of a service."""
     return PlacementRequest(
         cluster_arn=service.cluster_arn,

@@ -43,6 +43,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
     launch: Launch
     messages: tuple[str, ...]
+    is_between_zones: bool
 
 
 def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Moment) -> Move | None:
@@ -63,10 +64,17 @@ def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Momen
             chosen = _first([h for h in hosts if h.zone == short], min(missing, room))
             launch = _launch(view, service, chosen, ids=ids, moment=moment)
             messages = _zone_messages(service, zones, short, launch.tasks)
-            return Move(launch=launch, messages=messages)
+            return Move(launch=launch, messages=messages, is_between_zones=True)
     if by_instance:
         return _move_to_instance(view, service, hosts, running, ids=ids, moment=moment)
     return None
+
+
+def balanced_message(view: View, service: Service) -> str:
+    """Say that the zones are even again."""
+    tasks = list(view.tasks_of_service(service.arn).values())
+    zones = _listed(_count_zones(view, service, tasks))
+    return f"(service {service.name}) is AZ balanced with {zones}."
 
 
 def _wants_zones(service: Service) -> bool:
@@ -164,7 +172,7 @@ def _move_to_instance(
     for host in hosts:
         if fullest.get(host.zone, 0) - host.tasks > 1:
             launch = _launch(view, service, [host.arn], ids=ids, moment=moment)
-            return Move(launch=launch, messages=())
+            return Move(launch=launch, messages=(), is_between_zones=False)
     return None
 
 

@@ -7,6 +7,7 @@ services that aren't plain REPLICA ones in a rolling deployment. Alarms aren't h
 """
 
 from homeport.core.decision import NOTHING, Decision, Moment
+from homeport.core.reconcile.aftermath import repeat_of_steady_state
 from homeport.core.reconcile.census import counts_at_a_glance, take_census
 from homeport.core.reconcile.daemon import DAEMON, daemon_step
 from homeport.core.reconcile.rollback import roll_back_or_fail
@@ -19,9 +20,8 @@ from homeport.core.reconcile.step import (
     is_in_order,
     move_step,
     next_step,
-    repeat_of_steady_state,
+    note_step,
     service_bounds,
-    turn_back_step,
 )
 from homeport.core.reconcile.task_sets import EXTERNAL, task_sets_step
 from homeport.model.service import Service
@@ -45,7 +45,7 @@ def reconcile_service(
         return task_sets_step(view, service, moment, is_strict=is_strict)
     turned, messages = roll_back_or_fail(service, moment)
     if turned != service:
-        return turn_back_step(view, service, turned, messages, moment)
+        return note_step(view, service, turned, messages=messages, moment=moment)
     if service.scheduling_strategy == DAEMON:
         census = take_census(view, service, moment, is_strict=is_strict)
         return daemon_step(view, service, census, moment)
@@ -59,7 +59,7 @@ def reconcile_service(
     census = take_census(view, service, moment, is_strict=is_strict)
     record = staged_record(view, service)
     if record is not None:
-        return staged_step(view, service, record, census, moment)
+        return staged_step(view, service, record, census, moment=moment)
     return next_step(view, service, census, moment)
 
 

@@ -14,7 +14,12 @@ from homeport.state.view import View
 
 
 def staged_step(
-    view: View, service: Service, record: ServiceDeployment, census: Census, moment: Moment
+    view: View,
+    service: Service,
+    record: ServiceDeployment,
+    census: Census,
+    *,
+    moment: Moment,
 ) -> Decision:
     """Go on by one stage if it is over; otherwise start and stop what the stage lets run."""
     if record.status == "PENDING":

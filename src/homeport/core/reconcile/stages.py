@@ -99,7 +99,7 @@ def advance(
     waiting = [hook.expires_at_ms for hook in record.hooks if hook.status == "AWAITING_ACTION"]
     if waiting:
         return Progress(record=record, hold=_hold_in(stage), wake_at_ms=min(waiting))
-    record, wake_at_ms = _work(view, service, record, strategy, census, moment)
+    record, wake_at_ms = _work(view, service, record, strategy, census=census, moment=moment)
     if wake_at_ms is None:
         following = STAGES[STAGES.index(stage) + 1] if stage != CLEAN_UP else CLEAN_UP
         if following == stage:
@@ -181,6 +181,7 @@ def _work(
     service: Service,
     record: ServiceDeployment,
     strategy: StagedStrategy,
+    *,
     census: Census,
     moment: Moment,
 ) -> tuple[ServiceDeployment, int | None]:

@@ -5,22 +5,21 @@ The numbers come from `rollout`, the tasks from `census`, the places from `launc
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
 from msgspec.structs import replace
 
 from homeport.core.capacity.scale_in import pick_tasks_to_stop
 from homeport.core.decision import Decision, Moment
-from homeport.core.effects import AwaitCapacity, Effect, SendTasks, WakeAt
+from homeport.core.effects import Effect, SendTasks
 from homeport.core.lifecycle.new_task import STOP_SERVICE_SCHEDULER, stop_task
-from homeport.core.reconcile.census import Census
-from homeport.core.reconcile.circuit_breaker import (
-    PLACEMENT_RETRY_S,
-    is_monitoring,
-    with_failures,
-    without_failures,
+from homeport.core.reconcile.aftermath import (
+    REASON_FAILED_HEALTH,
+    Plan,
+    count_failures,
+    wakes_of,
 )
+from homeport.core.reconcile.census import Census
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
-from homeport.core.reconcile.rebalance import plan_move
+from homeport.core.reconcile.rebalance import balanced_message, plan_move
 from homeport.core.reconcile.rollout import PERCENT, Bounds, Counts, Stops, bounds_of, plan_stops
 from homeport.core.reconcile.service_deployments import (
     follow_service_deployment,
@@ -42,23 +41,11 @@ from homeport.core.reconcile.service_events import (
     unplaced_message,
 )
 from homeport.core.reconcile.throttle import is_impaired
-from homeport.core.reconcile.wish import Wish, keep_fewer, wish_launches
+from homeport.core.reconcile.wish import keep_fewer, wish_launches
 from homeport.model.service import Deployment, Service
 from homeport.model.task import Task
-from homeport.state.changes import Change, Put
+from homeport.state.changes import Change, Delete, Put
 from homeport.state.view import View
-
-REASON_FAILED_HEALTH = "Task failed container health checks"
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look has decided: tasks to start and to stop, and what there is to complain of."""
-
-    wish: Wish
-    launch: Launch
-    stopped: tuple[Task, ...]
-    complaints: tuple[str, ...]
-    is_in_order: bool  # nothing is left to do
 
 
 def next_step(view: View, service: Service, census: Census, moment: Moment) -> Decision:
@@ -66,7 +53,7 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     ids = moment.ids()
     counts = census.counts()
     bounds = service_bounds(service)
-    wish = wish_launches(service, census, bounds, counts, moment)
+    wish = wish_launches(service, census, bounds, counts, moment=moment)
     launch = launch_tasks(
         view, service, wish.count, deployment=wish.deployment, ids=ids, moment=moment
     )
@@ -87,7 +74,7 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     after = service
     if service.moving_tasks and not counts.unsettled:
         after = replace(service, moving_tasks=0)  # all are up, or gone: the surplus goes now
-    return finish_step(view, service, after, census, plan, ids=ids, moment=moment)
+    return finish_step(view, service, census, plan, after=after, ids=ids, moment=moment)
 
 
 def service_bounds(service: Service) -> Bounds:
@@ -102,12 +89,21 @@ def service_bounds(service: Service) -> Bounds:
 
 
 def move_step(view: View, service: Service, moment: Moment) -> Decision | None:
-    """Start tasks that even a steady service out, if there is anything to gain."""
+    """Start tasks that even a steady service out, or say that its zones are even again."""
     ids = moment.ids()
     move = plan_move(view, service, ids=ids, moment=moment)
-    if move is None:
+    if move is None and not service.is_rebalancing:
         return None
-    after = replace(service, moving_tasks=len(move.launch.tasks), is_steady=False)
+    if move is None:
+        message = balanced_message(view, service)
+        even = replace(service, is_rebalancing=False)
+        return note_step(view, service, even, messages=[message], moment=moment)
+    after = replace(
+        service,
+        moving_tasks=len(move.launch.tasks),
+        is_rebalancing=service.is_rebalancing or move.is_between_zones,
+        is_steady=False,
+    )
     return Decision(
         changes=write_down(
             view,
@@ -126,10 +122,10 @@ def move_step(view: View, service: Service, moment: Moment) -> Decision | None:
 def finish_step(
     view: View,
     service: Service,
-    after: Service,
     census: Census,
     plan: Plan,
     *,
+    after: Service,
     ids: Iterator[str],
     moment: Moment,
 ) -> Decision:
@@ -137,18 +133,18 @@ def finish_step(
 
     `after` is the service as the step has made it so far.
     """
-    wish, launch, stopped = plan.wish, plan.launch, plan.stopped
+    launch, stopped = plan.launch, plan.stopped
     messages = _activity_messages(service, launch, stopped)
     messages.extend(m for m in plan.complaints if is_news(view, service, m, moment))
     after = _without_gone_deployments(view, after, launch.tasks)
     after = keep_fewer(after, census, stopped)
-    after = _count_failures(after, census, wish, launch, stopped, moment=moment)
+    after = count_failures(after, census, plan, moment)
     after, early = _succeed_early(after, census, moment)
     messages.extend(early)
     after, conclusions = _conclude(after, moment, is_calm=plan.is_in_order)
     messages.extend(conclusions)
     effects: list[Effect] = send_tasks([*launch.tasks, *stopped])
-    effects.extend(_wakes(after, census, wish, launch, moment))
+    effects.extend(wakes_of(after, census, plan, moment))
     return Decision(
         changes=write_down(
             view,
@@ -165,15 +161,15 @@ def finish_step(
     )
 
 
-def turn_back_step(
-    view: View, service: Service, turned: Service, messages: Sequence[str], moment: Moment
+def note_step(
+    view: View, service: Service, after: Service, *, messages: Sequence[str], moment: Moment
 ) -> Decision:
-    """Write down that a deployment failed or is rolled back; the next look acts on it."""
+    """Write down what the service has become, and say so; the next look acts on it."""
     return Decision(
         changes=write_down(
             view,
             service,
-            after=turned,
+            after=after,
             launch=NO_LAUNCH,
             stopped=(),
             messages=messages,
@@ -194,6 +190,11 @@ def drain_step(view: View, service: Service, census: Census, moment: Moment) -> 
     history: list[Change] = []
     if not counts.live:
         history = forget_history(view, service.arn)
+        history.extend(
+            Delete("tags", task_set.arn)
+            for task_set in service.task_sets
+            if view.tags(task_set.arn)
+        )
         after = replace(
             after,
             status="INACTIVE",
@@ -327,55 +328,6 @@ def _without_gone_deployments(
     return replace(service, deployments=kept)
 
 
-def _count_failures(
-    service: Service,
-    census: Census,
-    wish: Wish,
-    launch: Launch,
-    stopped: Sequence[Task],
-    *,
-    moment: Moment,
-) -> Service:
-    """Count tasks that are stopped for their health, or find no place, as their deployment's.
-
-    A task that has proved itself since the last failure makes up for all of them.
-    """
-    service = without_failures(service, census.healthy_since_ms)
-    failed = [t.deployment_id for t in stopped if t.stopped_reason == REASON_FAILED_HEALTH]
-    for deployment_id in dict.fromkeys(failed):
-        service = with_failures(service, deployment_id, failed.count(deployment_id), moment)
-    primary = service.primary
-    is_due = moment.now_ms - primary.last_failure_at_ms >= PLACEMENT_RETRY_S * 1_000
-    is_primary = wish.deployment.id == primary.id
-    if launch.is_short and is_primary and is_monitoring(service) and is_due:
-        service = with_failures(service, primary.id, 1, moment)
-    return service
-
-
-def _wakes(
-    service: Service, census: Census, wish: Wish, launch: Launch, moment: Moment
-) -> list[Effect]:
-    """Say when to look again though nothing has changed."""
-    effects: list[Effect] = []
-    if launch.is_short:
-        effects.append(AwaitCapacity(service.cluster_arn, service.arn))
-        if is_monitoring(service):
-            retry_at_ms = moment.now_ms + PLACEMENT_RETRY_S * 1_000
-            effects.append(WakeAt(retry_at_ms, service.arn))
-    if wish.is_throttled:
-        effects.append(WakeAt(service.next_launch_at_ms, service.arn))
-    if census.look_again_at_ms is not None:
-        effects.append(WakeAt(census.look_again_at_ms, service.arn))
-    if service.is_steady:
-        effects.append(repeat_of_steady_state(service))
-    return effects
-
-
-def repeat_of_steady_state(service: Service) -> WakeAt:
-    """Say when the steady state has lasted so long that it is told again."""
-    return WakeAt(service.steady_at_ms + REPEAT_AFTER_S * 1_000, service.arn)
-
-
 def is_in_order(service: Service, counts: Counts) -> bool:
     """Whether the service is steady: one deployment, all wanted tasks RUNNING and healthy.
 
@@ -384,9 +336,7 @@ def is_in_order(service: Service, counts: Counts) -> bool:
     return len(service.deployments) == 1 and counts.healthy == counts.live == service.desired_count
 
 
-def _succeed_early(
-    service: Service, census: Census, moment: Moment
-) -> tuple[Service, list[str]]:
+def _succeed_early(service: Service, census: Census, moment: Moment) -> tuple[Service, list[str]]:
     """Complete the deployment as soon as its early success criteria hold; the rest goes on."""
     criteria = service.early_success
     if criteria is None or service.primary.rollout_state != "IN_PROGRESS":

@@ -127,7 +127,7 @@ def _look_at(
     if task_set.status == "DRAINING" and not counts.live:
         return _Look(after=None)
     bounds = service_bounds(stand_in)
-    wish = wish_launches(stand_in, census, bounds, counts, moment)
+    wish = wish_launches(stand_in, census, bounds, counts, moment=moment)
     launch = NO_LAUNCH
     if may_launch:
         launch = launch_tasks(

@@ -30,7 +30,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wish_launches(
-    service: Service, census: Census, bounds: Bounds, counts: Counts, moment: Moment
+    service: Service, census: Census, bounds: Bounds, counts: Counts, *, moment: Moment
 ) -> Wish:
     """Decide whose tasks to start, and how many, under the upper bound.
 

@@ -17,6 +17,7 @@ from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.record import Tag
 from homeport.model.service import Deployment, Service
+from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.client_tokens import keep_token
 from homeport.operations.ecs.deployment_start import start_deployment
@@ -275,24 +276,19 @@ def _new_service(
     course = choose_course(view, cluster, request)
     is_daemon = strategy == "DAEMON"
     desired_count = 0 if is_daemon else check_desired_count(request.desired_count)
-    if request.role is not None:
-        raise ecs.InvalidParameterException(
-            "role is only valid for services with loadBalancers; leave it out."
-        )
+    _refuse_role(request.role)
     controller = check_controller(request.deployment_controller)
     definition = None
     if controller == "EXTERNAL":
         _refuse_beside_external(request, strategy)
     else:
-        definition = find_definition(view, context.scope, request.task_definition)
-        check_launchable(definition, course.launch_type)
-        check_network(definition, request.network_configuration, course.launch_type)
+        definition = _find_launchable(view, request, context, course.launch_type)
     configuration = next_configuration(
         request.deployment_configuration, default_configuration(strategy)
     )
+    check_strategy(configuration, controller)
     if is_daemon:
         check_daemon(configuration)
-    check_strategy(configuration, controller)
     maximum_percent = configuration.maximum_percent or 0
     rebalancing = next_zone_rebalancing(
         request.availability_zone_rebalancing, "ENABLED", maximum_percent
@@ -336,6 +332,23 @@ def _new_service(
         document=encode_document(document),
         created_at_ms=context.moment.now_ms,
     )
+
+
+def _find_launchable(
+    view: View, request: ecs.CreateServiceRequest, context: CallContext, launch_type: str
+) -> TaskDefinition:
+    """Return the task definition that is asked for, if it goes with the rest of the request."""
+    definition = find_definition(view, context.scope, request.task_definition)
+    check_launchable(definition, launch_type)
+    check_network(definition, request.network_configuration, launch_type)
+    return definition
+
+
+def _refuse_role(role: str | None) -> None:
+    if role is not None:
+        raise ecs.InvalidParameterException(
+            "role is only valid for services with loadBalancers; leave it out."
+        )
 
 
 def _refuse_beside_external(request: ecs.CreateServiceRequest, strategy: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from homeport.api import ecs
 from homeport.core.decision import Decision
-from homeport.model.arn import ParsedArn, make_cluster_arn, parse_arn
+from homeport.model.arn import ParsedArn, make_cluster_arn, make_service_arn, parse_arn
 from homeport.model.record import ResourceTags, Tag
 from homeport.operations.context import CallContext
 from homeport.state.changes import Change, Delete, Put
@@ -33,6 +33,7 @@ _PATH_PARTS = {
     "container-instance": 2,
     "service": 2,
     "task": 2,
+    "task-set": 4,  # a task set's id has a slash
 }
 
 
@@ -151,7 +152,7 @@ def _check_resource(view: View, arn: str, context: CallContext) -> str:
     if parsed is None or parsed.kind not in _PATH_PARTS:
         raise ecs.InvalidParameterException(
             f"Invalid resourceArn '{arn[:ARN_SHOWN_CHARACTERS]}'. Specify the ARN of a capacity "
-            "provider, cluster, container instance, service, task or task definition."
+            "provider, cluster, container instance, service, task, task set or task definition."
         )
     if len(parsed.path) != _PATH_PARTS[parsed.kind]:
         raise ecs.InvalidParameterException("Long arn format must be used for tagging operations")
@@ -178,6 +179,9 @@ def _exists(view: View, arn: str, parsed: ParsedArn) -> bool:
     if parsed.kind == "service":
         service = view.service(arn)
         return service is not None and service.status != "INACTIVE"
+    if parsed.kind == "task-set":
+        owner = view.service(make_service_arn(parsed.scope, parsed.path[0], parsed.path[1]))
+        return owner is not None and any(each.arn == arn for each in owner.task_sets)
     instance = view.container_instance(arn)
     return instance is not None and instance.status != "INACTIVE"
 

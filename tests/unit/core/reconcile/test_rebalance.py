@@ -51,6 +51,8 @@ def test_a_new_zone_gets_its_share_start_first():
     assert zones(world) == {"us-east-1a": 2, "us-east-1b": 2}
     assert world.service().is_steady
     assert world.service().moving_tasks == 0
+    even = "(service web) is AZ balanced with 2 tasks in us-east-1a, 2 tasks in us-east-1b."
+    assert world.messages().count(even) == 1
 
 
 def test_an_even_service_is_left_alone():
