@@ -25,6 +25,8 @@ from homeport.model.arn import (
 )
 from homeport.model.service import Deployment, Service
 from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
+from homeport.operations.ecs.capacity_strategy import render_strategy
+from homeport.operations.render.services import PLATFORM_FAMILY, decode_document
 from homeport.state.changes import Change, Put
 from homeport.state.view import View
 
@@ -34,7 +36,6 @@ def start_deployment(
     service: Service,
     *,
     configuration: ecs.DeploymentConfiguration,
-    revision_document: bytes = b"{}",
     ids: Iterator[str],
     moment: Moment,
 ) -> tuple[Service, list[Change]]:
@@ -43,7 +44,7 @@ def start_deployment(
     The one before becomes ACTIVE, and its service deployment ends if it hasn't; the throttle
     starts afresh (§3). The changes don't store the service.
     """
-    revision = _make_revision(service, revision_document, ids=ids, moment=moment)
+    revision = _make_revision(service, ids=ids, moment=moment)
     deployment = _make_deployment(service, revision, ids=ids, moment=moment)
     record = _make_record(
         service, deployment, revision, configuration=configuration, ids=ids, moment=moment
@@ -71,7 +72,7 @@ def start_deployment(
 
 
 def _make_revision(
-    service: Service, document: bytes, *, ids: Iterator[str], moment: Moment
+    service: Service, *, ids: Iterator[str], moment: Moment
 ) -> ServiceRevision:
     arn = make_service_revision_arn(
         scope_of(service.arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
@@ -82,8 +83,20 @@ def _make_revision(
         cluster_arn=service.cluster_arn,
         task_definition_arn=service.task_definition_arn,
         launch_type=service.launch_type,
-        document=document,
+        document=msgspec.json.encode(_describe_revision(service)),
         created_at_ms=moment.now_ms,
+    )
+
+
+def _describe_revision(service: Service) -> ecs.ServiceRevision:
+    """Return the members of a service revision that are described as they were given."""
+    document = decode_document(service.document)
+    return ecs.ServiceRevision(
+        capacity_provider_strategy=render_strategy(service.capacity_provider_strategy) or None,
+        platform_version=service.platform_version,
+        platform_family=PLATFORM_FAMILY if service.platform_version else None,
+        network_configuration=document.network_configuration,
+        service_connect_configuration=document.service_connect_configuration,
     )
 
 

@@ -289,9 +289,8 @@ def _new_service(
     check_strategy(configuration, controller)
     if is_daemon:
         check_daemon(configuration)
-    maximum_percent = configuration.maximum_percent or 0
     rebalancing = next_zone_rebalancing(
-        request.availability_zone_rebalancing, "ENABLED", maximum_percent
+        request.availability_zone_rebalancing, "ENABLED", configuration.maximum_percent or 0
     )
     document = ServiceDocument(
         deployment_configuration=configuration,
@@ -315,7 +314,7 @@ def _new_service(
         capacity_provider_strategy=course.strategy,
         platform_version=course.platform_version,
         minimum_healthy_percent=configuration.minimum_healthy_percent or 0,
-        maximum_percent=maximum_percent,
+        maximum_percent=configuration.maximum_percent or 0,
         rebalances_zones=rebalancing == "ENABLED",
         circuit_breaker=circuit_breaker_of(configuration),
         early_success=early_success_of(configuration),

@@ -113,6 +113,8 @@ def test_a_revision_tells_what_it_brings_out(world: ServiceWorld):
     (revision,) = reply.service_revisions
     assert revision.task_definition == V1.arn
     assert revision.launch_type == "EC2"
+    assert revision.network_configuration is None
+    assert revision.container_images == []
     assert [f.reason for f in reply.failures] == ["MISSING"]
 
 
