@@ -17,7 +17,9 @@ from homeport.bench.placement_baseline import measure_baseline
 from homeport.bench.placement_mixes import (
     CLUSTER,
     CLUSTER_ARN,
+    LEAST_TASKS_EACH,
     NEEDS,
+    ONE_IN,
     Mix,
     filling_tasks,
     make_bench_task,
@@ -70,12 +72,15 @@ class _Run:
     def __init__(self, mix: Mix, instances: int, tasks: int) -> None:
         self._store = Store()
         self._view = View(self._store)
-        self._mix = mix
         fleet = make_instances(instances, tasks)
         self._put([Cluster(arn=CLUSTER_ARN, name=CLUSTER), *fleet])
         if mix.is_full:
             self._put(filling_tasks(fleet))
         self._in_flight: deque[Task] = deque()
+        self._limit = mix.in_flight
+        if mix.is_full and mix.in_flight is not None:  # no more than half of what has room
+            room = -(-instances // ONE_IN) * LEAST_TASKS_EACH
+            self._limit = min(mix.in_flight, room // 2)
         self.placed = 0
         self.seconds = 0.0
         self.cpu_seconds = 0.0
@@ -99,14 +104,14 @@ class _Run:
         self.commit_seconds += time.perf_counter() - started
 
     def _oldest(self, tasks: Sequence[Task]) -> list[Task]:
-        if self._mix.in_flight is None:
+        if self._limit is None:
             return []
         self._in_flight.extend(tasks)
         return [
             msgspec.structs.replace(
                 self._in_flight.popleft(), desired_status=STOPPED, last_status=STOPPED
             )
-            for _ in range(len(self._in_flight) - self._mix.in_flight)
+            for _ in range(len(self._in_flight) - self._limit)
         ]
 
     def _put(self, records: Sequence[AnyRecord]) -> None:

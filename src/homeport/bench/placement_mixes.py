@@ -26,6 +26,7 @@ SCOPE = Scope("123456789012", "us-east-1")
 CLUSTER_ARN = make_cluster_arn(SCOPE, CLUSTER)
 NEEDS = TaskResources(cpu_units=64, memory_mib=128)
 ONE_IN = 100  # instances of the mix `full`, of which one has room
+LEAST_TASKS_EACH = 16  # fit on one instance
 FIRST_PORT = 20_000
 PORTS = 1_000
 EXPRESSIONS = (
@@ -67,8 +68,8 @@ MIXES = {
 
 
 def make_instances(count: int, tasks: int) -> list[ContainerInstance]:
-    """Make a fleet with room for twice as many tasks, over three zones and five types."""
-    each = max(2 * tasks // max(count, 1), 1)
+    """Make a fleet with room for twice as many tasks or more, over three zones and five types."""
+    each = max(2 * tasks // max(count, 1), LEAST_TASKS_EACH)
     return [
         ContainerInstance(
             arn=make_container_instance_arn(SCOPE, CLUSTER, f"{number * 2_654_435_761:032x}"),

@@ -211,6 +211,19 @@ class Fleet:
                     _add(counts, int(codes.column[row]), tasks)
         return counts
 
+    def values(self) -> tuple[object, ...]:
+        """All counts by names and ARNs, to compare with those computed from scratch."""
+        return (
+            {
+                name: (self._by_arn(group.wanted), self._by_arn(group.stopping))
+                for name, group in self.groups.items()
+            },
+            {port: self._by_arn(holders) for port, holders in self.ports.items()},
+        )
+
+    def _by_arn(self, counts: dict[int, int]) -> dict[str, int]:
+        return {self.arns[row]: count for row, count in counts.items()}
+
     def codes(self, name: str, read: Reader) -> Codes:
         """Return a property of all rows as codes, up to date."""
         codes = self._codes.get(name)

@@ -56,4 +56,7 @@ def _compare_derived(store: Store) -> list[str]:
             want = computed[key].values() if key in computed else None
             if have != want and any(any(v) if isinstance(v, tuple) else v for v in (have, want)):
                 found.append(f"{kind} {key}: counts {have} are kept, {want} are true")
+    for cluster_arn, fleet in store.derived.fleets.items():
+        if fleet.values() != fresh.fleet(cluster_arn).values():
+            found.append(f"{cluster_arn}: the fleet's counts of task groups and ports are wrong")
     return found
