@@ -21,6 +21,7 @@ from homeport.engine.ports import Clock
 from homeport.gateway.admission import AgentIdentity, admit_agent
 from homeport.gateway.connection import Connection
 from homeport.gateway.limits import GatewayLimits
+from homeport.gateway.log_once import LogOnce
 from homeport.gateway.metrics import LatestMetrics, MetricsSink
 from homeport.gateway.outputs import (
     CLOSE_POLICY,
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 
 ACS_PATH: Final = "/acs/ws"
 TCS_PATH: Final = "/tcs/ws"
+
+QUERY_LOGGED_BYTES: Final = 300
+"""How much of a refused request goes into the log."""
 
 RINGS_PER_HEARTBEAT: Final = 100
 """Timers may be late by this part of the heartbeat interval, so that several ring together."""
@@ -85,6 +89,7 @@ class Gateway:
         self._serving: set[asyncio.Task[Any]] = set()
         self._wanted: dict[str, dict[str, None]] = {}
         self._is_stopping = False
+        self._log_once = LogOnce()
         self.routes: Mapping[str, ASGIApp] = {ACS_PATH: self.serve_acs, TCS_PATH: self.serve_tcs}
 
     # effects
@@ -169,6 +174,7 @@ class Gateway:
             await send({"type": "websocket.accept"})
             admitted = self._admit(scope)
             if not isinstance(admitted, AgentIdentity):
+                self._note_refusal(scope, admitted)
                 await _turn_away(send, admitted)
                 return
         except OSError:
@@ -218,8 +224,7 @@ class Gateway:
                         output.container_instance_arn, output.metrics, self._clock.now_ms()
                     )
                 case WriteNote():
-                    level = logging.WARNING if output.is_warning else logging.INFO
-                    log.log(level, "%s: %s", connection.name, output.text)
+                    self._write_note(connection.name, output)
                 case CloseConnection():
                     self._close(connection, output)
         if not connection.is_closing and not self._is_stopping:
@@ -228,6 +233,19 @@ class Gateway:
                 connection.session.due_ms,
                 lambda now_ms: self._carry_out(connection, connection.session.timer_rang(now_ms)),
             )
+
+    def _write_note(self, name: str, note: WriteNote) -> None:
+        if not note.is_warning:
+            log.info("%s: %s", name, note.text)
+        elif self._log_once.is_news(name, note.text, self._clock.now_ms()):
+            log.warning("%s: %s", name, note.text)
+
+    def _note_refusal(self, scope: Scope, refusal: Message) -> None:
+        """Log a refusal once for each peer and kind, whatever the peer says that it is."""
+        peer, kind = str((scope.get("client") or ("unknown",))[0]), type(refusal).__name__
+        if self._log_once.is_news(peer, kind, self._clock.now_ms()):
+            query = scope["query_string"][:QUERY_LOGGED_BYTES].decode(errors="replace")
+            log.warning("refused an agent's websocket from %s: %s (%r)", peer, kind, query)
 
     def _send_frame(self, connection: AnyConnection, output: SendFrame) -> None:
         text = encode_frame(output.message)
@@ -277,7 +295,6 @@ class Gateway:
 
 async def _turn_away(send: Send, refusal: Message) -> None:
     """Say why as the protocol does, in a frame, and close."""
-    log.info("refused an agent's websocket: %s", type(refusal).__name__)
     is_transient = isinstance(refusal, acs.CloseMessage | acs.ServerException)
     await send({"type": "websocket.send", "text": encode_frame(refusal)})
     await send(
