@@ -26,6 +26,7 @@ from homeport.wire.agent_messages import payload
 
 if TYPE_CHECKING:
     from homeport.agent.stimuli import FoundContainer
+    from homeport.sim.clock import Timer
     from homeport.sim.agent_process import AgentProcess
 
 SURVEY_RETRY_MS: Final = (100, 5_000)
@@ -66,6 +67,7 @@ class AgentHands(Listener):
         self._docker = process.machine.docker
         self._round = 0  # steps of an earlier round were cancelled
         self._failures = 0
+        self._next_survey: Timer | None = None
         self._new_gates()
 
     def watch(self) -> None:
@@ -145,7 +147,10 @@ class AgentHands(Listener):
             self._process.telemetry.publish_status()
         wait_ms = min(SURVEY_RETRY_MS[0] << min(self._failures, 6), SURVEY_RETRY_MS[1])
         self._failures += 1
-        self._process.timeline.after(wait_ms, self._survey, self._process.life)
+        if self._next_survey is not None:
+            self._next_survey.cancel()
+        timeline, life = self._process.timeline, self._process.life
+        self._next_survey = timeline.after(wait_ms, self._survey, life)
 
     def _survey(self) -> None:
         number = self._round

@@ -35,7 +35,7 @@ ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 
 
 class ScaleReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run took; rates are tasks RUNNING a second, in equal parts of the run."""
+    """What a run took; the first and last rates are tasks RUNNING a second of CPU time."""
 
     instances: int
     services: int
@@ -113,7 +113,7 @@ class ScaleRun:
         self._build_fleet()
         before_kib = _rss_kib()
         started_s, started_cpu_s = time.perf_counter(), time.process_time()
-        marks = [(0, started_s)]
+        marks = [(0, started_cpu_s)]
         counts = [self._tasks // self._services] * self._services
         counts[0] += self._tasks - sum(counts)
         wanted = 0
@@ -128,8 +128,8 @@ class ScaleRun:
             self._settle()
             assert self._running == wanted, (self._running, wanted)
             if self._running >= len(marks) * self._tasks / SAMPLES:
-                marks.append((self._running, time.perf_counter()))
-                told(f"{self._running} tasks after {marks[-1][1] - started_s:.1f} s")
+                marks.append((self._running, time.process_time()))
+                told(f"{self._running} tasks after {time.perf_counter() - started_s:.1f} s")
         seconds = time.perf_counter() - started_s
         grown_bytes = (_rss_kib() - before_kib) * 1_024
         return ScaleReport(
