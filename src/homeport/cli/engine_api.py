@@ -18,6 +18,9 @@ CALL_TIMEOUT_S = 60
 DEFAULT_TCP_PORT = 2375
 
 
+HTTP_NOT_FOUND = 404
+
+
 class EngineApi:
     """A Docker Engine at `unix:///path` or `tcp://host:port`; one connection a call."""
 
@@ -43,6 +46,13 @@ class EngineApi:
     def kill_container(self, container_id: str) -> None:
         """SIGKILL to a container, which the engine then shows as exited."""
         self._call("POST", f"/containers/{quote(container_id)}/kill")
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network; gone already is fine."""
+        path = f"/networks/{quote(name)}"
+        status, answer = self._status("DELETE", path)
+        if status >= 400 and status != HTTP_NOT_FOUND:
+            raise _refused(path, status, answer)
 
     def import_image(self, tar: bytes, *, repository: str, tag: str) -> None:
         """Make an image of one layer from the files in `tar`."""

@@ -20,6 +20,7 @@ import typer
 from homeport.cli.api_client import ApiClient, ApiRefusal
 from homeport.cli.engine_api import EngineApi
 from homeport.cli.failure import CommandFailure
+from homeport.cli.fargate_pool import FargatePool
 from homeport.cli.local_instances import (
     INSTANCE_LIMIT,
     NAME_ATTRIBUTE,
@@ -97,6 +98,7 @@ class _Up:
         self._folder = folder
         self._server: Child | None = None
         self._agents: list[Child] = []
+        self._pool: FargatePool | None = None
         self._instances: list[LocalInstance] = []
 
     async def run(self) -> None:
@@ -124,7 +126,19 @@ class _Up:
         client = ApiClient(endpoint, settings.region)
         described = await self._wait_connected(client)
         _show_ready(endpoint, settings, described)
-        await self._watch()
+        template = msgspec.structs.replace(self._agent_settings, endpoint=endpoint)
+        self._pool = FargatePool(client, template, self._folder, _show)
+        await self._watch_with_pool(self._pool)
+
+    async def _watch_with_pool(self, pool: FargatePool) -> None:
+        """Let the pool follow FARGATE tasks until a child ends, or the pool fails."""
+        works = [asyncio.create_task(pool.run()), asyncio.create_task(self._watch())]
+        try:
+            done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
+        finally:
+            for work in works:
+                work.cancel()
 
     async def _start_agents(self, endpoint: str) -> None:
         template = msgspec.structs.replace(self._agent_settings, endpoint=endpoint)
@@ -183,6 +197,8 @@ class _Up:
         await asyncio.gather(*(agent.stop() for agent in self._agents))
         try:
             removed = await self._remove_containers()
+            if self._pool is not None:
+                removed += await self._pool.stop()
         finally:
             await self._server.stop()
         _show(f"stopped; {removed} containers removed")
