@@ -26,8 +26,8 @@ from homeport.wire.agent_messages import payload
 
 if TYPE_CHECKING:
     from homeport.agent.stimuli import FoundContainer
-    from homeport.sim.clock import Timer
     from homeport.sim.agent_process import AgentProcess
+    from homeport.sim.clock import Timer
 
 SURVEY_RETRY_MS: Final = (100, 5_000)
 NO_ANSWER: Final = "DockerTimeoutError: Could not transition; timed out after waiting {} s"
