@@ -200,6 +200,7 @@ def _with_settings(
         document.availability_zone_rebalancing,
         maximum_percent,
     )
+    staged = staged_strategy_of(configuration)
     updated = replace(
         service,
         desired_count=_next_count(request.desired_count, service.desired_count),
@@ -208,7 +209,8 @@ def _with_settings(
         rebalances_zones=rebalancing == "ENABLED",
         circuit_breaker=circuit_breaker_of(configuration),
         early_success=early_success_of(configuration),
-        staged=staged_strategy_of(configuration),
+        staged=staged,
+        hold="" if staged is None else service.hold,
         health_check_grace_period_s=check_grace_period(grace_period_s),
         placement_constraints=constraints,
         placement_strategy=strategies,

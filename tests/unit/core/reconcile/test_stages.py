@@ -225,6 +225,19 @@ def test_a_newer_deployment_takes_the_place_of_one_in_its_stages():
     assert len(world.tasks()) == 2
 
 
+def test_switching_to_rolling_in_the_middle_rolls_the_rest_out():
+    world = staged("CANARY")
+    arn = deploy(world)
+    world.run_all()
+    configuration = ecs.DeploymentConfiguration(strategy="ROLLING", bake_time_in_minutes=0)
+    request = ecs.UpdateServiceRequest(service="web", deployment_configuration=configuration)
+    world.call("UpdateService", request)
+    world.reconcile()
+    world.run_all()
+    assert revisions(world) == ["2", "2"]
+    assert describe(world, arn).status == "SUCCESSFUL"
+
+
 def test_looking_again_changes_nothing_while_a_stage_waits():
     world = staged()
     deploy(world)
