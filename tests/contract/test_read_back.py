@@ -98,6 +98,16 @@ def test_a_service_is_described_as_created_and_as_updated(ecs: Any):
     assert shown["tags"] == SERVICE["tags"]
 
 
+def test_a_service_made_anew_shows_no_events_of_its_predecessor(ecs: Any):
+    ecs.create_cluster()
+    ecs.register_task_definition(family="web", containerDefinitions=CONTAINERS)
+    ecs.create_service(**SERVICE, taskDefinition="web")
+    assert ecs.describe_services(services=["web"])["services"][0]["events"] != []
+    ecs.delete_service(service="web")
+    ecs.get_waiter("services_inactive").wait(services=["web"], WaiterConfig={"Delay": 1})
+    assert ecs.create_service(**SERVICE, taskDefinition="web")["service"]["events"] == []
+
+
 def test_a_cluster_is_described_as_created_and_is_new_after_its_deletion(ecs: Any):
     created = ecs.create_cluster(**CLUSTER)["cluster"]
     assert list(drift(CLUSTER, created)) == []

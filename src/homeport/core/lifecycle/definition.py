@@ -59,8 +59,8 @@ def _definitions_of(view: View, arn: str) -> Iterator[str]:
     service = view.service(arn)
     if service is not None:
         yield service.task_definition_arn
-        for deployment in (*service.deployments, *service.task_sets):
-            yield deployment.task_definition_arn
+        yield from (deployment.task_definition_arn for deployment in service.deployments)
+        yield from (task_set.task_definition_arn for task_set in service.task_sets)
         if service.last_completed is not None:
             yield service.last_completed.task_definition_arn
 
@@ -69,5 +69,6 @@ def _refers(service: Service, arn: str) -> bool:
     kept = service.last_completed  # a rollback may need it
     if arn in (service.task_definition_arn, None if kept is None else kept.task_definition_arn):
         return True
-    running = (*service.deployments, *service.task_sets)
-    return any(deployment.task_definition_arn == arn for deployment in running)
+    return any(deployment.task_definition_arn == arn for deployment in service.deployments) or any(
+        task_set.task_definition_arn == arn for task_set in service.task_sets
+    )

@@ -196,7 +196,8 @@ def list_services_by_namespace(
 
 
 def _created(view: View, service: Service, tags: tuple[Tag, ...]) -> ecs.CreateServiceResponse:
-    events = view.service_events(service.arn)
+    # A predecessor's events are not a new service's.
+    events = view.service_events(service.arn) if view.service(service.arn) is service else ()
     return ecs.CreateServiceResponse(
         service=render_service(view, service, tags=tags, events=events)
     )
