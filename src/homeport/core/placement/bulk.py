@@ -217,15 +217,21 @@ class Standing:
         """Each row is worse after each task: which of `rows` are ever best, and their numbers."""
         index: Ints = np.arange(len(rows))
         packed = self._pack(rows, tasks, 0)
-        limit = _limits(lane_of, packed, count)
-        found_index, found_packed = [], []
-        placed = 0
+        found_index: list[Ints] = []
+        found_packed: list[Ints] = []
+        limits = _limits(lane_of, packed, count)
+        placed = fresh = 0
         while len(index):
-            good = packed <= limit[index]
+            good = packed <= limits[lane_of[index]]
             index, packed = index[good], packed[good]
             found_index.append(index)
             found_packed.append(packed)
             placed += 1
+            fresh += len(index)
+            if fresh >= count:  # enough may have been found for some lanes
+                found = np.concatenate(found_index)
+                limits = _limits(lane_of[found], np.concatenate(found_packed), count, len(limits))
+                fresh = 0
             index = index[room[index] > placed]
             packed = self._pack(rows[index], tasks[index], placed)
         return np.concatenate(found_index), np.concatenate(found_packed)
@@ -258,16 +264,15 @@ def _up_to(packed: Ints, lanes: Ints | None, code: int, bound: int) -> Ints:
     return np.flatnonzero(front)
 
 
-def _limits(lane_of: Ints, packed: Ints, count: int) -> Ints:
-    """Return for each row what the `count`-th best row of its lane has, or no limit."""
+def _limits(lane_of: Ints, packed: Ints, count: int, lanes: int = 0) -> Ints:
+    """Return for each lane what the `count`-th best of its rows has, NOWHERE if it has fewer."""
     order = np.lexsort((packed, lane_of))
     starts = np.flatnonzero(np.diff(lane_of[order], prepend=-1))
     sizes = np.diff(starts, append=len(order))
     last = np.minimum(starts + count - 1, len(order) - 1)
-    limits = np.where(sizes >= count, packed[order][last], NOWHERE)
-    result = np.empty(len(order), np.int64)
-    result[order] = np.repeat(limits, sizes)
-    return result
+    limits = np.full(max(lanes, int(lane_of.max()) + 1), NOWHERE, np.int64)
+    limits[lane_of[order[starts]]] = np.where(sizes >= count, packed[order][last], NOWHERE)
+    return limits
 
 
 def _widths(fleet: Fleet, numbers: tuple[str, ...]) -> dict[str, int]:
