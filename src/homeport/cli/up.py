@@ -33,7 +33,13 @@ from homeport.cli.local_instances import (
 )
 from homeport.cli.processes import Child, start_child
 from homeport.cli.settings_flags import ConfigFile, with_settings
-from homeport.config import AgentConfig, Config, load_agent_config, load_config
+from homeport.config import (
+    AgentConfig,
+    Config,
+    describe_option,
+    load_agent_config,
+    load_config,
+)
 
 SERVER_READY_LIMIT_S = 60
 AGENTS_READY_LIMIT_S = 60
@@ -57,6 +63,10 @@ def up(
     instances: Annotated[
         int, typer.Option(min=1, max=INSTANCE_LIMIT, help="Local container instances to run.")
     ] = 2,
+    instance_type: Annotated[
+        str | None,
+        typer.Option(metavar="TYPE", help=describe_option(AgentConfig, "instance_type")),
+    ] = None,
     config: ConfigFile = None,
     **flags: object,
 ) -> None:
@@ -68,7 +78,9 @@ def up(
     """
     server = load_config(flags, config_file=config)
     agents = load_agent_config(
-        {"region": server.region}, config_file=config, defaults=_AGENT_DEFAULTS
+        {"region": server.region, "instance_type": instance_type},
+        config_file=config,
+        defaults=_AGENT_DEFAULTS,
     )
     EngineApi(agents.docker_host).check()
     with _folder(server) as folder:
