@@ -62,6 +62,7 @@ class Engine:
         timeout = aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT_S)
         self._docker = Docker(url=settings.docker_host, timeout=timeout)
         self._pulls: dict[str, asyncio.Task[None]] = {}
+        self._making = asyncio.Lock()  # two tasks at once would both make their network
         self.on_pulled: Callable[[str], None] = lambda _image: None
 
     @property
@@ -280,25 +281,28 @@ class Engine:
                 ) from error
 
     async def _ensure_pause_image(self) -> str:
-        found = await self._find_image(task_network.PAUSE_IMAGE)
-        if found is not None:
-            return found
-        async with _translated("CannotPullContainerError", QUICK_CALL_TIMEOUT_S):
-            try:
-                await docker_network.load_pause_image(self._docker, task_network.PAUSE_IMAGE)
-            except ValueError as error:
-                raise EngineRefusal(f"CannotPullContainerError: {error}") from error
-        return ""
+        async with self._making:
+            found = await self._find_image(task_network.PAUSE_IMAGE)
+            if found is not None:
+                return found
+            async with _translated("CannotPullContainerError", QUICK_CALL_TIMEOUT_S):
+                try:
+                    await docker_network.load_pause_image(self._docker, task_network.PAUSE_IMAGE)
+                except ValueError as error:
+                    raise EngineRefusal(f"CannotPullContainerError: {error}") from error
+            return ""
 
     async def _ensure_network(self, task: payload.Task) -> None:
         network = task_network.find_network(task)
         if network is None:
             return
-        try:
-            async with _translated("CannotCreateContainerError", QUICK_CALL_TIMEOUT_S):
-                await docker_network.create_network(self._docker, network)
-        except EngineConflict:
-            return  # it is there
+        async with self._making:
+            try:
+                async with _translated("CannotCreateContainerError", QUICK_CALL_TIMEOUT_S):
+                    await self._docker.networks.get(network.name)
+            except EngineMissing:
+                async with _translated("CannotCreateContainerError", QUICK_CALL_TIMEOUT_S):
+                    await docker_network.create_network(self._docker, network)
 
     async def _find_own(self, name: str, facts: InstanceFacts, conflict: EngineConflict) -> str:
         """The container that already has the name, provided that it is this instance's."""

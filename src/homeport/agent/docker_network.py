@@ -25,7 +25,7 @@ async def load_pause_image(docker: Docker, name: str) -> None:
 
 
 async def create_network(docker: Docker, network: TaskNetwork) -> None:
-    """Create a task network, a bridge; the Engine answers 409 when there is one of that name."""
+    """Create a task network, a bridge, which mustn't be there yet."""
     await docker.networks.create(
         {
             "Name": network.name,
