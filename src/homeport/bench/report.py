@@ -1,10 +1,13 @@
 """The measurements as tables for people and as JSON for programs, each beside its target."""
 
+from collections.abc import Sequence
+
 import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from homeport.bench.api import ApiMeasurement, Measured
+from homeport.bench.placement import PlacementMeasurement
 from homeport.bench.tasks import SERVICE_TASKS, TaskMeasurements
 
 API_RATIO_TARGET = 20.0  # at 16 connections
@@ -12,6 +15,13 @@ START_EXTRA_TARGET_S = 0.1
 SERVICE_RATIO_TARGET = 1.2
 HEAL_TARGET_S = 1.0
 IDLE_TARGET_PERCENT = 2.0
+PLACEMENT_TARGETS = {  # placements a second on 10,000 container instances
+    "spread-zone": 100_000,
+    "binpack-memory": 100_000,
+    "member-of": 100_000,
+    "single": 20_000,
+    "full": 5_000,
+}
 SERVER_TARGET_MIB = 120.0
 
 
@@ -101,6 +111,27 @@ def api_lines(found: list[ApiMeasurement]) -> list[Line]:
 
 def _rate(found: Measured) -> str:
     return f"{found.load.calls_per_second:,.0f}/s at {found.cpu_us_per_call:,.0f} µs CPU"
+
+
+def placement_lines(found: Sequence[PlacementMeasurement]) -> list[Line]:
+    """Set the placement measurements beside a plain loop over all instances."""
+    lines = []
+    for each in found:
+        target = PLACEMENT_TARGETS.get(each.mix)
+        beside = ""
+        if each.baseline_placements_per_second is not None and each.ratio is not None:
+            rate = each.baseline_placements_per_second
+            beside = f"plain loop {rate:,.0f}/s ({each.ratio:,.0f} x)"
+        lines.append(
+            Line(
+                what=f"placements, {each.mix}, {each.instances:,} instances",
+                homeport=f"{each.placements_per_second:,.0f}/s",
+                beside=beside,
+                target="" if target is None else f"{target:,}/s",
+                is_met=None if target is None else each.placements_per_second >= target,
+            )
+        )
+    return lines
 
 
 def print_lines(console: Console, lines: list[Line]) -> None:

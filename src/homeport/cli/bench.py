@@ -23,9 +23,11 @@ DEFAULT_SECONDS = 4.0
 def everything(
     context: typer.Context, as_json: AsJson = False, seconds: Seconds = DEFAULT_SECONDS
 ) -> None:
-    """Measure everything: the API beside moto, tasks beside plain Docker and Swarm."""
+    """Measure everything: tasks beside plain Docker and Swarm, the API beside moto, placement."""
     if context.invoked_subcommand is None:
-        _report(as_json=as_json, seconds=seconds, with_tasks=True, with_api=True)
+        _report(
+            as_json=as_json, seconds=seconds, with_tasks=True, with_api=True, with_placement=True
+        )
 
 
 @app.command("api")
@@ -129,7 +131,14 @@ def scale(
         Console().print(msgspec.to_builtins(result))
 
 
-def _report(*, as_json: bool, seconds: float, with_tasks: bool, with_api: bool) -> None:
+def _report(
+    *,
+    as_json: bool,
+    seconds: float,
+    with_tasks: bool,
+    with_api: bool,
+    with_placement: bool = False,
+) -> None:
     import uvloop
     from rich.console import Console
 
@@ -153,6 +162,21 @@ def _report(*, as_json: bool, seconds: float, with_tasks: bool, with_api: bool) 
         return lines
 
     lines = uvloop.run(measure())
+    if with_placement:
+        from homeport.bench.placement import (
+            DEFAULT_INSTANCES,
+            DEFAULT_TASKS,
+            measure_placement,
+        )
+        from homeport.bench.placement_mixes import MIXES
+        from homeport.bench.report import placement_lines
+
+        for mix in MIXES.values():
+            progress.print(f"placement: {mix.name}")
+            found = measure_placement(
+                mix, instances=DEFAULT_INSTANCES, tasks=DEFAULT_TASKS, with_baseline=True
+            )
+            lines += placement_lines([found])
     if as_json:
         sys.stdout.write(lines_as_json(lines) + "\n")
     else:
