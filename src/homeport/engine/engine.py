@@ -71,7 +71,7 @@ class Engine:
             inactive_service_s=self._settings.inactive_service_retention_s,
         )
         self._agenda = Agenda(self.view)
-        self._now_ms = 0
+        self._now_ms = store.at_ms
         store.feed.watch(self._agenda.follow)
 
     def start(self) -> None:

@@ -81,7 +81,7 @@ class Gateway:
         coarseness_ms = self._limits.heartbeat_interval_ms // RINGS_PER_HEARTBEAT
         self._timers = Timers(clock, coarseness_ms)
         self._payload_tasks = PayloadTasks(engine.view)
-        self._sequence = SequenceNumbers()
+        self._sequence = SequenceNumbers(engine.view.at_ms)
         self._ids = _draw_ids()
         self._last_number = 0
         self._acs: Registry[AcsSession] = Registry()

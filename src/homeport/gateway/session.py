@@ -39,6 +39,8 @@ NOTED_TYPES_LIMIT: Final = 20
 
 _INACTIVE = "Container instance is deregistered."
 
+RESTART_MARGIN = 1_000  # numbers drawn behind the newest commit before a crash
+
 
 class SequenceNumbers:
     """Numbers that only grow, across connections and restarts: the time in ms, or one more.
@@ -46,8 +48,8 @@ class SequenceNumbers:
     An agent discards a manifest whose timeline isn't above the newest that it has seen.
     """
 
-    def __init__(self) -> None:
-        self._last = 0
+    def __init__(self, after_ms: int = 0) -> None:
+        self._last = after_ms + RESTART_MARGIN if after_ms else 0
 
     def draw(self, now_ms: int) -> int:
         """Return the next number."""

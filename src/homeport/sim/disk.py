@@ -78,7 +78,8 @@ class SimDisk:
         store = Store()
         for _, value in sorted(self.records.items()):
             store.restore(decode_record(value))
-        store.restored(self.durable_sequence)
+        newest_at_ms = self.journal[-1][1] if self.journal else 0
+        store.restored(self.durable_sequence, newest_at_ms)
         return store
 
     def replay(self) -> Store:

@@ -46,7 +46,7 @@ class SimGateway:
         self._ids = ids
         self._limits = GatewayLimits()
         self._payload_tasks = PayloadTasks(engine.view)
-        self._sequence = SequenceNumbers()
+        self._sequence = SequenceNumbers(engine.view.at_ms)
         self._acs: dict[str, list[ServerSocket]] = {}
         self._tcs: dict[str, list[ServerSocket]] = {}
         self._wanted: dict[str, dict[str, None]] = {}

@@ -21,6 +21,7 @@ class Store:
 
     def __init__(self) -> None:
         self.sequence = 0
+        self.at_ms = 0  # when the newest commit was made
         self.feed = Feed()
         self.derived = Derived()
         self.clusters = schema.make_clusters()
@@ -71,6 +72,7 @@ class Store:
                     self.derived.replace_instance(old, None)
             replaced.append(old)
         self.sequence = commit.sequence
+        self.at_ms = commit.at_ms
         self.feed.publish(commit, tuple(replaced))
 
     def restore(self, record: AnyRecord) -> None:
@@ -81,9 +83,10 @@ class Store:
         elif isinstance(record, ContainerInstance):
             self.derived.replace_instance(None, record)
 
-    def restored(self, sequence: int) -> None:
-        """End recovery: the next commit continues behind `sequence`."""
+    def restored(self, sequence: int, at_ms: int = 0) -> None:
+        """End recovery: the next commit continues behind `sequence`, and not before `at_ms`."""
         self.sequence = sequence
+        self.at_ms = at_ms
 
     def every_record(self) -> list[AnyRecord]:
         """List all records, for checks and snapshots."""

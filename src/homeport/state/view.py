@@ -44,6 +44,11 @@ class View:
         """The number of the newest commit that this view sees."""
         return self._store.sequence
 
+    @property
+    def at_ms(self) -> int:
+        """When the newest commit was made: time goes on from there, also after a restart."""
+        return self._store.at_ms
+
     # clusters
     def cluster(self, arn: str) -> Cluster | None:
         """Return a cluster by ARN."""

@@ -132,6 +132,12 @@ class Database:
         except sqlite3.DatabaseError as error:
             raise _unreadable(self._path, error) from error
 
+    def newest_at_ms(self) -> int:
+        """Return when the newest commit was made, in epoch milliseconds (0: none yet)."""
+        row = self._connection.execute("SELECT at_ms FROM journal ORDER BY sequence DESC LIMIT 1")
+        found = row.fetchone()
+        return 0 if found is None else int(found[0])
+
     def write(self, commits: list[Commit]) -> None:
         """Make these commits durable in one transaction; raises sqlite3.Error if the disk won't."""
         journal, latest = encode_commits(commits)

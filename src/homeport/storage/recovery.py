@@ -35,7 +35,7 @@ def recover_store(storage: SqliteStorage) -> Recovered:
     finally:
         if was_collecting:
             gc.enable()
-    store.restored(sequence)
+    store.restored(sequence, storage.newest_at_ms())
     violations = find_violations(store)
     told = violations[:VIOLATIONS_TOLD]
     if len(violations) > len(told):

@@ -64,6 +64,10 @@ class SqliteStorage:
         self._appended = self._durable = sequence
         return records, sequence
 
+    def newest_at_ms(self) -> int:
+        """Return when the newest commit was made, in epoch milliseconds; before `start`."""
+        return self._database.newest_at_ms()
+
     def start(self, call_soon: CallSoon, on_failure: OnFailure) -> None:
         """Begin to write; `call_soon` brings a callable to the loop's thread.
 

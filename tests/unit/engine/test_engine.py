@@ -175,6 +175,20 @@ def test_time_never_goes_backwards() -> None:
     assert moments == [NOW_MS, NOW_MS]
 
 
+def test_time_goes_on_from_the_newest_commit_after_a_restart_with_the_clock_set_back() -> None:
+    moments = []
+
+    def look(_view: object, _request: object, context: object) -> Decision:
+        moments.append(context.moment.now_ms)  # type: ignore[attr-defined]
+        return Decision()
+
+    store = make_store(CLUSTER)
+    store.restored(store.sequence, NOW_MS + 5_000)
+    world = World(store, Look=look)
+    world.call("Look")
+    assert moments == [NOW_MS + 5_000]
+
+
 def test_an_agent_that_connects_is_sent_the_tasks_that_are_not_as_wanted() -> None:
     definition = make_task_definition()
     instance = make_container_instance(agent_connected=False)

@@ -43,8 +43,9 @@ def test_an_empty_directory_gives_an_empty_store(tmp_path: Path):
 def test_tables_indexes_and_counts_are_as_before(tmp_path: Path):
     tasks = [make_task(n, definition=DEFINITION, instance=INSTANCE) for n in range(3)]
     records = [make_cluster(), DEFINITION, INSTANCE, SERVICE, *tasks]
-    write(tmp_path, Commit(1, 0, "Test", tuple(Put(record) for record in records)))
+    write(tmp_path, Commit(1, 77, "Test", tuple(Put(record) for record in records)))
     found, live = recovered(tmp_path), make_store(*records)
+    assert found.store.at_ms == 77
     assert found.violations == ()
     assert found.record_count == len(records)
     assert found.store.sequence == 1

@@ -1,7 +1,6 @@
 """The service scheduler after a restart with the clock set back (found by simulation)."""
 
 import builders
-
 from homeport.core.reconcile.service import reconcile_service
 from homeport.state.view import View
 
