@@ -21,6 +21,7 @@ from homeport.core.reconcile.launch import (
     service_group,
 )
 from homeport.core.reconcile.rollout import PERCENT
+from homeport.model.capacity_provider import FARGATE
 from homeport.model.service import Service
 from homeport.model.task import RUNNING, Task
 from homeport.state.view import View
@@ -48,6 +49,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Moment) -> Move | None:
     """Return the tasks to start for a better balance, or None when there is nothing to gain."""
+    if service.capacity_provider_strategy or service.task_launch_type == FARGATE:
+        return None  # a strategy says where its tasks go, whatever that does to the zones
     by_zone = _wants_zones(service) and not _is_even(view, service)
     by_instance = _wants_instances(view, service)
     if not by_zone and not by_instance:
