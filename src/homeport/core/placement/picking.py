@@ -103,8 +103,9 @@ class Picker:
             entry = self._top(group)
             if entry is not None:
                 ranking.append((self._key(group, entry), group, entry))
-        if count == 1:
-            return [self._take(*min(ranking)[1:])] if ranking else []
+        if count == 1:  # nothing comes after it, so nothing has to be counted
+            best_entries = [min(ranking)[2]] if ranking else []
+            return [self._shelf.by_rank[entry & self._rank_mask] for entry in best_entries]
         heapq.heapify(ranking)
         picked: list[int] = []
         while ranking:
