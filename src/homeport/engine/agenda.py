@@ -94,6 +94,8 @@ class Agenda:
             self.mark(new.service_arn)
         if new.is_provisioning or (old is not None and old.is_provisioning):
             self.mark(new.cluster_arn)
+            if not new.is_provisioning:
+                self._room_in(new.cluster_arn)  # among those that may wait
         if old is None or (old.last_status, old.desired_status) != (
             new.last_status,
             new.desired_status,

@@ -46,6 +46,7 @@ def find_places(
     view: View,
     wanted: PlacementRequest,
     strategy: Sequence[StrategyItem],
+    *,
     moment: Moment,
     known: Mapping[str, int] | None = None,
 ) -> Places:

@@ -57,7 +57,7 @@ def launch_tasks(
         view,
         placement_request(service, definition, asked),
         service.capacity_provider_strategy,
-        moment,
+        moment=moment,
         known=_tasks_of_providers(view, service, deployment),
     )
     launch = launch_tasks_at(

@@ -105,6 +105,14 @@ def protected_message(service: Service, deployment_id: str) -> str:
     )
 
 
+def overflow_message(service: Service) -> str:
+    """Say that as many tasks of the cluster wait for capacity as may."""
+    return (
+        f"(service {service.name}) was unable to place tasks in your cluster because the tasks "
+        "provisioning capacity limit was exceeded."
+    )
+
+
 def unplaced_message(service: Service, refusals: Sequence[Refusal]) -> str:
     """Say why a task found no place, by the container instance that came closest."""
     beginning = (

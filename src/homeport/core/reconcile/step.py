@@ -33,6 +33,7 @@ from homeport.core.reconcile.service_events import (
     failed_health_message,
     impaired_message,
     is_news,
+    overflow_message,
     protected_message,
     started_messages,
     steady_message,
@@ -298,7 +299,9 @@ def _complaints(
 ) -> list[str]:
     """Say what keeps the service from being as it should, if anything does."""
     complaints = impairments(service)
-    if launch.is_short:
+    if launch.overflow:
+        complaints.append(overflow_message(service))
+    elif launch.is_short:
         complaints.append(unplaced_message(service, launch.refusals))
     is_waiting = counts.unsettled or counts.stopping or launch.tasks or stopped
     if is_blocked and not launch.is_short and not is_waiting:

@@ -100,7 +100,7 @@ def find_places(
         )
     if not course.strategy and course.launch_type != FARGATE:
         _refuse_empty_cluster(view, cluster)
-    found = capacity.find_places(view, wanted, course.strategy, context.moment)
+    found = capacity.find_places(view, wanted, course.strategy, moment=context.moment)
     if found.overflow:
         raise ecs.ClientException(
             "The maximum number of tasks in the PROVISIONING state was reached: in a cluster at "

@@ -65,7 +65,7 @@ def run_task(view: View, request: ecs.RunTaskRequest, context: CallContext) -> D
     places, failures = find_places(
         view, cluster, request, context, terms=terms, course=course, count=count
     )
-    launch = launch_tasks(view, terms, cluster, places, context)
+    launch = launch_tasks(view, terms, cluster=cluster, places=places, context=context)
     changes = launch.changes
     if key is not None:
         arns = tuple(task.arn for task in launch.tasks)

@@ -61,7 +61,7 @@ def start_task(view: View, request: ecs.StartTaskRequest, context: CallContext) 
         for refusal in refusals
     )
     places = [Place(instance_arn=instance.arn) for instance in fit]
-    launch = launch_tasks(view, terms, cluster, places, context)
+    launch = launch_tasks(view, terms, cluster=cluster, places=places, context=context)
     return Decision(
         reply=ecs.StartTaskResponse(tasks=render_launched(view, terms, launch), failures=failures),
         changes=launch.changes,

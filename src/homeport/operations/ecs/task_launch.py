@@ -89,6 +89,7 @@ def check_terms(
 def launch_tasks(
     view: View,
     terms: LaunchTerms,
+    *,
     cluster: Cluster,
     places: Iterable[Place],
     context: CallContext,

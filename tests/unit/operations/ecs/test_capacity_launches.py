@@ -237,3 +237,13 @@ def test_a_service_whose_tasks_fargate_cannot_run_slows_down() -> None:
         world.pass_time(1)
     assert world.service().failed_launches >= 3
     assert world.service().next_launch_at_ms > world.now_ms - 1_000
+
+
+def test_a_service_says_that_no_more_tasks_of_its_cluster_may_wait() -> None:
+    world = make_world()
+    create(world, [item("a")], desired=TASKS_PER_CLUSTER + 1)
+    assert len(world.tasks()) == TASKS_PER_CLUSTER
+    assert world.messages()[-1] == (
+        "(service web) was unable to place tasks in your cluster because the tasks provisioning "
+        "capacity limit was exceeded."
+    )
