@@ -270,7 +270,7 @@ def test_scaling_in_picks_as_many_as_asked_each_once_and_urgent_ones_first(
         for task, is_running in zip(tasks, running, strict=False)
     ]
     store.apply(Commit(store.sequence + 1, 0, "Test", tuple(Put(task) for task in tasks)))
-    picked = pick_tasks_to_stop(View(store), SERVICE, tasks, count, at())
+    picked = pick_tasks_to_stop(View(store), SERVICE, tasks, count=count, moment=at())
     assert len(picked) == len({task.arn for task in picked}) == min(count, len(tasks))
     assert [task.last_status for task in picked] == sorted(task.last_status for task in picked)
     left = [task for task in tasks if task not in picked]

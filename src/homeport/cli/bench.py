@@ -64,6 +64,7 @@ def fleet(
 
 @app.command("placement")
 def placement(
+    *,
     as_json: AsJson = False,
     instances: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Container instances of the fleet.")

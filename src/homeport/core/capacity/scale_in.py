@@ -23,7 +23,7 @@ def pick_tasks_to_stop(
     """
     strategy = service.capacity_provider_strategy
     if len(strategy) < 2:
-        return scale_in.pick_tasks_to_stop(view, service, tasks, count, moment)
+        return scale_in.pick_tasks_to_stop(view, service, tasks, count=count, moment=moment)
     by_provider: dict[str, list[Task]] = {}
     for task in tasks:
         by_provider.setdefault(task.capacity_provider or "", []).append(task)
@@ -37,6 +37,6 @@ def pick_tasks_to_stop(
         task
         for provider, group in sorted(by_provider.items())
         for task in scale_in.pick_tasks_to_stop(
-            view, service, group, len(group) - left[provider], moment
+            view, service, group, count=len(group) - left[provider], moment=moment
         )
     )

@@ -96,7 +96,9 @@ class Standing:
             tasks = np.fromiter((terms.tasks.get(row, 0) for row in rows.tolist()), np.int64)
         lane_of = np.zeros(len(rows), np.int64) if lanes is None else lanes[rows]
         plan = self._fill if self._is_filling() else self._climb
-        index, packed = plan(rows, lane_of, tasks, self._room(rows, terms), terms.number)
+        index, packed = plan(
+            rows, lane_of, tasks=tasks, room=self._room(rows, terms), count=terms.number
+        )
         return self._interleave(rows[index], lane_of[index], packed, terms)
 
     def _is_filling(self) -> bool:
@@ -197,7 +199,7 @@ class Standing:
         return room
 
     def _fill(
-        self, rows: Ints, lane_of: Ints, tasks: Ints, room: Ints, count: int
+        self, rows: Ints, lane_of: Ints, *, tasks: Ints, room: Ints, count: int
     ) -> tuple[Ints, Ints]:
         """One row after the other until it is full: which of `rows`, and its numbers then."""
         first = self._pack(rows, tasks, 0)
@@ -212,7 +214,7 @@ class Standing:
         return index, self._pack(rows[index], tasks[index], placed)
 
     def _climb(
-        self, rows: Ints, lane_of: Ints, tasks: Ints, room: Ints, count: int
+        self, rows: Ints, lane_of: Ints, *, tasks: Ints, room: Ints, count: int
     ) -> tuple[Ints, Ints]:
         """Each row is worse after each task: which of `rows` are ever best, and their numbers."""
         index: Ints = np.arange(len(rows))

@@ -187,10 +187,16 @@ class _Compiler(Transformer[Token, Predicate]):
                 exists = sign == "exists"
                 return lambda facts: (attribute in facts.instance.attributes) == exists
             return _on_strings(
-                lambda facts: _attribute_of(facts.instance, attribute), name, symbol, sign, values
+                lambda facts: _attribute_of(facts.instance, attribute),
+                name,
+                symbol=symbol,
+                sign=sign,
+                values=values,
             )
         if name in _STRING_SUBJECTS:
-            return _on_strings(_STRING_READERS[name], name, symbol, sign, values)
+            return _on_strings(
+                _STRING_READERS[name], name, symbol=symbol, sign=sign, values=values
+            )
         return _on_numbers(name, symbol, sign, values)
 
 
@@ -227,6 +233,7 @@ def _string_test(sign: str, values: tuple[Token, ...]) -> StringTest:
 def _on_strings(
     read: Callable[[InstanceFacts], str | None],
     name: str,
+    *,
     symbol: Token,
     sign: str,
     values: tuple[Token, ...],

@@ -23,7 +23,7 @@ _DEFAULT_CHAIN = (SPREAD_ZONES, SPREAD_INSTANCES)
 
 
 def pick_tasks_to_stop(
-    view: View, service: Service, tasks: Sequence[Task], count: int, moment: Moment
+    view: View, service: Service, tasks: Sequence[Task], *, count: int, moment: Moment
 ) -> tuple[Task, ...]:
     """Choose `count` of `tasks` (or all, if there are fewer), in the order in which to stop them.
 

@@ -116,13 +116,19 @@ class Shelf:
             if number == TASKS and tasks is None:
                 continue  # none anywhere, and nothing is compared before
             packed = packed * (1 << self._widths[number]) + self._column(
-                number, rows, ranks, tasks, chance
+                number, rows, ranks, tasks=tasks, chance=chance
             )
         packed = packed * (1 << self.rank_bits) + ranks[rows]
         return cast("Ints", packed)
 
     def _column(
-        self, number: str, rows: Ints, ranks: Ints, tasks: Ints | None, chance: Chance | None
+        self,
+        number: str,
+        rows: Ints,
+        ranks: Ints,
+        *,
+        tasks: Ints | None,
+        chance: Chance | None,
     ) -> Ints:
         fleet = self.fleet
         if number == CPU:

@@ -137,7 +137,10 @@ def test_an_expression_does_not_hold(text: str):
         ("task:group exists", "'exists' can't be used with task:group (at character 12)"),
         ("agentConnected < true", "'<' can't be used with agentConnected (at character 16)"),
         ("registeredAt =~ 20.*", "'=~' can't be used with registeredAt (at character 14)"),
-        ("runningTasksCount == x", "'x' can't be compared with runningTasksCount (at character 22)"),
+        (
+            "runningTasksCount == x",
+            "'x' can't be compared with runningTasksCount (at character 22)",
+        ),
         ("registeredAt < soon", "'soon' can't be compared with registeredAt (at character 16)"),
         ("agentVersion < a.b", "'a.b' can't be compared with agentVersion (at character 16)"),
         (

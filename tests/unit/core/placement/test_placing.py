@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from builders import (
     at,
     make_cluster,
@@ -327,3 +329,35 @@ def test_a_thousand_tasks_on_a_thousand_instances_are_one_batch():
 def test_a_cluster_arn_is_all_that_names_the_fleet():
     placement = place(make_container_instance(), cluster_arn=ClusterArn("arn:nothing"))
     assert placement == Placement()
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("attribute:rack == 1", "attribute:rack != 1"),
+        ("attribute:nobody-has-this exists",),
+        ("task:group == service:gone",),
+        ("agentVersion > 99999999999999999999.0",),
+        ("runningTasksCount > 99999999999999999999",),
+        ("not(not(not(attribute:ecs.availability-zone exists)))",),
+    ],
+)
+def test_constraints_that_nothing_can_meet_place_nothing_and_say_so(texts: tuple[str, ...]):
+    hosts = [make_container_instance(n, attributes={"rack": str(n % 2)}) for n in range(3)]
+    constraints = tuple(PlacementConstraint("memberOf", text) for text in texts)
+    placement = place(*hosts, constraints=constraints, count=20)
+    assert placement.container_instance_arns == ()
+    assert {refusal.reason for refusal in placement.refusals} == {
+        "MemberOf placement constraint unsatisfied."
+    }
+    assert len(placement.refusals) == 3
+
+
+def test_of_more_instances_than_an_answer_holds_the_closest_are_named():
+    hosts = [make_container_instance(n, memory_mib=64 if n % 2 else 4_096) for n in range(40)]
+    rules = (PlacementConstraint("memberOf", "attribute:gold exists"),)
+    placement = place(*hosts, constraints=rules, refusals_wanted=15)
+    assert len(placement.refusals) == 15
+    assert {refusal.reason for refusal in placement.refusals} == {
+        "MemberOf placement constraint unsatisfied."
+    }

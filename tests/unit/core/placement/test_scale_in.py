@@ -23,7 +23,7 @@ def tasks_on(*instances: ContainerInstance, prefix: str = "t", **members: Any) -
 
 def pick(tasks: list[Task], count: int, service: Service = SERVICE) -> list[Task]:
     view = View(make_store(make_cluster(), A1, A2, B1, service, *tasks))
-    return list(pick_tasks_to_stop(view, service, tasks, count, at()))
+    return list(pick_tasks_to_stop(view, service, tasks, count=count, moment=at()))
 
 
 def instances_of(tasks: list[Task]) -> list[str | None]:
@@ -60,7 +60,8 @@ def test_balance_is_judged_by_all_wanted_tasks_of_the_service():
     fixed = tasks_on(A1, A1, prefix="other")
     candidates = tasks_on(A2, B1)
     view = View(make_store(make_cluster(), A1, A2, B1, SERVICE, *fixed, *candidates))
-    assert instances_of(list(pick_tasks_to_stop(view, SERVICE, candidates, 1, at()))) == [A2.arn]
+    picked = pick_tasks_to_stop(view, SERVICE, candidates, count=1, moment=at())
+    assert instances_of(list(picked)) == [A2.arn]
 
 
 def test_binpack_frees_the_emptiest_instance_first():
