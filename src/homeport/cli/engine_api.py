@@ -16,8 +16,6 @@ from homeport.cli.failure import CommandFailure
 
 CALL_TIMEOUT_S = 60
 DEFAULT_TCP_PORT = 2375
-
-
 HTTP_NOT_FOUND = 404
 
 

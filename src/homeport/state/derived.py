@@ -80,29 +80,48 @@ class DeploymentLoad:
 
 
 class ClusterLoad:
-    """How many tasks of one cluster are running and pending, and those of EXTERNAL again."""
+    """How many tasks of one cluster run and are pending; those of EXTERNAL and FARGATE again."""
 
-    __slots__ = ("external_pending", "external_running", "pending", "running")
+    __slots__ = (
+        "external_pending",
+        "external_running",
+        "fargate_pending",
+        "fargate_running",
+        "pending",
+        "running",
+    )
 
     def __init__(self) -> None:
         self.pending = 0
         self.running = 0
         self.external_pending = 0
         self.external_running = 0
+        self.fargate_pending = 0
+        self.fargate_running = 0
 
     def add(self, task: Task, sign: int) -> None:
         """Count one task in (`sign` 1) or out (-1)."""
         is_external = task.launch_type == "EXTERNAL"
+        is_fargate = task.launch_type == "FARGATE"
         if task.last_status == RUNNING:
             self.running += sign
             self.external_running += sign * is_external
+            self.fargate_running += sign * is_fargate
         else:
             self.pending += sign
             self.external_pending += sign * is_external
+            self.fargate_pending += sign * is_fargate
 
     def values(self) -> tuple[int, ...]:
         """All counts, to compare with those computed from scratch."""
-        return (self.pending, self.running, self.external_pending, self.external_running)
+        return (
+            self.pending,
+            self.running,
+            self.external_pending,
+            self.external_running,
+            self.fargate_pending,
+            self.fargate_running,
+        )
 
 
 class Derived:

@@ -62,22 +62,23 @@ def _list_statistics(view: View, cluster: Cluster) -> list[ecs.KeyValuePair]:
         ("ACTIVE", "EC2"): 0,
         ("ACTIVE", "EXTERNAL"): 0,
         ("DRAINING", "EC2"): 0,
+        ("ACTIVE", "FARGATE"): 0,
+        ("DRAINING", "FARGATE"): 0,
         ("DRAINING", "EXTERNAL"): 0,
     }
     for service in view.services(cluster.arn):
-        kind = "EXTERNAL" if service.launch_type == "EXTERNAL" else "EC2"
-        services[service.status, kind] += 1
+        services[service.status, service.task_launch_type] += 1
     counts = (
-        ("runningEC2TasksCount", load.running - load.external_running),
-        ("runningFargateTasksCount", 0),
-        ("pendingEC2TasksCount", load.pending - load.external_pending),
-        ("pendingFargateTasksCount", 0),
+        ("runningEC2TasksCount", load.running - load.external_running - load.fargate_running),
+        ("runningFargateTasksCount", load.fargate_running),
+        ("pendingEC2TasksCount", load.pending - load.external_pending - load.fargate_pending),
+        ("pendingFargateTasksCount", load.fargate_pending),
         ("runningExternalTasksCount", load.external_running),
         ("pendingExternalTasksCount", load.external_pending),
         ("activeEC2ServiceCount", services["ACTIVE", "EC2"]),
-        ("activeFargateServiceCount", 0),
+        ("activeFargateServiceCount", services["ACTIVE", "FARGATE"]),
         ("drainingEC2ServiceCount", services["DRAINING", "EC2"]),
-        ("drainingFargateServiceCount", 0),
+        ("drainingFargateServiceCount", services["DRAINING", "FARGATE"]),
         ("activeExternalServiceCount", services["ACTIVE", "EXTERNAL"]),
         ("drainingExternalServiceCount", services["DRAINING", "EXTERNAL"]),
     )

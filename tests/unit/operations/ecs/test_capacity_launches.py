@@ -247,3 +247,13 @@ def test_a_service_says_that_no_more_tasks_of_its_cluster_may_wait() -> None:
         "(service web) was unable to place tasks in your cluster because the tasks provisioning "
         "capacity limit was exceeded."
     )
+
+
+def test_a_clusters_statistics_count_fargate_apart() -> None:
+    world = make_world()
+    run(world, taskDefinition="fargate", launchType="FARGATE", networkConfiguration=NETWORK)
+    world.pass_time(1)
+    run(world)
+    (cluster,) = call(world.store, "DescribeClusters", include=["STATISTICS"])["clusters"]
+    counts = {each["name"]: each["value"] for each in cluster["statistics"]}
+    assert (counts["pendingFargateTasksCount"], counts["pendingEC2TasksCount"]) == ("1", "1")
