@@ -10,7 +10,7 @@ BIN := .venv/bin
 # More pytest options: make test ARGS='-k placement'
 ARGS ?=
 
-.PHONY: help setup docker demo test check fix generate locks bench clean
+.PHONY: help setup docker demo test check fix generate locks bench soak clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ locks: setup ## write requirements/*.txt anew from requirements/*.in
 bench: docker ## measure, side by side with plain Docker and with moto
 	@tools/setup.sh bench
 	@$(BIN)/homeport bench $(ARGS)
+
+soak: setup ## simulate thousands of fresh seeds with faults (SEEDS=2000)
+	@$(BIN)/homeport simulate --seeds $(or $(SEEDS),2000)
 
 clean: ## remove what the tools made (not your data)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

@@ -44,7 +44,7 @@ def alive_afterwards(server: ServedApi) -> Iterator[None]:
 def post(operation: bytes, body: bytes, *, more: bytes = b"", length: int | None = None) -> bytes:
     declared = len(body) if length is None else length
     return (
-        b"POST / HTTP/1.1\r\nHost: homeport\r\nConnection: close\r\n"
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         + (TARGET + operation + b"\r\n" if operation else b"")
         + more
         + b"Content-Length: %d\r\n\r\n" % declared
@@ -73,7 +73,7 @@ def test_a_connection_that_says_nothing_is_hung_up_on(server: ServedApi) -> None
 
 def test_half_the_headers_of_a_second_request_are_hung_up_on(server: ServedApi) -> None:
     first = post(b"ListClusters", b"{}").replace(b"Connection: close\r\n", b"")
-    received = server.exchange(first + b"POST / HTTP/1.1\r\nHost: h\r\n")
+    received = server.exchange(first + b"POST / HTTP/1.1\r\nHost: localhost\r\n")
     assert received.startswith(b"HTTP/1.1 200 ")
     assert b"HTTP/1.1 408 " in received
 
@@ -111,7 +111,7 @@ def test_a_client_that_asks_first_is_told_before_it_sends_too_much(server: Serve
 def test_an_undeclared_body_over_the_limit_is_refused(server: ServedApi) -> None:
     chunk = b"1000\r\n" + b"x" * 0x1000 + b"\r\n"
     request = (
-        b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
         + chunk * 5
         + b"0\r\n\r\n"
     )
@@ -121,7 +121,7 @@ def test_an_undeclared_body_over_the_limit_is_refused(server: ServedApi) -> None
 
 def test_a_chunked_body_is_put_together(server: ServedApi) -> None:
     request = (
-        b"POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
         + TARGET
         + b'ListClusters\r\n\r\n8\r\n{"maxRes\r\n8\r\nults":7}\r\n0\r\n\r\n'
     )
@@ -138,12 +138,12 @@ def test_a_chunked_body_is_put_together(server: ServedApi) -> None:
         (post(b"ListClusters", b'{"maxResults":"7"}'), 400, "SerializationException"),
         (post(b"StopTask", b"{}"), 400, "InvalidParameterException"),
         (
-            b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             404,
             "UnknownOperationException",
         ),
         (
-            b"OPTIONS / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+            b"OPTIONS / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             404,
             "UnknownOperationException",
         ),
@@ -179,7 +179,7 @@ def test_pipelined_requests_are_answered_in_order(server: ServedApi) -> None:
 def test_the_health_page_says_ok_and_the_version(server: ServedApi) -> None:
     for method, has_body in ((b"GET", True), (b"HEAD", False)):
         received = server.exchange(
-            method + b" /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            method + b" /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         )
         status, page = answer(received)
         assert status == 200

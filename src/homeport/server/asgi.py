@@ -2,7 +2,7 @@
 
 Plain ASGI, since every API call passes here. The app knows no operation: `call` carries them out.
 A web page of another origin cannot call it: the `X-Amz-Target` header makes a browser ask first,
-and no such question (OPTIONS) is answered with leave.
+and no such question (OPTIONS) is answered with leave; `hosts` refuses names led here by DNS.
 """
 
 import logging
@@ -20,6 +20,7 @@ from homeport.engine.events import ApiCalled
 from homeport.server.bodies import ClientGone, read_body
 from homeport.server.extensions import CLOSE, RESPOND, WHOLE_BODY
 from homeport.server.health import HEALTH_PATH, render_health
+from homeport.server.hosts import is_own_host, refuse_foreign_host
 from homeport.server.limits import ServerLimits
 from homeport.wire.errors import render_error
 from homeport.wire.json11 import CONTENT_TYPE, parse_request, render_reply
@@ -108,7 +109,7 @@ class ApiApp:
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._websocket_routes.get(scope["path"])
-        if route is not None:
+        if route is not None and is_own_host(_read_headers(scope).host):
             await route(scope, receive, send)
             return
         await receive()
@@ -152,6 +153,7 @@ class ApiApp:
         if scope["path"] == HEALTH_PATH and method in ("GET", "HEAD"):
             return Answer(OK, [JSON_TYPE], render_health())
         request = _read_headers(scope)
+        refuse_foreign_host(request.host)
         if method != "POST":
             raise UnknownOperationException(
                 f"{method} is not served; send POST with an X-Amz-Target header."
@@ -198,7 +200,7 @@ def _make_request_id() -> str:
 def _read_headers(scope: Scope) -> Request:
     target = authorization = length = None
     host = ""
-    for name, value in scope["headers"]:
+    for name, value in scope.get("headers", ()):
         if name == b"x-amz-target":
             target = value
         elif name == b"authorization":

@@ -73,10 +73,10 @@ async def test_an_unsigned_request_gets_the_default_account_and_region() -> None
 
 async def test_the_endpoint_is_the_one_the_client_used() -> None:
     app, calls = make_recording_app()
-    headers = [*make_scope()["headers"], (b"host", b"ecs.internal:8443")]
+    headers = [*make_scope()["headers"], (b"host", b"ecs.localhost:8443")]
     client = Client({"type": "http.request", "body": b"{}"})
     await app(make_scope(headers=headers, scheme="https"), client.receive, client.send)
-    assert calls[0].endpoint == "https://ecs.internal:8443"
+    assert calls[0].endpoint == "https://ecs.localhost:8443"
 
 
 async def test_a_client_that_is_gone_is_not_answered() -> None:

@@ -42,7 +42,7 @@ def request(token: str, *headers: str, version: str = "1.1") -> bytes:
     body = msgspec.json.encode({"nextToken": token})
     head = [
         f"POST / HTTP/{version}",
-        "Host: h",
+        "Host: localhost",
         "X-Amz-Target: AmazonEC2ContainerServiceV20141113.ListClusters",
         f"Content-Length: {len(body)}",
         *headers,

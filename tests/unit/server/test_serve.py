@@ -39,7 +39,7 @@ async def test_started_means_listening_and_stop_means_gone(host: str) -> None:
     serving = asyncio.create_task(server.serve())
     await server.started.wait()
     reader, writer = await asyncio.open_connection(host, server.port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
     server.stop()
     await serving
@@ -61,7 +61,7 @@ async def test_stopping_lets_a_request_in_flight_finish() -> None:
     serving = asyncio.create_task(server.serve())
     await server.started.wait()
     reader, writer = await asyncio.open_connection(HOST, server.port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await entered.wait()
     server.stop()
     release.set()
@@ -81,7 +81,7 @@ async def test_stopping_cuts_off_a_request_that_never_ends() -> None:
     serving = asyncio.create_task(server.serve())
     await server.started.wait()
     _reader, writer = await asyncio.open_connection(HOST, server.port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await entered.wait()
     server.stop()
     await asyncio.wait_for(serving, timeout=5)

@@ -60,8 +60,9 @@ def _check_task(old: AnyRecord | None, new: Task) -> None:
 
 
 def _check_service(old: Service, new: Service) -> None:
-    if new.created_at_ms != old.created_at_ms:
-        return  # an INACTIVE service's name was taken for a new one
+    known = {deployment.id for deployment in old.deployments}
+    if old.status == "INACTIVE" and not any(d.id in known for d in new.deployments):
+        return  # an INACTIVE service's name was taken for a new one, maybe in the same millisecond
     if _SERVICE_ORDER[new.status] < _SERVICE_ORDER[old.status]:
         raise Violation(TRUTH, f"{new.arn} went from {old.status} to {new.status}")
     done = {d.id for d in old.deployments if d.rollout_state == "COMPLETED"}
