@@ -14,10 +14,12 @@ from builders import (
     make_task_definition,
 )
 from homeport.api import ecs
+from homeport.core.capacity.provisioning import WAIT_LIMIT_S
 from homeport.core.decision import Decision
 from homeport.core.effects import DisconnectAgent, SendTasks
 from homeport.engine.engine import Engine
 from homeport.engine.events import AgentConnected, AgentLost, ApiCalled
+from homeport.model.task import PENDING, PROVISIONING, STOPPED, PlacementWish
 from homeport.state.changes import Commit, Put
 from homeport.state.store import Store
 
@@ -193,9 +195,7 @@ def test_an_agent_that_connects_is_sent_the_tasks_that_are_not_as_wanted() -> No
     definition = make_task_definition()
     instance = make_container_instance(agent_connected=False)
     pending = make_task("pending", definition=definition, instance=instance)
-    settled = make_task(
-        "running", definition=definition, instance=instance, last_status="RUNNING"
-    )
+    settled = make_task("running", definition=definition, instance=instance, last_status="RUNNING")
     world = World(make_store(CLUSTER, instance, definition, pending, settled))
 
     world.engine.observe(
@@ -288,3 +288,41 @@ def test_an_instance_whose_agent_stays_away_is_lost_when_the_window_ends() -> No
     world.engine.run_due()
     assert world.engine.view.task(task.arn).is_stopped
     assert world.journal.commits[-1].cause == "InstanceLost"
+
+
+WAITING = make_task(
+    container_instance_arn=None,
+    last_status=PROVISIONING,
+    wish=PlacementWish(),
+    created_at_ms=NOW_MS,
+)
+
+
+def _world_of_a_waiting_task() -> World:
+    away = make_container_instance(agent_connected=False)
+    world = World(make_store(CLUSTER, make_task_definition(), away, WAITING))
+    world.engine.start()
+    return world
+
+
+def _status(world: World) -> str:
+    _settle(world)
+    task = world.engine.view.task(WAITING.arn)
+    assert task is not None
+    return task.last_status
+
+
+def test_a_task_that_waits_for_capacity_outlives_a_restart_and_starts_when_there_is_room() -> None:
+    world = _world_of_a_waiting_task()
+    assert _status(world) == PROVISIONING
+    world.engine.observe(AgentConnected(container_instance_arn=INSTANCE.arn))
+    assert _status(world) == PENDING
+    world.journal.become_durable()
+    assert SendTasks(INSTANCE.arn, (WAITING.arn,)) in world.outlet.effects
+
+
+def test_a_task_that_waits_for_capacity_is_given_up_at_its_time_without_another_event() -> None:
+    world = _world_of_a_waiting_task()
+    assert _status(world) == PROVISIONING
+    world.clock.time_ms = NOW_MS + WAIT_LIMIT_S * 1_000
+    assert _status(world) == STOPPED
