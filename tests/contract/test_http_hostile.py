@@ -111,7 +111,8 @@ def test_a_client_that_asks_first_is_told_before_it_sends_too_much(server: Serve
 def test_an_undeclared_body_over_the_limit_is_refused(server: ServedApi) -> None:
     chunk = b"1000\r\n" + b"x" * 0x1000 + b"\r\n"
     request = (
-        b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
         + chunk * 5
         + b"0\r\n\r\n"
     )

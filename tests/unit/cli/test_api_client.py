@@ -127,7 +127,7 @@ def test_a_patient_client_waits_for_a_server_that_comes_back(api, monkeypatch):
     assert len(attempts) == 1
 
 
-def test_patience_ends(free_port):
+def test_patience_ends_in_the_usual_failure(free_port):
     client = ApiClient(f"http://127.0.0.1:{free_port}", "us-east-1").with_patience(0.01)
     with pytest.raises(CommandFailure, match="no Homeport server answers"):
         client.call("ListClusters", {})
