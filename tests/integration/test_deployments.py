@@ -110,3 +110,23 @@ def test_a_daemon_has_a_container_on_every_instance(api: ApiClient, busybox_imag
     arns = api.call("ListTasks", {"serviceName": "daemon"})["taskArns"]
     tasks = api.call("DescribeTasks", {"tasks": arns})["tasks"]
     assert len({task["containerInstanceArn"] for task in tasks}) == 2
+
+
+def test_a_service_whose_image_is_missing_says_so_and_backs_off(api: ApiClient):
+    missing = register(api, "missing", "homeport-test/no-such-image:1", ["/bin/true"])
+    api.call(
+        "CreateService", {"serviceName": "missing", "taskDefinition": missing, "desiredCount": 1}
+    )
+    text = "(service missing) is unable to consistently start tasks successfully."
+
+    wait_for(api, "missing", lambda s: any(e["message"] == text for e in s["events"]))
+
+    listed = api.call("ListTasks", {"serviceName": "missing", "desiredStatus": "STOPPED"})
+    tasks = api.call("DescribeTasks", {"tasks": listed["taskArns"]})["tasks"]
+    assert {task["stopCode"] for task in tasks} == {"TaskFailedToStart"}
+    assert all("CannotPullContainerError" in task["containers"][0]["reason"] for task in tasks)
+    started = len(tasks)
+    # Without the growing delay a hundred more would have been tried by now.
+    assert started < 20
+    api.call("DeleteService", {"service": "missing", "force": True})
+    wait_for(api, "missing", lambda s: s["status"] == "INACTIVE")
