@@ -39,6 +39,15 @@ explain_end() {
     grep -E 'level=fatal|^panic:|failed to start daemon' "$1" | tail -n 1 | grep . || tail -n 1 "$1"
 }
 
+# An engine that was killed leaves its number behind; another program may have it by now, and
+# dockerd would take that for itself.
+forget_stale_number() {
+    local file=$1 program=$2 number
+    [ -r "$file" ] || return 0
+    number=$(cat "$file")
+    [ "$(cat "/proc/$number/comm" 2>/dev/null)" = "$program" ] || rm -f "$file"
+}
+
 if trouble=$(ping_engine 2>&1); then
     exit 0
 fi
@@ -57,6 +66,8 @@ if [ -d /run/systemd/system ]; then
 else
     log=$(mktemp -d "${TMPDIR:-/tmp}/homeport-dockerd.XXXXXX")/dockerd.log
     say "starting the Docker Engine (log: $log)"
+    forget_stale_number /var/run/docker.pid dockerd
+    forget_stale_number /var/run/docker/containerd/containerd.pid containerd
     setsid nohup dockerd >"$log" 2>&1 </dev/null &
     engine_pid=$!
 fi

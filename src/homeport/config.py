@@ -93,7 +93,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     ] = 20_000
     heartbeat_interval_s: Annotated[
         float,
-        Meta(gt=0, le=60, description="Seconds between the heartbeats sent to an agent."),
+        Meta(gt=0, le=30, description="Seconds between the heartbeats sent to an agent."),
     ] = 30.0
     agent_disconnect_window_s: Annotated[
         float,
