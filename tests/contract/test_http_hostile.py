@@ -196,3 +196,12 @@ def test_connections_beyond_the_limit_are_closed_and_the_others_live() -> None:
             first.sendall(post(b"ListClusters", b"{}"))
             assert b"arn:c" in read_to_end(first)
         assert socket.create_connection(("127.0.0.1", served.port)).close() is None
+
+
+def test_a_strangers_host_name_is_refused_and_its_connection_lives(server: ServedApi) -> None:
+    head = (
+        b"POST / HTTP/1.1\r\nHost: evil.example\r\nX-Amz-Target: "
+        b"AmazonEC2ContainerServiceV20141113.ListClusters\r\nContent-Length: 2\r\n"
+    )
+    received = server.exchange(head + b"\r\n{}" + head + b"Connection: close\r\n\r\n{}")
+    assert received.count(b"AccessDeniedException") == 2

@@ -153,7 +153,7 @@ def test_ten_mebibytes_are_too_large(server: HomeportProcess):
 
 
 HALF = (
-    b"POST / HTTP/1.1\r\nHost: homeport\r\nX-Amz-Target: " + TARGET.encode() + b"CreateCluster\r\n"
+    b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Amz-Target: " + TARGET.encode() + b"CreateCluster\r\n"
     b'Content-Length: 100\r\n\r\n{"clusterName":"half'
 )
 

@@ -153,7 +153,6 @@ class ApiApp:
         if scope["path"] == HEALTH_PATH and method in ("GET", "HEAD"):
             return Answer(OK, [JSON_TYPE], render_health())
         request = _read_headers(scope)
-        refuse_foreign_host(request.host)
         if method != "POST":
             raise UnknownOperationException(
                 f"{method} is not served; send POST with an X-Amz-Target header."
@@ -161,6 +160,7 @@ class ApiApp:
         body = await read_body(
             receive, request.content_length, self._limits, has_arrived=WHOLE_BODY in scope
         )
+        refuse_foreign_host(request.host)  # behind the body: the connection stays of use
         operation = find_operation(request.target)
         shape = parse_request(operation, body)
         event = self._read_call(scope, request, operation.name, shape)
