@@ -204,4 +204,4 @@ def test_a_strangers_host_name_is_refused_and_its_connection_lives(server: Serve
         b"AmazonEC2ContainerServiceV20141113.ListClusters\r\nContent-Length: 2\r\n"
     )
     received = server.exchange(head + b"\r\n{}" + head + b"Connection: close\r\n\r\n{}")
-    assert received.count(b"AccessDeniedException") == 2
+    assert received.count(b"x-amzn-errortype: AccessDeniedException") == 2
