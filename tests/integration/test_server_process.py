@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from homeport.cli.api_client import ApiClient
+from homeport.cli.api_client import ApiClient, ApiRefusal
 from homeport_process import HomeportProcess
 
 pytestmark = pytest.mark.slow
@@ -65,6 +65,26 @@ def test_a_data_folder_in_use_is_said_in_one_line(start, tmp_path):
     (line,) = second.lines
     assert line.startswith("homeport: error: ")
     assert str(tmp_path) in line
+
+
+def test_a_server_whose_journal_was_taken_over_answers_an_error_and_ends_in_one_line(
+    start, tmp_path
+):
+    data = tmp_path / "data"
+    older = start("--port", "0", "--data-dir", str(data))
+    client = ApiClient(older.wait_endpoint(), "us-east-1")
+    client.call("CreateCluster", {"clusterName": "before"})
+    (data / "homeport.lock").unlink()  # so that nothing but the lease keeps the two apart
+    newer = start("--port", "0", "--data-dir", str(data))
+    newer_client = ApiClient(newer.wait_endpoint(), "us-east-1")
+    with pytest.raises(ApiRefusal) as refusal:
+        client.call("CreateCluster", {"clusterName": "too-late"})
+    assert refusal.value.code == "ServiceUnavailable"
+    assert older.wait() == 1
+    assert len(older.lines) == 2, older.lines  # where it listened, and why it ended
+    assert "has taken this journal over" in older.lines[-1]
+    arns = list(newer_client.list_all("ListClusters", "clusterArns"))
+    assert [arn.rpartition("/")[2] for arn in arns] == ["before"]
 
 
 def test_a_data_folder_that_cannot_be_made_is_said_in_one_line(start, tmp_path):

@@ -18,6 +18,7 @@ from homeport.storage.encoding import (
     encode_commits,
 )
 from homeport.storage.errors import StorageCorrupt, StorageUnavailable, StorageVersionUnknown
+from homeport.storage.lease import ONLY_WHILE_HELD, held_transaction, refuse_lost, take_lease
 from homeport.storage.records import (
     ROWS_PER_STATEMENT,
     UNFOLDED_LIMIT_BYTES,
@@ -63,7 +64,7 @@ _SCHEMA = (
     " cause TEXT NOT NULL, body BLOB NOT NULL)",
     f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
 )
-_APPEND = "INSERT INTO journal VALUES {}"
+_APPEND = f"INSERT INTO journal SELECT * FROM (VALUES {{}}) {ONLY_WHILE_HELD}"
 _FIND_TAIL = "SELECT * FROM journal WHERE sequence > ? ORDER BY sequence"
 _FIND_OLDEST = "SELECT at_ms FROM journal ORDER BY sequence LIMIT 1"
 _FIND_SURPLUS = """
@@ -111,9 +112,10 @@ class Database:
             for pragma in _PRAGMAS:
                 self._connection.execute(pragma)
             self._prepare_schema()
+            self._lease = take_lease(self._connection)  # before anything is read: nothing follows
             self._measure_journal()
             limit_bytes = min(UNFOLDED_LIMIT_BYTES, limits.size_bytes // PRUNE_SLACK_PARTS)
-            self._records = RecordTable(self._connection, limit_bytes)
+            self._records = RecordTable(self._connection, self._lease, limit_bytes)
             self._newest = self._records.folded_through
         except sqlite3.DatabaseError as error:
             raise _unreadable(self._path, error) from error
@@ -139,21 +141,28 @@ class Database:
         return 0 if found is None else int(found[0])
 
     def write(self, commits: list[Commit]) -> None:
-        """Make these commits durable in one transaction; raises sqlite3.Error if the disk won't."""
+        """Make these commits durable in one transaction.
+
+        Raises sqlite3.Error if the disk won't, LeaseLost if another server took the file over:
+        either way nothing is written.
+        """
         journal, latest = encode_commits(commits)
         size_bytes = sum(len(row.body) for row in journal)
         self._journal_bytes += size_bytes
         if len(journal) <= ROWS_PER_STATEMENT and not self._must_prune(journal[-1]):
             # One statement is a transaction of its own: a single call, and its fsync.
-            execute_wide(self._connection, _APPEND, 4, journal)
+            if self._append(journal) != len(journal):
+                refuse_lost(self._connection, self._lease)
         else:
-            self._connection.execute("BEGIN IMMEDIATE")
-            execute_wide(self._connection, _APPEND, 4, journal)
-            if self._must_prune(journal[-1]):
-                self._prune(journal)
-            self._connection.execute("COMMIT")
+            with held_transaction(self._connection, self._lease):
+                self._append(journal)
+                if self._must_prune(journal[-1]):
+                    self._prune(journal)
         self._newest = journal[-1].sequence
         self._records.gather(latest, through=self._newest, size_bytes=size_bytes)
+
+    def _append(self, journal: list[EncodedCommit]) -> int:
+        return execute_wide(self._connection, _APPEND, 4, journal, self._lease.epoch)
 
     @property
     def must_fold(self) -> bool:

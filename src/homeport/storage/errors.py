@@ -6,6 +6,7 @@ StorageError
 ├── StorageVersionUnknown  a newer Homeport wrote it
 ├── StorageCorrupt         it doesn't hold what a Homeport wrote
 └── StorageRefused         a commit couldn't be written: the process must stop
+    └── LeaseLost          another server writes to the journal now
 """
 
 from typing import ClassVar
@@ -35,3 +36,7 @@ class StorageCorrupt(StorageError):
 
 class StorageRefused(StorageError):
     """A commit couldn't be written; nothing after it may be answered."""
+
+
+class LeaseLost(StorageRefused):
+    """Another server has taken the journal over; this one may write nothing any more."""

@@ -1,10 +1,12 @@
 """`MemoryStorage`: the engine's Journal for `--ephemeral`, tests and simulation; nothing stays."""
 
+import copy
 from collections import deque
 from collections.abc import Callable
 
 from homeport.state.changes import Commit, Put, key_of
 from homeport.storage.database import HistoryEntry
+from homeport.storage.lease import LeaseBook
 
 KEPT_COMMITS = 10_000
 
@@ -14,9 +16,18 @@ class MemoryStorage:
 
     def __init__(self, kept_commits: int = KEPT_COMMITS) -> None:
         self.commits: deque[Commit] = deque(maxlen=kept_commits)
+        self._leases = LeaseBook()
+        self._lease = self._leases.take("the first writer")
+
+    def take_over(self, owner: str) -> "MemoryStorage":
+        """Return another writer to the same commits; this one may append nothing any more."""
+        successor = copy.copy(self)
+        successor._lease = self._leases.take(owner)
+        return successor
 
     def append(self, commit: Commit) -> None:
-        """Take a commit."""
+        """Take a commit; raises LeaseLost, and takes nothing, when another writer took over."""
+        self._leases.check(self._lease)
         self.commits.append(commit)
 
     def when_durable(self, then: Callable[[], None]) -> None:

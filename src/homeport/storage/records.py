@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
 from homeport.storage.encoding import RecordId
+from homeport.storage.lease import Lease, held_transaction
 
 ROWS_PER_STATEMENT = 64
 ROWS_PER_PART = 256  # commits wait while one part is written: a few milliseconds
@@ -25,8 +26,9 @@ _FIND = "SELECT value FROM meta WHERE name = 'folded_through'"
 class RecordTable:
     """Gathers what changed and writes it, part by part; one transaction a part."""
 
-    def __init__(self, connection: sqlite3.Connection, limit_bytes: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, lease: Lease, limit_bytes: int) -> None:
         self._connection = connection
+        self._lease = lease
         self._limit_bytes = limit_bytes
         row = connection.execute(_FIND).fetchone()
         self.folded_through = 0 if row is None else int(row[0])
@@ -71,12 +73,11 @@ class RecordTable:
         deletes = [name for name, value in reversed(part) if value is None]
         execute = self._connection.execute
         execute("PRAGMA synchronous = NORMAL")
-        execute("BEGIN IMMEDIATE")
-        execute_wide(self._connection, _PUT, 3, puts)
-        execute_wide(self._connection, _DELETE, 2, deletes)
-        if len(part) == len(self._rest):
-            execute(_NOTE, (str(self._rest_through),))
-        execute("COMMIT")
+        with held_transaction(self._connection, self._lease):
+            execute_wide(self._connection, _PUT, 3, puts)
+            execute_wide(self._connection, _DELETE, 2, deletes)
+            if len(part) == len(self._rest):
+                execute(_NOTE, (str(self._rest_through),))
         execute("PRAGMA synchronous = FULL")
         del self._rest[-ROWS_PER_PART:]
         if not self._rest:
@@ -88,15 +89,24 @@ class RecordTable:
 
 
 def execute_wide(
-    connection: sqlite3.Connection, statement: str, width: int, rows: Sequence[tuple[object, ...]]
-) -> None:
+    connection: sqlite3.Connection,
+    statement: str,
+    width: int,
+    rows: Sequence[tuple[object, ...]],
+    *behind: object,
+) -> int:
     """Run a statement for many rows at once: up to `ROWS_PER_STATEMENT` make one statement.
 
+    `behind` are parameters that follow those of the rows. Returns how many rows were changed.
     Each call into SQLite gives the interpreter's lock away and must win it back from the event
     loop, so one wide statement answers sooner than many narrow ones.
     """
     slot = f"({','.join('?' * width)})"
+    changed = 0
     for start in range(0, len(rows), ROWS_PER_STATEMENT):
         part = rows[start : start + ROWS_PER_STATEMENT]
-        values = [value for row in part for value in row]
-        connection.execute(statement.format(",".join([slot] * len(part))), values)
+        values = [*(value for row in part for value in row), *behind]
+        changed += connection.execute(
+            statement.format(",".join([slot] * len(part))), values
+        ).rowcount
+    return changed

@@ -17,7 +17,7 @@ from pathlib import Path
 from homeport.state.changes import AnyRecord, Commit
 from homeport.storage.database import Database, HistoryEntry, JournalLimits, read_history
 from homeport.storage.directory import DataDirectory
-from homeport.storage.errors import StorageRefused
+from homeport.storage.errors import LeaseLost, StorageRefused
 
 COMMITS_PER_TRANSACTION = 1_024
 PENDING_COMMITS = 65_536  # more than this wait for the disk, and the event loop with them
@@ -141,9 +141,11 @@ class SqliteStorage:
             while self._database.can_fold:
                 self._database.fold()
         except (sqlite3.Error, OSError) as error:
-            self._fail(f"the disk refused a commit: {error}; its data directory is {self._path}")
+            self._fail(StorageRefused, f"the disk refused a commit: {error}")
+        except LeaseLost as error:
+            self._fail(LeaseLost, str(error))
         except BaseException as error:
-            self._fail(f"a commit couldn't be written: {error!r}")
+            self._fail(StorageRefused, f"a commit couldn't be written: {error!r}")
             raise
 
     def _tidy(self, *, is_calm: bool) -> None:
@@ -181,9 +183,12 @@ class SqliteStorage:
             # The loop is closed: nobody is left to be answered, but what is queued is written.
             return
 
-    def _fail(self, message: str) -> None:
+    def _fail(self, kind: type[StorageRefused], message: str) -> None:
         """End the process: memory is ahead of the disk, nothing may be answered any more."""
-        error = StorageRefused(f"{message}; nothing unwritten was acknowledged, stopping")
+        error = kind(
+            f"{message}; its data directory is {self._path}; "
+            "nothing unwritten was acknowledged, stopping"
+        )
         with self._turn:
             self._refusal = error
             self._turn.notify()
