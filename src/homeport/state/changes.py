@@ -7,6 +7,7 @@ from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
+from homeport.model.instance_turnover import InstanceTurnover
 from homeport.model.record import ResourceTags
 from homeport.model.service import Service, ServiceEvent
 from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
@@ -27,6 +28,7 @@ AnyRecord = (
     | AccountSetting
     | ClientToken
     | CapacityProvider
+    | InstanceTurnover
 )
 
 # The table of a record is its msgspec tag; the key is the member named here.
@@ -44,6 +46,7 @@ KEY_MEMBERS: dict[type, str] = {
     AccountSetting: "key",
     ClientToken: "key",
     CapacityProvider: "arn",
+    InstanceTurnover: "container_instance_arn",
 }
 
 

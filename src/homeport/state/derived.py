@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class InstanceLoad:
     """What the tasks of one container instance hold, from placement until reported STOPPED."""
 
-    __slots__ = ("cpu_units", "gpu_count", "memory_mib", "pending", "ports", "running")
+    __slots__ = ("cpu_units", "gpu_count", "memory_mib", "pending", "ports", "running", "turnover")
 
     def __init__(self) -> None:
         self.cpu_units = 0
@@ -22,6 +22,7 @@ class InstanceLoad:
         self.ports: dict[HostPort, int] = {}  # how many tasks hold it; over one is a bug
         self.running = 0  # desiredStatus RUNNING, lastStatus RUNNING
         self.pending = 0  # lastStatus PENDING
+        self.turnover = 0  # one for each placement and each stop of a task that is still kept
 
     def add(self, task: Task, sign: int) -> None:
         """Count one task in (`sign` 1) or out (-1)."""
@@ -49,6 +50,7 @@ class InstanceLoad:
             tuple(sorted(self.ports.items())),
             self.running,
             self.pending,
+            self.turnover,
         )
 
 
@@ -135,6 +137,10 @@ class Derived:
 
     def replace_task(self, old: Task | None, new: Task | None) -> None:
         """Follow one change of one task."""
+        turnover = _turnover_of(new) - _turnover_of(old)
+        one = new or old
+        if turnover and one is not None and one.container_instance_arn is not None:
+            self._load_of(one.container_instance_arn).turnover += turnover
         if old is not None and old.is_stopped:
             old = None
         if new is not None and new.is_stopped:
@@ -184,3 +190,9 @@ class Derived:
         if cluster is None:
             cluster = self.clusters[task.cluster_arn] = ClusterLoad()
         cluster.add(task, sign)
+
+
+def _turnover_of(task: Task | None) -> int:
+    if task is None or task.container_instance_arn is None:
+        return 0
+    return 2 if task.is_stopped else 1

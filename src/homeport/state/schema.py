@@ -8,6 +8,7 @@ from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
+from homeport.model.instance_turnover import InstanceTurnover
 from homeport.model.record import ResourceTags
 from homeport.model.service import Service, ServiceEvent
 from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
@@ -174,6 +175,11 @@ def make_service_revisions() -> Table[ServiceRevision]:
 def make_capacity_providers() -> Table[CapacityProvider]:
     """Capacity providers by name within a scope."""
     return Table(key_of, ordered={"scope": (lambda r: scope_of(r.arn), lambda r: r.name)})
+
+
+def make_instance_turnovers() -> Table[InstanceTurnover]:
+    """What container instances have had of tasks that are forgotten."""
+    return Table(key_of)
 
 
 def make_tags() -> Table[ResourceTags]:

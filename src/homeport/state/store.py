@@ -37,6 +37,7 @@ class Store:
         self.account_settings = schema.make_account_settings()
         self.client_tokens = schema.make_client_tokens()
         self.capacity_providers = schema.make_capacity_providers()
+        self.instance_turnovers = schema.make_instance_turnovers()
         self._tables: dict[str, Table[Any]] = {
             "cluster": self.clusters,
             "container_instance": self.container_instances,
@@ -51,6 +52,7 @@ class Store:
             "account_setting": self.account_settings,
             "client_token": self.client_tokens,
             "capacity_provider": self.capacity_providers,
+            "instance_turnover": self.instance_turnovers,
         }
 
     def apply(self, commit: Commit) -> None:

@@ -14,6 +14,7 @@ from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
+from homeport.model.instance_turnover import InstanceTurnover
 from homeport.model.record import Tag
 from homeport.model.service import Service, ServiceEvent
 from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
@@ -119,6 +120,16 @@ class View:
     def instance_load(self, arn: str) -> InstanceLoad:
         """Return what the tasks of a container instance hold."""
         return self._store.derived.instances.get(arn, _NO_INSTANCE_LOAD)
+
+    def instance_version(self, instance: ContainerInstance) -> int:
+        """Return how often a container instance has changed, by its tasks too: it only grows."""
+        forgotten = self._store.instance_turnovers.get(instance.arn)
+        before = 0 if forgotten is None else forgotten.forgotten
+        return instance.version + before + self.instance_load(instance.arn).turnover
+
+    def instance_turnover(self, arn: str) -> InstanceTurnover | None:
+        """Return what a container instance has had of tasks that are forgotten."""
+        return self._store.instance_turnovers.get(arn)
 
     def fleet(self, cluster_arn: str) -> Fleet:
         """Return a cluster's container instances as columns, for placement."""

@@ -6,10 +6,12 @@ import msgspec
 
 from homeport.core.decision import Decision, Moment
 from homeport.core.lifecycle.definition import forget_unreferenced
-from homeport.state.changes import Change, Delete, delete_of
+from homeport.model.instance_turnover import InstanceTurnover
+from homeport.state.changes import Change, Delete, Put, delete_of
 from homeport.state.view import View
 
 RECORDS_PER_COMMIT = 1_000
+TURNOVER_OF_A_TASK = 2  # it was placed, and it stopped
 
 
 class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +42,7 @@ def expire_records(view: View, limits: RetentionLimits, moment: Moment) -> Decis
             changes.extend(deletions)
     forgotten = [change for change in changes if isinstance(change, Delete)]
     changes.extend(forget_unreferenced(view, forgotten))
+    changes.extend(_keep_turnover(view, forgotten))
     return Decision(changes=tuple(changes))
 
 
@@ -62,7 +65,7 @@ def _streams(view: View, limits: RetentionLimits) -> tuple[_Expiring, ...]:
         (
             (
                 (i.deregistered_at_ms or 0) + limits.deregistered_instance_s * 1_000,
-                _with_tags(view, i.arn, i),
+                (*_with_tags(view, i.arn, i), *_turnover_deletion(view, i.arn)),
             )
             for i in view.deregistered_instances()
         ),
@@ -86,6 +89,27 @@ def _streams(view: View, limits: RetentionLimits) -> tuple[_Expiring, ...]:
             for c in view.deleted_clusters()
         ),
     )
+
+
+def _keep_turnover(view: View, forgotten: list[Delete]) -> Iterator[Put]:
+    """Count forgotten tasks in what their container instances keep: a version never falls."""
+    counts: dict[str, int] = {}
+    for deletion in forgotten:
+        task = view.task(deletion.key) if deletion.table == "task" else None
+        if task is not None and task.container_instance_arn is not None:
+            arn = task.container_instance_arn
+            counts[arn] = counts.get(arn, 0) + TURNOVER_OF_A_TASK
+    gone = {deletion.key for deletion in forgotten if deletion.table == "container_instance"}
+    for arn, count in counts.items():
+        if arn not in gone and view.container_instance(arn) is not None:
+            known = view.instance_turnover(arn)
+            before = 0 if known is None else known.forgotten
+            yield Put(InstanceTurnover(container_instance_arn=arn, forgotten=before + count))
+
+
+def _turnover_deletion(view: View, arn: str) -> tuple[Delete, ...]:
+    known = view.instance_turnover(arn)
+    return () if known is None else (delete_of(known),)
 
 
 def _with_tags(view: View, arn: str, record: object) -> tuple[Delete, ...]:

@@ -197,7 +197,7 @@ def _find_target(
 
 def _changes(view: View, wanted: dict[str, ContainerInstance]) -> tuple[Change, ...]:
     return tuple(
-        Put(instance)
+        Put(replace(instance, version=instance.version + 1))
         for arn, instance in wanted.items()
         if instance != view.container_instance(arn)
     )

@@ -30,7 +30,7 @@ def render_container_instance(
     return ecs.ContainerInstance(
         container_instance_arn=instance.arn,
         ec2_instance_id=instance.ec2_instance_id,
-        version=instance.version,
+        version=view.instance_version(instance),
         version_info=ecs.VersionInfo(
             agent_version=instance.agent_version,
             agent_hash=instance.agent_hash,

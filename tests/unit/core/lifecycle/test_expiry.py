@@ -18,6 +18,7 @@ from homeport.core.lifecycle.expiry import (
     next_expiry_ms,
 )
 from homeport.model.client_token import ClientToken
+from homeport.model.instance_turnover import InstanceTurnover
 from homeport.model.record import ResourceTags, Tag
 from homeport.model.service import ServiceEvent
 from homeport.state.view import View
@@ -105,3 +106,29 @@ def test_longer_retention_keeps_stopped_tasks_for_days():
     view = View(make_store(task))
     limits = RetentionLimits(stopped_task_s=7 * 86_400)
     assert next_expiry_ms(view, limits) == NOW_MS + 7 * 24 * HOUR_MS
+
+
+def test_a_container_instances_version_stays_when_its_tasks_are_forgotten():
+    instance = make_container_instance()
+    store = make_store(
+        make_cluster(),
+        make_task_definition(),
+        instance,
+        make_task(instance=instance, last_status="STOPPED", arn="arn:1"),
+        make_task(instance=instance, last_status="STOPPED", arn="arn:2"),
+    )
+    view = View(store)
+    version = view.instance_version(instance)
+    assert version == instance.version + 4
+    apply(store, expire_records(view, LIMITS, at(NOW_MS + HOUR_MS)))
+    assert list(store.tasks) == []
+    assert view.instance_version(instance) == version
+
+
+def test_what_is_kept_of_forgotten_tasks_goes_with_their_container_instance():
+    instance = make_container_instance(status="INACTIVE", deregistered_at_ms=NOW_MS)
+    kept = InstanceTurnover(container_instance_arn=instance.arn, forgotten=6)
+    store = make_store(make_cluster(), instance, kept)
+    apply(store, expire_records(View(store), LIMITS, at(NOW_MS + HOUR_MS)))
+    assert list(store.container_instances) == []
+    assert list(store.instance_turnovers) == []

@@ -172,3 +172,12 @@ def test_pages_cover_every_attribute_once():
     assert token is None
     assert found == sorted(found)
     assert len(set(found)) == len(found) == 9
+
+
+def test_every_change_of_attributes_counts_the_version_up_and_a_repetition_does_not():
+    desk = Desk(CLUSTER, ONE)
+    put(desk, attribute("rack", "1"))
+    put(desk, attribute("rack", "1"))
+    delete(desk, attribute("rack"))
+    delete(desk, attribute("rack"))
+    assert desk.view.container_instance(ONE.arn).version == ONE.version + 2

@@ -96,7 +96,7 @@ def test_an_instance_tells_its_connection_and_what_it_has_left():
     detail = event["detail"]
     assert detail["agentConnected"] is False
     assert detail["clusterArn"] == INSTANCE.cluster_arn
-    assert detail["version"] == 2
+    assert detail["version"] == 3  # its own, and a task that was placed
     assert {r["name"] for r in detail["remainingResources"]} >= {"CPU", "MEMORY"}
     assert detail["registeredAt"] == detail["updatedAt"] == "2025-10-09T08:53:20.000Z"
 
