@@ -65,7 +65,10 @@ class TaskSet(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults
     arn: str
     status: str = "ACTIVE"  # PRIMARY | ACTIVE | DRAINING
     task_definition_arn: str
-    launch_type: str = "EC2"
+    launch_type: str | None = "EC2"  # None with a strategy
+    capacity_provider_strategy: tuple[StrategyItem, ...] = ()
+    platform_version: str | None = None  # of Fargate
+    network_configuration: bytes = b"null"  # JSON of AWS's NetworkConfiguration
     scale_percent: float = 0.0  # of the service's desiredCount
     external_id: str | None = None
     stability_status: str = "STABILIZING"  # STEADY_STATE

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from homeport.model.capacity_provider import StrategyItem
 from homeport.model.record import Record
 
 ENDED = ("SUCCESSFUL", "STOPPED", "ROLLBACK_SUCCESSFUL", "ROLLBACK_FAILED")
@@ -22,7 +23,9 @@ class ServiceRevision(Record, frozen=True, kw_only=True, tag="service_revision")
     service_arn: str
     cluster_arn: str
     task_definition_arn: str
-    launch_type: str | None = "EC2"
+    launch_type: str | None = "EC2"  # None with a strategy
+    capacity_provider_strategy: tuple[StrategyItem, ...] = ()
+    platform_version: str | None = None  # of Fargate
     container_images: tuple[ContainerImage, ...] = ()
     document: bytes = b"{}"  # JSON of the other members of AWS's ServiceRevision, as given
     created_at_ms: int = 0

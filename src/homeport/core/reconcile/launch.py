@@ -13,6 +13,7 @@ from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.model.arn import cluster_name_of
 from homeport.model.record import ResourceTags, Tag
 from homeport.model.service import Deployment, Service
+from homeport.model.service_deployment import ServiceRevision
 from homeport.model.task import RUNNING, Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.state.view import View
@@ -38,6 +39,28 @@ def service_group(service: Service) -> str:
     return f"service:{service.name}"
 
 
+def as_deployed(view: View, service: Service, deployment: Deployment) -> Service:
+    """Return the service on the capacity that a deployment's own revision names.
+
+    The service itself says what the PRIMARY deployment runs on; older ones keep what they had.
+    """
+    if deployment.status == "PRIMARY":
+        return service
+    return on_capacity_of(service, view.service_revision(deployment.revision_arn))
+
+
+def on_capacity_of(service: Service, revision: ServiceRevision | None) -> Service:
+    """Return the service on a revision's launch type or strategy, and its platform version."""
+    if revision is None:
+        return service
+    return replace(
+        service,
+        launch_type=revision.launch_type,
+        capacity_provider_strategy=revision.capacity_provider_strategy,
+        platform_version=revision.platform_version,
+    )
+
+
 def launch_tasks(
     view: View,
     service: Service,
@@ -51,6 +74,7 @@ def launch_tasks(
     if count <= 0:
         return NO_LAUNCH
     asked = min(count, LAUNCHES_PER_DECISION)
+    service = as_deployed(view, service, deployment)
     definition = view.task_definition(deployment.task_definition_arn)
     assert definition is not None, deployment.task_definition_arn
     found = find_places(
@@ -99,6 +123,7 @@ def launch_tasks_at(
     definition = view.task_definition(deployment.task_definition_arn)
     assert definition is not None, deployment.task_definition_arn
     tags = _task_tags(view, service, definition)
+    service = as_deployed(view, service, deployment)
     tasks = tuple(
         _make_service_task(
             view,

@@ -7,8 +7,10 @@ from msgspec.structs import replace
 
 from homeport.core.decision import Moment
 from homeport.core.reconcile.circuit_breaker import has_tripped
+from homeport.core.reconcile.launch import on_capacity_of
 from homeport.core.reconcile.service_events import failed_message, rolling_back_message
 from homeport.model.service import Deployment, Service
+from homeport.state.view import View
 
 BREAKER_REASON = "ECS deployment circuit breaker"
 STOP_REASON = "ECS deployment stopped by a caller"
@@ -20,29 +22,32 @@ def can_roll_back(service: Service) -> bool:
     return target is not None and target.id != service.primary.id
 
 
-def roll_back_or_fail(service: Service, moment: Moment) -> tuple[Service, list[str]]:
+def roll_back_or_fail(
+    view: View, service: Service, moment: Moment
+) -> tuple[Service, list[str]]:
     """Take the consequence of a tripped circuit breaker or of a caller's stop, if there is one.
 
     Returns the service and the events. The running tasks of the deployment that is gone back to
-    stay as they are: it keeps its id. A deployment that fails without a rollback launches no more.
+    stay as they are: it keeps its id, and the service is on its capacity again. A deployment that
+    fails without a rollback launches no more.
     """
     if service.rollback_reason is not None:
         asked = replace(service, rollback_reason=None)
         if service.primary.rollout_state != "IN_PROGRESS" or not can_roll_back(service):
             return asked, []
-        return _roll_back(asked, moment, cause=STOP_REASON, is_failure=False)
+        return _roll_back(view, asked, moment, cause=STOP_REASON, is_failure=False)
     breaker = service.circuit_breaker
     if breaker is None or not has_tripped(service):
         return service, []
     if breaker.rolls_back and can_roll_back(service):
-        return _roll_back(service, moment, cause=BREAKER_REASON, is_failure=True)
+        return _roll_back(view, service, moment, cause=BREAKER_REASON, is_failure=True)
     failed = _failed(service.primary, f"{BREAKER_REASON}: tasks failed to start.", moment)
     service = replace(service, deployments=(failed, *service.deployments[1:]), is_steady=False)
     return service, [failed_message(service, failed)]
 
 
 def _roll_back(
-    service: Service, moment: Moment, *, cause: str, is_failure: bool
+    view: View, service: Service, moment: Moment, *, cause: str, is_failure: bool
 ) -> tuple[Service, list[str]]:
     target = service.last_completed
     assert target is not None, service.arn
@@ -62,7 +67,7 @@ def _roll_back(
     )
     others = (d for d in service.deployments[1:] if d.id != target.id)
     rolled = replace(
-        service,
+        on_capacity_of(service, view.service_revision(again.revision_arn)),
         task_definition_arn=again.task_definition_arn,
         deployments=(again, failed, *others),
         is_steady=False,

@@ -43,7 +43,7 @@ def reconcile_service(
         return drain_step(view, service, take_census(view, service, moment), moment)
     if service.deployment_controller == EXTERNAL:
         return task_sets_step(view, service, moment, is_strict=is_strict)
-    turned, messages = roll_back_or_fail(service, moment)
+    turned, messages = roll_back_or_fail(view, service, moment)
     if turned != service:
         return note_step(view, service, turned, messages=messages, moment=moment)
     if service.scheduling_strategy == DAEMON:

@@ -128,11 +128,12 @@ def _look_at(
         return _Look(after=None)
     bounds = service_bounds(stand_in)
     wish = wish_launches(stand_in, census, bounds, counts, moment=moment)
+    provided = _on_capacity_of(service, task_set)
     launch = NO_LAUNCH
     if may_launch:
         launch = launch_tasks(
             view,
-            service,
+            provided,
             wish.count,
             deployment=stand_in.primary,
             ids=ids,
@@ -140,7 +141,7 @@ def _look_at(
         )
     is_blocked = may_launch and wish.is_blocked(launch)
     stops = plan_stops(bounds, counts, launches=len(launch.tasks), is_blocked=is_blocked)
-    stopped = choose_stops(view, service, census, stops, moment=moment)
+    stopped = choose_stops(view, provided, census, stops, moment=moment)
     is_calm = not launch.tasks and not stopped and counts.healthy == counts.live == bounds.desired
     messages = [*started_messages(stand_in, launch.tasks), *stopped_messages(stand_in, stopped)]
     if launch.is_short:
@@ -172,6 +173,15 @@ def _stand_in(service: Service, task_set: TaskSet) -> Service:
         name=f"{service.name}, taskSet {task_set.id}",
         desired_count=computed_desired_count(service, task_set),
         deployments=(deployment,),
+    )
+
+
+def _on_capacity_of(service: Service, task_set: TaskSet) -> Service:
+    return replace(
+        service,
+        launch_type=task_set.launch_type,
+        capacity_provider_strategy=task_set.capacity_provider_strategy,
+        platform_version=task_set.platform_version,
     )
 
 

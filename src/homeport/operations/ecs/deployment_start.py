@@ -25,8 +25,7 @@ from homeport.model.arn import (
 )
 from homeport.model.service import Deployment, Service
 from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
-from homeport.operations.ecs.capacity_strategy import render_strategy
-from homeport.operations.render.services import PLATFORM_FAMILY, decode_document
+from homeport.operations.render.services import decode_document
 from homeport.state.changes import Change, Put
 from homeport.state.view import View
 
@@ -83,6 +82,8 @@ def _make_revision(
         cluster_arn=service.cluster_arn,
         task_definition_arn=service.task_definition_arn,
         launch_type=service.launch_type,
+        capacity_provider_strategy=service.capacity_provider_strategy,
+        platform_version=service.platform_version,
         document=msgspec.json.encode(_describe_revision(service)),
         created_at_ms=moment.now_ms,
     )
@@ -92,9 +93,6 @@ def _describe_revision(service: Service) -> ecs.ServiceRevision:
     """Return the members of a service revision that are described as they were given."""
     document = decode_document(service.document)
     return ecs.ServiceRevision(
-        capacity_provider_strategy=render_strategy(service.capacity_provider_strategy) or None,
-        platform_version=service.platform_version,
-        platform_family=PLATFORM_FAMILY if service.platform_version else None,
         network_configuration=document.network_configuration,
         service_connect_configuration=document.service_connect_configuration,
     )

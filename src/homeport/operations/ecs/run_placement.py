@@ -33,7 +33,9 @@ class Course(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose_course(
-    view: View, cluster: Cluster, request: ecs.RunTaskRequest | ecs.CreateServiceRequest
+    view: View,
+    cluster: Cluster,
+    request: ecs.RunTaskRequest | ecs.CreateServiceRequest | ecs.CreateTaskSetRequest,
 ) -> Course:
     """Return the capacity that a call names, or the cluster's default strategy, or EC2."""
     strategy = choose_strategy(

@@ -59,10 +59,11 @@ def _with_strategy(
             "Changing between a launch type and a capacity provider strategy needs "
             "forceNewDeployment. Set it to true and try again."
         )
-    if strategy and launch_type_of(strategy) != service.task_launch_type:
-        raise ecs.InvalidParameterException(
-            f"The service's tasks run as {service.task_launch_type}: a capacity provider strategy "
-            f"of {launch_type_of(strategy)} needs a new service."
-        )
-    launch_type = None if strategy else service.task_launch_type
-    return replace(service, launch_type=launch_type, capacity_provider_strategy=strategy)
+    kind = launch_type_of(strategy) if strategy else service.task_launch_type
+    version = service.platform_version or check_platform_version(None, kind)
+    return replace(
+        service,
+        launch_type=None if strategy else kind,
+        capacity_provider_strategy=strategy,
+        platform_version=version if kind == FARGATE else None,
+    )

@@ -34,6 +34,7 @@ from homeport.operations.lookup import find_cluster, service_in, task_definition
 from homeport.operations.render.services import (
     decode_document,
     encode_document,
+    network_configuration_of,
     render_service,
 )
 from homeport.state.changes import Change, Put
@@ -60,16 +61,13 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
         )
     if service.deployment_controller == "EXTERNAL":
         return _update_external(view, request, service)
-    definition = _next_definition(view, request, service, context.scope)
-    network = request.network_configuration
-    if network is None:
-        network = decode_document(service.document).network_configuration
-    check_network(definition, network, service.task_launch_type)
     cluster = find_cluster(view, context.scope, request.cluster)
     updated = next_capacity(view, cluster, service, request)
-    has_moved = updated != service or network != (
-        decode_document(service.document).network_configuration
-    )
+    definition = _next_definition(view, request, updated, context.scope)
+    known_network = network_configuration_of(view, service)
+    network = request.network_configuration or known_network
+    check_network(definition, network, updated.task_launch_type)
+    has_moved = updated != service or network != known_network
     updated = _with_settings(updated, request, definition)
     check_placement(updated)
     history: list[Change] = []
@@ -169,6 +167,7 @@ def _next_definition(
         return definition
     known = view.task_definition(service.task_definition_arn)
     assert known is not None, service.task_definition_arn
+    check_launchable(known, service.task_launch_type)
     return known
 
 

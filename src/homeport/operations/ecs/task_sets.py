@@ -5,6 +5,7 @@ They only write down what is wanted (reference: services §12); `core.reconcile.
 
 from collections.abc import Callable
 
+import msgspec
 from msgspec.structs import replace
 
 from homeport.api import ecs
@@ -20,15 +21,17 @@ from homeport.operations.ecs.client_tokens import (
     keep_token,
     token_key,
 )
+from homeport.operations.ecs.run_placement import choose_course
+from homeport.operations.ecs.service_capacity import check_placement
 from homeport.operations.ecs.service_rules import (
     CLIENT_TOKEN_LENGTH_CHARACTERS,
-    LAUNCH_TYPES,
     check_launchable,
     check_network,
     unsupported,
 )
 from homeport.operations.ecs.service_updates import find_definition, find_service
 from homeport.operations.ecs.tags import check_tags, put_tags
+from homeport.operations.lookup import find_cluster
 from homeport.operations.render.task_sets import render_task_set
 from homeport.state.changes import Change, Delete, Put
 from homeport.state.view import View
@@ -156,6 +159,8 @@ def update_service_primary_task_set(
             task_sets=task_sets,
             task_definition_arn=primary.task_definition_arn,
             launch_type=primary.launch_type,
+            capacity_provider_strategy=primary.capacity_provider_strategy,
+            platform_version=primary.platform_version,
         ),
         primary,
     )
@@ -212,22 +217,24 @@ def _new_task_set(
     for given, name in (
         (request.load_balancers, "loadBalancers"),
         (request.service_registries, "serviceRegistries"),
-        (request.capacity_provider_strategy, "capacityProviderStrategy"),
-        (request.platform_version, "platformVersion"),
     ):
         if given:
             raise unsupported(f"{name} of a task set")
-    launch_type = request.launch_type or "EC2"
-    if launch_type not in LAUNCH_TYPES:
-        raise unsupported(f"the launch type {launch_type}")
+    cluster = find_cluster(view, context.scope, request.cluster)
+    course = choose_course(view, cluster, request)
     external_id = request.external_id
     if external_id is not None and len(external_id) > EXTERNAL_ID_LENGTH_CHARACTERS:
         raise ecs.InvalidParameterException(
             f"externalId can have at most {EXTERNAL_ID_LENGTH_CHARACTERS} characters."
         )
     definition = find_definition(view, context.scope, request.task_definition)
-    check_launchable(definition, launch_type)
-    check_network(definition, request.network_configuration)
+    check_launchable(definition, course.launch_type)
+    check_network(definition, request.network_configuration, course.launch_type)
+    check_placement(
+        replace(
+            service, launch_type=course.launch_type, capacity_provider_strategy=course.strategy
+        )
+    )
     task_set_id = make_deployment_id(next(context.moment.ids()))
     now_ms = context.moment.now_ms
     return TaskSet(
@@ -236,7 +243,10 @@ def _new_task_set(
             scope_of(service.arn), cluster_name_of(service.cluster_arn), service.name, task_set_id
         ),
         task_definition_arn=definition.arn,
-        launch_type=launch_type,
+        launch_type=None if course.strategy else course.launch_type,
+        capacity_provider_strategy=course.strategy,
+        platform_version=course.platform_version,
+        network_configuration=msgspec.json.encode(request.network_configuration),
         scale_percent=0.0 if request.scale is None else _check_scale(request.scale),
         external_id=external_id,
         stability_at_ms=now_ms,

@@ -6,7 +6,9 @@ from homeport.api import ecs
 from homeport.core.reconcile.stages import WHOLE_PERCENT, shown_stage
 from homeport.model.service import Deployment, Service
 from homeport.model.service_deployment import HookState, ServiceDeployment, ServiceRevision
+from homeport.operations.ecs.capacity_strategy import render_strategy
 from homeport.operations.render.services import wanted_tasks
+from homeport.operations.render.tasks import PLATFORM_FAMILY
 from homeport.state.view import View
 
 _decode_configuration = msgspec.json.Decoder(ecs.DeploymentConfiguration).decode
@@ -72,6 +74,11 @@ def render_service_revision(revision: ServiceRevision) -> ecs.ServiceRevision:
     described.cluster_arn = revision.cluster_arn
     described.task_definition = revision.task_definition_arn
     described.launch_type = revision.launch_type
+    described.capacity_provider_strategy = (
+        render_strategy(revision.capacity_provider_strategy) or None
+    )
+    described.platform_version = revision.platform_version
+    described.platform_family = PLATFORM_FAMILY if revision.platform_version else None
     described.container_images = [
         ecs.ContainerImage(
             container_name=image.container_name, image=image.image, image_digest=image.image_digest

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import msgspec
 
 from homeport.api import ecs
+from homeport.core.reconcile.launch import as_deployed
 from homeport.model.record import Tag
 from homeport.model.service import Deployment, Service, ServiceEvent
 from homeport.operations.ecs.capacity_strategy import render_strategy
 from homeport.operations.ecs.tags import render_tags
 from homeport.operations.render.task_sets import render_task_set
+from homeport.operations.render.tasks import PLATFORM_FAMILY
 from homeport.state.view import View
-
-PLATFORM_FAMILY = "Linux"
 
 
 class ServiceDocument(msgspec.Struct, kw_only=True, rename="camel", omit_defaults=True):
@@ -30,6 +30,7 @@ class ServiceDocument(msgspec.Struct, kw_only=True, rename="camel", omit_default
 
 encode_document = msgspec.json.Encoder().encode
 decode_document = msgspec.json.Decoder(ServiceDocument).decode
+_decode_revision = msgspec.json.Decoder(ecs.ServiceRevision).decode
 
 
 def render_service(
@@ -43,7 +44,7 @@ def render_service(
     document = decode_document(service.document)
     is_inactive = service.status == "INACTIVE"
     deployments = [
-        _render_deployment(view, service, deployment, document)
+        _render_deployment(view, as_deployed(view, service, deployment), deployment, document)
         for deployment in (() if is_inactive else service.deployments)
         if deployment.id
     ]
@@ -64,7 +65,7 @@ def render_service(
         capacity_provider_strategy=_render_capacity(service),
         platform_version=service.platform_version,
         platform_family=PLATFORM_FAMILY if service.platform_version else None,
-        network_configuration=document.network_configuration,
+        network_configuration=_network_configuration(view, document, service.primary),
         task_definition=service.task_definition_arn or None,
         task_sets=task_sets if service.deployment_controller == "EXTERNAL" else None,
         deployment_configuration=document.deployment_configuration,
@@ -94,6 +95,21 @@ def render_service(
     )
 
 
+def network_configuration_of(view: View, service: Service) -> ecs.NetworkConfiguration | None:
+    """Return the network configuration of the PRIMARY deployment."""
+    return _network_configuration(view, decode_document(service.document), service.primary)
+
+
+def _network_configuration(
+    view: View, document: ServiceDocument, deployment: Deployment
+) -> ecs.NetworkConfiguration | None:
+    """Return what was asked for last, but for older deployments and rollbacks their revision's."""
+    if deployment.status == "PRIMARY" and not deployment.is_rollback:
+        return document.network_configuration
+    revision = view.service_revision(deployment.revision_arn)
+    return None if revision is None else _decode_revision(revision.document).network_configuration
+
+
 def _render_capacity(service: Service) -> list[ecs.CapacityProviderStrategyItem] | None:
     """Render the strategy; a service with a launch type shows none (capacity-and-scaling §1)."""
     return render_strategy(service.capacity_provider_strategy) or None
@@ -118,7 +134,7 @@ def _render_deployment(
         capacity_provider_strategy=_render_capacity(service),
         platform_version=service.platform_version,
         platform_family=PLATFORM_FAMILY if service.platform_version else None,
-        network_configuration=document.network_configuration,
+        network_configuration=_network_configuration(view, document, deployment),
         rollout_state=deployment.rollout_state,
         rollout_state_reason=deployment.rollout_state_reason,
         service_connect_configuration=(

@@ -1,11 +1,17 @@
 """Task sets as AWS describes them."""
 
+import msgspec
+
 from homeport.api import ecs
 from homeport.core.reconcile.task_sets import computed_desired_count
 from homeport.model.record import Tag
 from homeport.model.service import Service, TaskSet
+from homeport.operations.ecs.capacity_strategy import render_strategy
 from homeport.operations.ecs.tags import render_tags
+from homeport.operations.render.tasks import PLATFORM_FAMILY
 from homeport.state.view import View
+
+_decode_network = msgspec.json.Decoder(ecs.NetworkConfiguration | None).decode
 
 
 def render_task_set(
@@ -27,6 +33,10 @@ def render_task_set(
         created_at=task_set.created_at_ms / 1_000,
         updated_at=task_set.updated_at_ms / 1_000,
         launch_type=task_set.launch_type,
+        capacity_provider_strategy=render_strategy(task_set.capacity_provider_strategy) or None,
+        platform_version=task_set.platform_version,
+        platform_family=PLATFORM_FAMILY if task_set.platform_version else None,
+        network_configuration=_decode_network(task_set.network_configuration),
         load_balancers=[],
         service_registries=[],
         scale=ecs.Scale(value=task_set.scale_percent, unit="PERCENT"),
