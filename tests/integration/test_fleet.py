@@ -1,5 +1,7 @@
 """A small fleet over real sockets: every task becomes RUNNING, and the figures are all there."""
 
+from pathlib import Path
+
 import uvloop
 
 from homeport.bench.fleet import measure_fleet
@@ -14,4 +16,13 @@ def test_a_fleet_brings_every_task_to_running_over_real_sockets() -> None:
     assert sum(result.latency_ms.values()) == 60
     assert result.scheduled_per_second >= result.running_per_second > 0
     assert result.server_peak_rss_mib > 0
-    assert said[-1].startswith("60 tasks RUNNING")
+    assert said[-1].startswith("60 tasks scheduled")
+
+
+def test_the_server_of_a_fleet_is_profiled_without_the_machines_folders(tmp_path: Path) -> None:
+    uvloop.run(measure_fleet(instances=2, tasks=200, progress=lambda _: None, profile=tmp_path))
+
+    collapsed = (tmp_path / "fleet-server.collapsed.txt").read_text()
+    assert "homeport/engine/engine:Engine.call" in collapsed
+    assert str(Path.cwd()) not in collapsed
+    assert (tmp_path / "fleet-server.svg").read_text().startswith("<svg")

@@ -13,6 +13,7 @@ from homeport.api.errors import AwsError, ServiceUnavailable
 from homeport.core.effects import DisconnectAgent, SendTasks
 from homeport.engine.engine import Engine
 from homeport.engine.events import ApiCalled
+from homeport.server.report_turns import REPORT_OPERATIONS, ReportTurns
 
 log = logging.getLogger("homeport.engine")
 
@@ -61,6 +62,7 @@ class EngineDriver:
     def __init__(self) -> None:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
+        self._report_turns = ReportTurns(self._loop)
         self._engine: Engine | None = None
         self._agents: AgentOutlet | None = None
         self._turn: asyncio.Handle | None = None
@@ -76,6 +78,8 @@ class EngineDriver:
     async def call(self, event: ApiCalled) -> object:
         """Carry out one API call; returns its reply's shape once durable, or raises AwsError."""
         assert self._engine is not None
+        if event.operation in REPORT_OPERATIONS:
+            await self._report_turns.wait()
         if self._refusal is not None:
             raise ServiceUnavailable(self._refusal)
         answer = _PendingAnswer()

@@ -1,0 +1,48 @@
+"""Whose turn it is when a whole fleet reports at once: agents' reports step back for other calls.
+
+Hundreds of agents that report at the same time fill every turn of the event loop, and a call that
+needs several turns waits for all of them each time. So a turn takes a bounded number of reports,
+first come first served; the others wait for the next turn, behind whatever else is ready by then.
+How many can wait is the server's limit of requests in flight.
+"""
+
+import asyncio
+from collections import deque
+
+REPORT_OPERATIONS = frozenset(
+    {"SubmitTaskStateChange", "SubmitContainerStateChange", "SubmitAttachmentStateChanges"}
+)
+REPORTS_PER_TURN = 32  # some 5 ms of the loop's time
+
+
+class ReportTurns:
+    """Lets a bounded number of reports through in each turn of the event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._taken = 0
+        self._next_is_due = False
+
+    async def wait(self) -> None:
+        """Return when a report may be taken in: at once unless too many came in this turn."""
+        if self._taken < REPORTS_PER_TURN and not self._waiting:
+            self._take()
+            return
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _take(self) -> None:
+        self._taken += 1
+        if not self._next_is_due:
+            self._next_is_due = True
+            self._loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._taken, self._next_is_due = 0, False
+        while self._waiting and self._taken < REPORTS_PER_TURN:
+            turn = self._waiting.popleft()
+            if not turn.done():  # its client may have gone
+                turn.set_result(None)
+                self._take()
