@@ -32,9 +32,9 @@ class PauseHook(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaul
 
 
 class StagedStrategy(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """How BLUE_GREEN, LINEAR and CANARY deployments go; a ROLLING service has none."""
+    """The stages of deployments; a ROLLING service has them only for hooks or a bake time."""
 
-    kind: str  # BLUE_GREEN | LINEAR | CANARY
+    kind: str  # BLUE_GREEN | LINEAR | CANARY | ROLLING
     bake_time_min: int = 0
     step_percent: float = 100.0  # of production traffic, LINEAR: every step, CANARY: the first
     step_bake_time_min: int = 0
@@ -115,12 +115,15 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     moving_tasks: int = 0  # started beyond desiredCount for a better balance, not yet settled
     circuit_breaker: CircuitBreaker | None = None
     staged: StagedStrategy | None = None
-    hold: str = ""  # SOURCE: the newest deployment starts nothing yet; BOTH: older ones stay
+    # SOURCE: the newest deployment starts nothing yet; BOTH: older ones stay beside it; OPEN: it
+    # rolls out, but isn't complete yet.
+    hold: str = ""
     hook_answers: int = 0  # raised by every ContinueServiceDeployment, to wake the scheduler
     early_success: EarlySuccess | None = None
     last_completed: Deployment | None = None  # what a rollback goes back to
     service_deployment_arn: str | None = None  # the one that isn't over yet
     rollback_reason: str | None = None  # a caller wants the PRIMARY deployment rolled back
+    is_stop_requested: bool = False  # a caller wants it stopped where it is
     event_sequence: int = 0
 
     @property
@@ -130,6 +133,11 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
             return self.launch_type or "EC2"
         provider = self.capacity_provider_strategy[0].provider
         return FARGATE if provider in FARGATE_PROVIDERS else "EC2"
+
+    @property
+    def keeps_older_tasks(self) -> bool:
+        """Whether older deployments have all their tasks, whatever the newest one has."""
+        return self.hold in ("SOURCE", "BOTH")
 
     @property
     def primary(self) -> Deployment:

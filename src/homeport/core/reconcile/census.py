@@ -131,7 +131,7 @@ class _Taker:
     def _keep_starting(self, deployment: Deployment) -> None:
         """Let as many tasks of an older deployment start as it has to be kept up with."""
         tasks = sorted(self._starting.get(deployment.id, ()), key=lambda task: task.arn)
-        stand_ins = 0 if self._service.hold else len(self._groups["healthy"])
+        stand_ins = 0 if self._service.keeps_older_tasks else len(self._groups["healthy"])
         needed = self._service.desired_count - stand_ins
         lacking = min(
             deployment.wanted_tasks - self._kept[deployment.id],

@@ -31,6 +31,8 @@ def roll_back_or_fail(
     stay as they are: it keeps its id, and the service is on its capacity again. A deployment that
     fails without a rollback launches no more.
     """
+    if service.is_stop_requested:
+        return _stop(replace(service, is_stop_requested=False), moment), []
     if service.rollback_reason is not None:
         asked = replace(service, rollback_reason=None)
         if service.primary.rollout_state != "IN_PROGRESS" or not can_roll_back(service):
@@ -42,8 +44,22 @@ def roll_back_or_fail(
     if breaker.rolls_back and can_roll_back(service):
         return _roll_back(view, service, moment, cause=BREAKER_REASON, is_failure=True)
     failed = _failed(service.primary, f"{BREAKER_REASON}: tasks failed to start.", moment)
-    service = replace(service, deployments=(failed, *service.deployments[1:]), is_steady=False)
+    service = _with_failed(service, failed)
     return service, [failed_message(service, failed)]
+
+
+def _stop(service: Service, moment: Moment) -> Service:
+    """Let the deployment be as far as it is: it is FAILED, and older tasks fill the gap."""
+    if service.primary.rollout_state != "IN_PROGRESS":
+        return service
+    stopped = _failed(service.primary, f"{STOP_REASON}.", moment)
+    return _with_failed(service, stopped)
+
+
+def _with_failed(service: Service, failed: Deployment) -> Service:
+    return replace(
+        service, deployments=(failed, *service.deployments[1:]), is_steady=False, hold=""
+    )
 
 
 def _roll_back(

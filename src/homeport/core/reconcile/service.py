@@ -9,6 +9,7 @@ services that aren't plain REPLICA ones in a rolling deployment. Alarms aren't h
 from homeport.core.decision import NOTHING, Decision, Moment
 from homeport.core.reconcile.aftermath import repeat_of_steady_state
 from homeport.core.reconcile.census import counts_at_a_glance, take_census
+from homeport.core.reconcile.completion import is_in_order
 from homeport.core.reconcile.daemon import DAEMON, daemon_step
 from homeport.core.reconcile.rollback import roll_back_or_fail
 from homeport.core.reconcile.rollout import NO_STOPS, missing_tasks, plan_stops
@@ -17,7 +18,6 @@ from homeport.core.reconcile.staged import staged_step
 from homeport.core.reconcile.stages import staged_record
 from homeport.core.reconcile.step import (
     drain_step,
-    is_in_order,
     move_step,
     next_step,
     note_step,

@@ -30,6 +30,7 @@ REASON_BREAKER_FAILED = (
     "Service deployment failed because the circuit breaker threshold was exceeded."
 )
 REASON_STOPPED = "Service deployment rolled back because a caller stopped it."
+REASON_ABORTED = "Service deployment stopped because a caller stopped it without a rollback."
 REASON_OVERTAKEN = "Service deployment stopped because a newer one was started."
 
 
@@ -52,7 +53,9 @@ def follow_service_deployment(
         status = "ROLLBACK_SUCCESSFUL" if primary.is_rollback else "SUCCESSFUL"
         record = end_service_deployment(record, status, moment)
     elif primary.rollout_state == "FAILED":
-        record = end_service_deployment(record, "STOPPED", moment, reason=REASON_BREAKER_FAILED)
+        is_asked = record.status == "STOP_REQUESTED"
+        reason = REASON_ABORTED if is_asked else REASON_BREAKER_FAILED
+        record = end_service_deployment(record, "STOPPED", moment, reason=reason)
     if record == known:
         return service, []
     if record.has_ended:

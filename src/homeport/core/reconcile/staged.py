@@ -1,4 +1,4 @@
-"""One look at a service in a BLUE_GREEN, LINEAR or CANARY deployment: its stage, then its tasks."""
+"""One look at a service in a deployment with stages: its stage, then its tasks."""
 
 from msgspec.structs import replace
 

@@ -1,4 +1,7 @@
-"""The stages of BLUE_GREEN, LINEAR and CANARY deployments (reference: services §10).
+"""The stages of BLUE_GREEN, LINEAR and CANARY deployments, and the few of ROLLING ones.
+
+Reference: services §10; docs.aws.amazon.com/AmazonECS/latest/developerguide/
+pause-lifecycle-hooks.html.
 
 What runs in a stage follows from `Service.hold`, which the rollout obeys; this module decides when
 a stage is over and which one is next. Traffic moves by the weights in the service deployment:
@@ -12,7 +15,7 @@ from msgspec.structs import replace
 
 from homeport.core.decision import Moment
 from homeport.core.reconcile.census import Census
-from homeport.model.arn import dashed_uuid
+from homeport.core.reconcile.completion import is_early_success, is_in_order
 from homeport.model.service import PauseHook, Service, StagedStrategy
 from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.state.view import View
@@ -37,6 +40,16 @@ STAGES = (
     BAKE_TIME,
     CLEAN_UP,
 )
+# No traffic is shifted while a ROLLING deployment replaces task by task.
+ROLLING_STAGES = (
+    RECONCILE_SERVICE,
+    "PRE_SCALE_UP",
+    SCALE_UP,
+    "POST_SCALE_UP",
+    BAKE_TIME,
+    CLEAN_UP,
+)
+ROLLING = "ROLLING"
 UNHOOKED_STAGES = (SCALE_UP, BAKE_TIME, CLEAN_UP)
 UNPAUSED_STAGES = (TEST_TRAFFIC_SHIFT, PRODUCTION_TRAFFIC_SHIFT)
 WHOLE_PERCENT = 100.0
@@ -98,18 +111,27 @@ def advance(
         return Progress(record=asked, hold=service.hold, wants_rollback=True)
     waiting = [hook.expires_at_ms for hook in record.hooks if hook.status == "AWAITING_ACTION"]
     if waiting:
-        return Progress(record=record, hold=_hold_in(stage), wake_at_ms=min(waiting))
-    record, wake_at_ms = _work(view, service, record, strategy, census=census, moment=moment)
+        return Progress(record=record, hold=_hold_in(stage, strategy), wake_at_ms=min(waiting))
+    record, wake_at_ms = _work(
+        view, service, record, strategy, census=census, ids=ids, moment=moment
+    )
     if wake_at_ms is None:
-        following = STAGES[STAGES.index(stage) + 1] if stage != CLEAN_UP else CLEAN_UP
-        if following == stage:
+        if stage == CLEAN_UP:
             return Progress(record=record, hold="")
+        stages = stages_of(strategy.kind)
+        following = stages[stages.index(stage) + 1]
         return _enter(record, strategy, following, ids=ids, moment=moment)
     limit_ms = record.stage_started_at_ms + STAGE_LIMIT_S * 1_000
     if stage == SCALE_UP and moment.now_ms >= limit_ms:
         asked = replace(record, status="ROLLBACK_REQUESTED", status_reason=REASON_TOO_LONG)
         return Progress(record=asked, hold=service.hold, wants_rollback=True)
-    return Progress(record=record, hold=_hold_in(stage), wake_at_ms=min(wake_at_ms, limit_ms))
+    wake_at_ms = min(wake_at_ms, limit_ms)
+    return Progress(record=record, hold=_hold_in(stage, strategy), wake_at_ms=wake_at_ms)
+
+
+def stages_of(kind: str) -> tuple[str, ...]:
+    """Return the stages that a deployment of this strategy goes through, in order."""
+    return ROLLING_STAGES if kind == ROLLING else STAGES
 
 
 def shown_stage(record: ServiceDeployment) -> str | None:
@@ -136,28 +158,36 @@ def _enter(
     ids: Iterator[str],
     moment: Moment,
 ) -> Progress:
-    hooks = tuple(
-        _pause(hook, stage, next(ids), moment) for hook in strategy.hooks if stage in hook.stages
-    )
+    hooks = _hooks_of(strategy, stage, ids=ids, moment=moment)
     entered = replace(record, lifecycle_stage=stage, stage_started_at_ms=moment.now_ms, hooks=hooks)
     wake_at_ms = min((hook.expires_at_ms for hook in hooks), default=None)
-    return Progress(record=entered, hold=_hold_in(stage), wake_at_ms=wake_at_ms)
+    return Progress(record=entered, hold=_hold_in(stage, strategy), wake_at_ms=wake_at_ms)
+
+
+def _hooks_of(
+    strategy: StagedStrategy, stage: str, *, ids: Iterator[str], moment: Moment
+) -> tuple[HookState, ...]:
+    return tuple(
+        _pause(hook, stage, next(ids), moment) for hook in strategy.hooks if stage in hook.stages
+    )
 
 
 def _pause(hook: PauseHook, stage: str, id_hex: str, moment: Moment) -> HookState:
     return HookState(
-        id=dashed_uuid(id_hex),
+        id=f"ecs-pause-{id_hex}",
         stage=stage,
         expires_at_ms=moment.now_ms + hook.timeout_min * MINUTE_MS,
         timeout_action=hook.timeout_action,
     )
 
 
-def _hold_in(stage: str) -> str:
+def _hold_in(stage: str, strategy: StagedStrategy) -> str:
     """Return who may run in a stage: only the sources, both, or it is all up to the rollout."""
     if STAGES.index(stage) < STAGES.index(SCALE_UP):
         return "SOURCE"
-    return "" if stage == CLEAN_UP else "BOTH"
+    if stage == CLEAN_UP:
+        return ""
+    return "OPEN" if strategy.kind == ROLLING else "BOTH"
 
 
 def _expire_hooks(record: ServiceDeployment, moment: Moment) -> tuple[ServiceDeployment, bool]:
@@ -183,22 +213,31 @@ def _work(
     strategy: StagedStrategy,
     *,
     census: Census,
+    ids: Iterator[str],
     moment: Moment,
 ) -> tuple[ServiceDeployment, int | None]:
     """Do a stage's own work; the time is when to look again, None when the stage is over."""
     stage = _stage_of(record)
     far_ms = record.stage_started_at_ms + STAGE_LIMIT_S * 1_000
     if stage == SCALE_UP:
-        return record, None if len(census.healthy) >= service.desired_count else far_ms
+        return record, None if _is_scaled_up(service, strategy, census) else far_ms
     if stage == TEST_TRAFFIC_SHIFT:
         record = replace(record, test_weight=WHOLE_PERCENT)
         return record, None if is_traffic_shifted(view, record) else far_ms
     if stage == PRODUCTION_TRAFFIC_SHIFT:
-        return _shift(view, record, strategy, moment, far_ms=far_ms)
+        return _shift(view, record, strategy, moment, ids=ids, far_ms=far_ms)
     if stage == BAKE_TIME:
         ends_at_ms = record.stage_started_at_ms + strategy.bake_time_min * MINUTE_MS
         return record, None if moment.now_ms >= ends_at_ms else ends_at_ms
     return record, None
+
+
+def _is_scaled_up(service: Service, strategy: StagedStrategy, census: Census) -> bool:
+    """Whether the newest deployment has its tasks; a ROLLING one has replaced the older ones."""
+    counts = census.counts()
+    if strategy.kind == ROLLING:
+        return is_in_order(service, counts) or is_early_success(service, counts)
+    return counts.healthy >= service.desired_count
 
 
 def _shift(
@@ -207,9 +246,13 @@ def _shift(
     strategy: StagedStrategy,
     moment: Moment,
     *,
+    ids: Iterator[str],
     far_ms: int,
 ) -> tuple[ServiceDeployment, int | None]:
-    """Move production traffic step by step; between two steps the last one bakes."""
+    """Move production traffic step by step; between two steps the last one bakes.
+
+    The hooks before a shift hold up every further step, too, once the last one has baked.
+    """
     if not is_traffic_shifted(view, record):
         return record, far_ms
     weight = record.production_weight
@@ -219,12 +262,17 @@ def _shift(
         baked_at_ms = record.weight_changed_at_ms + strategy.step_bake_time_min * MINUTE_MS
         if moment.now_ms < baked_at_ms:
             return record, baked_at_ms
+        hooks = _hooks_of(strategy, PRE_PRODUCTION_TRAFFIC_SHIFT, ids=ids, moment=moment)
+        if hooks and not record.hooks:  # those of this step haven't been asked yet
+            return replace(record, hooks=hooks), min(hook.expires_at_ms for hook in hooks)
     after = WHOLE_PERCENT
     if strategy.kind == "LINEAR":
         after = min(WHOLE_PERCENT, round(weight + strategy.step_percent, 1))
     elif strategy.kind == "CANARY" and not weight:
         after = strategy.step_percent
-    shifted = replace(record, production_weight=after, weight_changed_at_ms=moment.now_ms)
+    shifted = replace(
+        record, production_weight=after, weight_changed_at_ms=moment.now_ms, hooks=()
+    )
     if after >= WHOLE_PERCENT:
         return shifted, None
     return shifted, moment.now_ms + strategy.step_bake_time_min * MINUTE_MS

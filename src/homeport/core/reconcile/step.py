@@ -18,17 +18,16 @@ from homeport.core.reconcile.aftermath import (
     wakes_of,
 )
 from homeport.core.reconcile.census import Census
+from homeport.core.reconcile.completion import conclude, is_in_order
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
 from homeport.core.reconcile.rebalance import balanced_message, plan_move
-from homeport.core.reconcile.rollout import PERCENT, Bounds, Counts, Stops, bounds_of, plan_stops
+from homeport.core.reconcile.rollout import Bounds, Counts, Stops, bounds_of, plan_stops
 from homeport.core.reconcile.service_deployments import (
     follow_service_deployment,
     forget_history,
 )
 from homeport.core.reconcile.service_events import (
-    REPEAT_AFTER_S,
     closest_refusal,
-    completed_message,
     event_changes,
     failed_health_message,
     impaired_message,
@@ -36,14 +35,13 @@ from homeport.core.reconcile.service_events import (
     overflow_message,
     protected_message,
     started_messages,
-    steady_message,
     stopped_messages,
     stuck_message,
     unplaced_message,
 )
 from homeport.core.reconcile.throttle import is_impaired
 from homeport.core.reconcile.wish import keep_fewer, wish_launches
-from homeport.model.service import Deployment, Service
+from homeport.model.service import Service
 from homeport.model.task import Task
 from homeport.state.changes import Change, Delete, Put
 from homeport.state.view import View
@@ -85,7 +83,7 @@ def service_bounds(service: Service) -> Bounds:
         service.minimum_healthy_percent,
         service.maximum_percent,
         moving=service.moving_tasks,
-        held=service.desired_count if service.hold else 0,
+        held=service.desired_count if service.keeps_older_tasks else 0,
     )
 
 
@@ -140,9 +138,7 @@ def finish_step(
     after = _without_gone_deployments(view, after, launch.tasks)
     after = keep_fewer(after, census, stopped)
     after = count_failures(after, census, plan, moment)
-    after, early = _succeed_early(after, census, moment)
-    messages.extend(early)
-    after, conclusions = _conclude(after, moment, is_calm=plan.is_in_order)
+    after, conclusions = conclude(after, census.counts(), moment, is_calm=plan.is_in_order)
     messages.extend(conclusions)
     effects: list[Effect] = send_tasks([*launch.tasks, *stopped])
     effects.extend(wakes_of(after, census, plan, moment))
@@ -270,7 +266,9 @@ def _pick(
         return ()
     if count >= len(tasks):
         return sorted(tasks, key=lambda task: task.arn)
-    kept = service.last_completed.id if service.hold and service.last_completed else None
+    kept = None
+    if service.keeps_older_tasks and service.last_completed is not None:
+        kept = service.last_completed.id
     first = [t for t in tasks if t.arn in census.displaced or kept not in (None, t.deployment_id)]
     if first:
         chosen = sorted(first, key=lambda task: task.arn)[:count]
@@ -329,58 +327,6 @@ def _without_gone_deployments(
     if len(kept) == len(service.deployments):
         return service
     return replace(service, deployments=kept)
-
-
-def is_in_order(service: Service, counts: Counts) -> bool:
-    """Whether the service is steady: one deployment, all wanted tasks RUNNING and healthy.
-
-    That includes that none is still on its way out (services §5).
-    """
-    return len(service.deployments) == 1 and counts.healthy == counts.live == service.desired_count
-
-
-def _succeed_early(service: Service, census: Census, moment: Moment) -> tuple[Service, list[str]]:
-    """Complete the deployment as soon as its early success criteria hold; the rest goes on."""
-    criteria = service.early_success
-    if criteria is None or service.primary.rollout_state != "IN_PROGRESS":
-        return service, []
-    needed = -(-service.desired_count * criteria.healthy_percent // PERCENT)
-    is_clean = criteria.is_cleanup_deferred or len(service.deployments) == 1
-    if len(census.healthy) < needed or not is_clean:
-        return service, []
-    message = completed_message(service)
-    primary = _completed(service.primary, moment)
-    service = replace(service, deployments=(primary, *service.deployments[1:]))
-    return replace(service, last_completed=replace(primary, is_rollback=False)), [message]
-
-
-def _conclude(service: Service, moment: Moment, *, is_calm: bool) -> tuple[Service, list[str]]:
-    """Complete the deployment and note the steady state, each once."""
-    if not is_calm:
-        return (replace(service, is_steady=False) if service.is_steady else service), []
-    messages = []
-    if service.primary.rollout_state == "IN_PROGRESS":
-        messages.append(completed_message(service))
-        primary = _completed(service.primary, moment)
-        service = replace(service, deployments=(primary, *service.deployments[1:]))
-    if service.primary.rollout_state == "COMPLETED":
-        # Not a rollback any more when it is gone back to once again.
-        completed = replace(service.primary, is_rollback=False)
-        service = replace(service, last_completed=completed, quick_exits=0)
-    is_stale = moment.now_ms - service.steady_at_ms >= REPEAT_AFTER_S * 1_000
-    if not service.is_steady or is_stale:
-        messages.append(steady_message(service))
-        service = replace(service, is_steady=True, steady_at_ms=moment.now_ms)
-    return service, messages
-
-
-def _completed(deployment: Deployment, moment: Moment) -> Deployment:
-    return replace(
-        deployment,
-        rollout_state="COMPLETED",
-        rollout_state_reason=f"ECS deployment {deployment.id} completed.",
-        updated_at_ms=moment.now_ms,
-    )
 
 
 def send_tasks(tasks: Sequence[Task]) -> list[Effect]:

@@ -78,7 +78,7 @@ def keep_fewer(service: Service, census: Census, stopped: Sequence[Task]) -> Ser
 
 def _upkeep(service: Service, census: Census, counts: Counts) -> tuple[Deployment, int] | None:
     """Return the newest older deployment that lacks tasks, and how many of them are needed."""
-    stand_ins = 0 if service.hold else counts.healthy
+    stand_ins = 0 if service.keeps_older_tasks else counts.healthy
     needed = service.desired_count - stand_ins - sum(census.kept.values())
     for deployment in service.deployments[1:]:
         lacking = min(deployment.wanted_tasks - census.kept[deployment.id], needed)

@@ -60,6 +60,7 @@ def start_deployment(
         deployments=(deployment, *older),
         service_deployment_arn=record.arn,
         rollback_reason=None,
+        is_stop_requested=False,
         is_steady=False,
         hold="",
         moving_tasks=0,

@@ -14,7 +14,6 @@ from homeport.core.reconcile.stages import REASON_HOOK
 from homeport.model.arn import parse_arn
 from homeport.model.service_deployment import ServiceDeployment
 from homeport.operations.context import CallContext
-from homeport.operations.ecs.service_rules import unsupported
 from homeport.operations.ecs.service_updates import find_service
 from homeport.operations.paging import page_size, read_token, take_page
 from homeport.operations.render.service_deployments import (
@@ -28,6 +27,7 @@ from homeport.state.view import View
 ARNS_PER_DESCRIBE = 20
 DEPLOYMENTS_PER_PAGE = 20
 STOPPABLE = ("PENDING", "IN_PROGRESS")
+STOPPING = ("STOP_REQUESTED", "ROLLBACK_REQUESTED", "ROLLBACK_IN_PROGRESS")
 STATUSES = (
     *STOPPABLE,
     "SUCCESSFUL",
@@ -108,7 +108,10 @@ def list_service_deployments(
 def stop_service_deployment(
     view: View, request: ecs.StopServiceDeploymentRequest, context: CallContext
 ) -> Decision:
-    """Stop a service deployment at any moment, and go back to the last completed one."""
+    """Stop a service deployment at any moment, and go back to the last completed one.
+
+    ABORT leaves it as far as it is. One that is being stopped or rolled back goes on with that.
+    """
     arn = request.service_deployment_arn or ""
     record = view.service_deployment(arn) if _is_own(arn, context) else None
     service = None if record is None else view.service(record.service_arn)
@@ -116,26 +119,31 @@ def stop_service_deployment(
         raise ecs.ServiceDeploymentNotFoundException("Service deployment not found.")
     if request.stop_type not in (None, "ROLLBACK", "ABORT"):
         raise ecs.InvalidParameterException("stopType should be one of [ABORT,ROLLBACK]")
-    if request.stop_type == "ABORT":
-        raise unsupported("the stopType ABORT")
+    reply = ecs.StopServiceDeploymentResponse(service_deployment_arn=record.arn)
+    if record.status in STOPPING:
+        return Decision(reply=reply)
     if record.status not in STOPPABLE or service.status != "ACTIVE":
         raise ecs.ConflictException(
             f"The service deployment is {record.status} and can't be stopped; it must be PENDING "
             "or IN_PROGRESS."
         )
-    if not can_roll_back(service):
+    is_aborted = request.stop_type == "ABORT"
+    if not is_aborted and not can_roll_back(service):
         raise ecs.ConflictException(
-            "The service has no completed deployment to roll back to. Update or delete the service "
-            "instead."
+            "The service has no completed deployment to roll back to. Update or delete the "
+            "service, or stop the deployment with the stopType ABORT."
         )
-    requested = replace(record, status="ROLLBACK_REQUESTED", updated_at_ms=context.moment.now_ms)
-    return Decision(
-        reply=ecs.StopServiceDeploymentResponse(service_deployment_arn=record.arn),
-        changes=(
-            Put(requested),
-            Put(replace(service, rollback_reason="StopServiceDeployment")),
-        ),
+    requested = replace(
+        record,
+        status="STOP_REQUESTED" if is_aborted else "ROLLBACK_REQUESTED",
+        updated_at_ms=context.moment.now_ms,
     )
+    told = (
+        replace(service, is_stop_requested=True)
+        if is_aborted
+        else replace(service, rollback_reason="StopServiceDeployment")
+    )
+    return Decision(reply=reply, changes=(Put(requested), Put(told)))
 
 
 def continue_service_deployment(

@@ -99,6 +99,8 @@ def check_daemon(configuration: ecs.DeploymentConfiguration) -> None:
         raise ecs.InvalidParameterException(
             "The DAEMON scheduling strategy supports the deployment strategy ROLLING only."
         )
+    if configuration.lifecycle_hooks or configuration.bake_time_in_minutes:
+        raise unsupported("lifecycleHooks and bakeTimeInMinutes of DAEMON services")
     if configuration.maximum_percent != DAEMON_MAXIMUM_PERCENT:
         raise ecs.InvalidParameterException(
             f"maximumPercent must be {DAEMON_MAXIMUM_PERCENT} for a service with the DAEMON "

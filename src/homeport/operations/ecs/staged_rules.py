@@ -1,11 +1,16 @@
-"""What BLUE_GREEN, LINEAR and CANARY deployments may be configured with (services §10)."""
+"""What deployments with stages may be configured with: hooks, bake times, traffic.
+
+Reference: services §10.
+"""
 
 from homeport.api import ecs
 from homeport.core.reconcile.stages import (
     RECONCILE_SERVICE,
+    ROLLING,
     STAGES,
     UNHOOKED_STAGES,
     UNPAUSED_STAGES,
+    stages_of,
 )
 from homeport.model.service import PauseHook, StagedStrategy
 
@@ -24,7 +29,7 @@ CANARY_DEFAULT_BAKE_MIN = 10
 
 def check_strategy(configuration: ecs.DeploymentConfiguration, controller: str) -> None:
     """Refuse a complete deployment configuration whose members don't go together."""
-    strategy = configuration.strategy or "ROLLING"
+    strategy = configuration.strategy or ROLLING
     if strategy not in STRATEGIES:
         raise ecs.InvalidParameterException(
             f"deploymentConfiguration.strategy should be one of [{','.join(STRATEGIES)}]"
@@ -37,8 +42,13 @@ def check_strategy(configuration: ecs.DeploymentConfiguration, controller: str) 
     ):
         if given is not None and strategy != owner:
             raise ecs.InvalidParameterException(f"{name} is for the strategy {owner}.")
-    if strategy == "ROLLING":
-        _check_rolling(configuration)
+    hooks = configuration.lifecycle_hooks or []
+    if controller != "ECS" and (hooks or configuration.bake_time_in_minutes):
+        raise ecs.InvalidParameterException(
+            "lifecycleHooks and bakeTimeInMinutes need the ECS deployment controller."
+        )
+    _check_hooks(hooks, strategy)
+    if strategy == ROLLING:
         return
     if controller != "ECS":
         raise ecs.InvalidParameterException(
@@ -60,13 +70,13 @@ def check_strategy(configuration: ecs.DeploymentConfiguration, controller: str) 
     if canary is not None:
         _check_percent(canary.canary_percent, CANARY_LEAST_PERCENT, "canaryPercent")
         _check_minutes(canary.canary_bake_time_in_minutes, "canaryBakeTimeInMinutes")
-    _check_hooks(configuration.lifecycle_hooks or [])
 
 
 def staged_strategy_of(configuration: ecs.DeploymentConfiguration) -> StagedStrategy | None:
-    """Return how a checked configuration wants its deployments staged; None for ROLLING."""
-    strategy = configuration.strategy or "ROLLING"
-    if strategy == "ROLLING":
+    """Return how a checked configuration wants its deployments staged; None: without stages."""
+    strategy = configuration.strategy or ROLLING
+    is_paused = bool(configuration.lifecycle_hooks or configuration.bake_time_in_minutes)
+    if strategy == ROLLING and not is_paused:
         return None
     step_percent, step_bake_min = 100.0, 0
     if strategy == "LINEAR":
@@ -87,19 +97,7 @@ def staged_strategy_of(configuration: ecs.DeploymentConfiguration) -> StagedStra
     )
 
 
-def _check_rolling(configuration: ecs.DeploymentConfiguration) -> None:
-    for given, name in (
-        (configuration.lifecycle_hooks, "lifecycleHooks"),
-        (configuration.bake_time_in_minutes, "bakeTimeInMinutes over 0"),
-    ):
-        if given:
-            raise ecs.UnsupportedFeatureException(
-                f"Homeport does not support {name} with the strategy ROLLING yet. See "
-                "docs/differences.md for what it does."
-            )
-
-
-def _check_hooks(hooks: list[ecs.DeploymentLifecycleHook]) -> None:
+def _check_hooks(hooks: list[ecs.DeploymentLifecycleHook], strategy: str) -> None:
     if len(hooks) > HOOKS_PER_SERVICE:
         raise ecs.InvalidParameterException(
             f"lifecycleHooks can have at most {HOOKS_PER_SERVICE} items, here are {len(hooks)}."
@@ -110,16 +108,20 @@ def _check_hooks(hooks: list[ecs.DeploymentLifecycleHook]) -> None:
                 "Homeport does not support lifecycle hooks with the targetType "
                 f"{hook.target_type or 'AWS_LAMBDA'} yet, only PAUSE."
             )
-        _check_pause(hook)
+        _check_pause(hook, strategy)
 
 
-def _check_pause(hook: ecs.DeploymentLifecycleHook) -> None:
+def _check_pause(hook: ecs.DeploymentLifecycleHook, strategy: str) -> None:
     if not hook.lifecycle_stages:
         raise ecs.InvalidParameterException("lifecycleStages of a hook cannot be empty.")
     for stage in hook.lifecycle_stages:
         if stage not in STAGES or stage in UNHOOKED_STAGES or stage in UNPAUSED_STAGES:
             raise ecs.InvalidParameterException(
                 f"A PAUSE hook cannot be used in the lifecycle stage {stage}."
+            )
+        if stage not in stages_of(strategy):
+            raise ecs.InvalidParameterException(
+                f"A {strategy} deployment has no lifecycle stage {stage}: no traffic is shifted."
             )
     timeout = hook.timeout_configuration
     if timeout is None:

@@ -156,11 +156,45 @@ def test_a_deployment_can_be_stopped_before_it_has_started(world: ServiceWorld):
     assert describe(world, arn).status == "ROLLBACK_SUCCESSFUL"
 
 
-def test_a_deployment_is_stopped_once(world: ServiceWorld):
+@pytest.mark.parametrize("stop_type", [None, "ABORT"])
+def test_stopping_what_is_being_stopped_answers_and_changes_nothing(
+    world: ServiceWorld, stop_type: str | None
+):
     arn = update(world).current_service_deployment
-    stop(world, arn)
-    with pytest.raises(ecs.ConflictException, match="ROLLBACK"):
-        stop(world, arn)
+    request = ecs.StopServiceDeploymentRequest(service_deployment_arn=arn, stop_type=stop_type)
+    world.call("StopServiceDeployment", request)
+    before = world.view.sequence
+    assert world.call("StopServiceDeployment", request).service_deployment_arn == arn
+    assert world.view.sequence == before
+
+
+def test_an_aborted_deployment_stays_as_far_as_it_is(world: ServiceWorld):
+    kept = {task.arn for task in world.tasks()}
+    arn = update(world).current_service_deployment
+    world.reconcile()
+    stop(world, arn, "ABORT")
+    found = describe(world, arn)
+    assert found.status == "STOPPED"
+    assert "without a rollback" in (found.status_reason or "")
+    assert found.rollback is None
+    primary = world.service().primary
+    assert (primary.task_definition_arn, primary.rollout_state) == (V2.arn, "FAILED")
+    assert primary.rollout_state_reason == "ECS deployment stopped by a caller."
+    for task in [t for t in world.tasks() if t.deployment_id == primary.id]:
+        world.report(task, STOPPED)
+    assert {task.arn for task in world.tasks()} == kept
+    again = update(world).current_service_deployment
+    world.reconcile()
+    world.run_all()
+    assert describe(world, again).status == "SUCCESSFUL"
+
+
+def test_the_first_deployment_can_be_aborted():
+    world = ServiceWorld(V1)
+    arn = create(world).current_service_deployment
+    stop(world, arn, "ABORT")
+    assert describe(world, arn).status == "STOPPED"
+    assert world.tasks() == []
 
 
 def test_what_has_ended_cannot_be_stopped(world: ServiceWorld):
@@ -184,7 +218,6 @@ def test_the_first_deployment_cannot_be_rolled_back():
             ecs.ServiceDeploymentNotFoundException,
         ),
         ("web", None, ecs.ServiceDeploymentNotFoundException),
-        ("current", "ABORT", ecs.UnsupportedFeatureException),
         ("current", "NOW", ecs.InvalidParameterException),
     ],
 )
