@@ -147,7 +147,7 @@ async def test_a_deregistered_instance_is_sent_away_now_and_when_it_returns(
         server.client.call, "DeregisterContainerInstance", {"containerInstance": arn}
     )
     assert await hear(socket, acs.InactiveInstanceException)
-    assert await hear_close(socket) == 1000
+    assert await hear_close(socket) == 1008
     again = await connect(session, server, arn)
     assert await hear(again, acs.InactiveInstanceException)
 

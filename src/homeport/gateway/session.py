@@ -15,7 +15,6 @@ from homeport.gateway.manifest import make_manifest, verify_stops
 from homeport.gateway.outgoing import Outgoing
 from homeport.gateway.outputs import (
     CLOSE_GOING_AWAY,
-    CLOSE_NORMAL,
     CLOSE_POLICY,
     CloseConnection,
     ObserveEvent,
@@ -171,10 +170,14 @@ class AcsSession:
         ]
 
     def instance_deregistered(self) -> Outputs:
-        """Send the agent away: it stays away for an hour."""
+        """Send the agent away: it stays away for an hour.
+
+        Amazon's agent doesn't heed the frame, only a close that isn't a normal one and begins with
+        the exception's name (ecs-agent/acs/session/session.go).
+        """
         return [
             SendFrame(acs.InactiveInstanceException(message=_INACTIVE), tells_state=True),
-            CloseConnection(CLOSE_NORMAL, "container instance is deregistered"),
+            CloseConnection(CLOSE_POLICY, acs.InactiveInstanceException.__name__),
         ]
 
     def _send_heartbeat(self, now_ms: int) -> Outputs:

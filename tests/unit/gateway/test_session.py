@@ -14,7 +14,15 @@ from builders import (
 )
 from homeport.engine.events import AgentConnected
 from homeport.gateway.limits import GatewayLimits
-from homeport.gateway.outputs import CLOSE_GOING_AWAY, ObserveEvent, Outputs, SendFrame, WriteNote
+from homeport.gateway.outputs import (
+    CLOSE_GOING_AWAY,
+    CLOSE_POLICY,
+    CloseConnection,
+    ObserveEvent,
+    Outputs,
+    SendFrame,
+    WriteNote,
+)
 from homeport.gateway.session import NOTED_TYPES_LIMIT, AcsSession, SequenceNumbers
 from homeport.wire.agent_messages import acs
 from homeport.wire.agent_messages.frames import Message, UnknownMessage, encode_frame
@@ -232,4 +240,4 @@ def test_goodbye_at_shutdown_lets_the_agent_reconnect_at_once() -> None:
 def test_a_deregistered_instances_agent_is_told_so() -> None:
     outputs = make_world().instance_deregistered()
     assert sent(outputs, acs.InactiveInstanceException)
-    assert closes(outputs)
+    assert outputs[-1] == CloseConnection(CLOSE_POLICY, "InactiveInstanceException")
