@@ -15,11 +15,13 @@ import msgspec
 from lark import Lark, Token, Transformer, UnexpectedInput, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedToken, VisitError
 
-from homeport.core.placement.regular_expression import RegexError, compile_regex
+from homeport.core.placement.pattern_parser import RegexError
+from homeport.core.placement.regular_expression import Allowance, compile_regex
 from homeport.model.container_instance import ContainerInstance
 from homeport.state.view import View
 
 EXPRESSION_LIMIT_CHARS = 2_000
+PATTERNS_PER_EXPRESSION = 10
 DEPTH_LIMIT = 32
 COMPILED_EXPRESSIONS = 1_024
 
@@ -154,6 +156,8 @@ class _Compiler(Transformer[Token, Predicate]):
         super().__init__()
         self.subjects: set[str] = set()
         self.group_tests: list[StringTest] = []
+        self._patterns = 0
+        self._allowance = Allowance()
 
     def either(self, *parts: Predicate) -> Predicate:
         return lambda facts: any(part(facts) for part in parts)
@@ -176,7 +180,9 @@ class _Compiler(Transformer[Token, Predicate]):
         name = str(subject)
         sign = _ALIASES.get(symbol, str(symbol))
         if name == "task:group":
-            test = _task_group_test(symbol, sign, values)
+            if sign in ("exists", "!exists") or sign in _ORDERINGS:
+                raise _unfit(name, symbol)
+            test = self._string_test(sign, values)
             self.group_tests.append(test)
             wanted = not sign.startswith("!")
             return lambda facts: any(map(test, facts.task_groups)) == wanted
@@ -186,18 +192,39 @@ class _Compiler(Transformer[Token, Predicate]):
             if sign in ("exists", "!exists"):
                 exists = sign == "exists"
                 return lambda facts: (attribute in facts.instance.attributes) == exists
+            if sign in _ORDERINGS:
+                raise _unfit(name, symbol)
             return _on_strings(
                 lambda facts: _attribute_of(facts.instance, attribute),
-                name,
-                symbol=symbol,
-                sign=sign,
-                values=values,
+                self._string_test(sign, values),
+                is_wanted=not sign.startswith("!"),
             )
         if name in _STRING_SUBJECTS:
+            if sign in ("exists", "!exists") or sign in _ORDERINGS:
+                raise _unfit(name, symbol)
             return _on_strings(
-                _STRING_READERS[name], name, symbol=symbol, sign=sign, values=values
+                _STRING_READERS[name],
+                self._string_test(sign, values),
+                is_wanted=not sign.startswith("!"),
             )
         return _on_numbers(name, symbol, sign, values)
+
+    def _string_test(self, sign: str, values: tuple[Token, ...]) -> StringTest:
+        """Return what ==, in and =~ ask of one string."""
+        if not sign.endswith("~"):
+            accepted = frozenset(str(value) for value in values)
+            return accepted.__contains__
+        start = values[0].start_pos or 0
+        self._patterns += 1
+        if self._patterns > PATTERNS_PER_EXPRESSION:
+            raise ExpressionError(
+                f"an expression can have at most {PATTERNS_PER_EXPRESSION} regular expressions",
+                start,
+            )
+        try:
+            return compile_regex(str(values[0]), self._allowance)
+        except RegexError as error:
+            raise ExpressionError(str(error), start + error.position) from None
 
 
 def _unquoted(token: Token) -> Token:
@@ -218,42 +245,14 @@ _STRING_READERS: dict[str, Callable[[InstanceFacts], str | None]] = {
 }
 
 
-def _string_test(sign: str, values: tuple[Token, ...]) -> StringTest:
-    """Return what ==, in and =~ ask of one string."""
-    if sign.endswith("~"):
-        try:
-            return compile_regex(str(values[0]))
-        except RegexError as error:
-            start = values[0].start_pos or 0
-            raise ExpressionError(str(error), start + error.position) from None
-    accepted = frozenset(str(value) for value in values)
-    return accepted.__contains__
-
-
 def _on_strings(
-    read: Callable[[InstanceFacts], str | None],
-    name: str,
-    *,
-    symbol: Token,
-    sign: str,
-    values: tuple[Token, ...],
+    read: Callable[[InstanceFacts], str | None], test: StringTest, *, is_wanted: bool
 ) -> Predicate:
-    if sign in ("exists", "!exists") or sign in _ORDERINGS:
-        raise _unfit(name, symbol)
-    test = _string_test(sign, values)
-    wanted = not sign.startswith("!")
-
     def is_match(facts: InstanceFacts) -> bool:
         value = read(facts)
-        return (value is not None and test(value)) == wanted
+        return (value is not None and test(value)) == is_wanted
 
     return is_match
-
-
-def _task_group_test(symbol: Token, sign: str, values: tuple[Token, ...]) -> StringTest:
-    if sign in ("exists", "!exists") or sign in _ORDERINGS:
-        raise _unfit("task:group", symbol)
-    return _string_test(sign, values)
 
 
 def _on_numbers(name: str, symbol: Token, sign: str, values: tuple[Token, ...]) -> Predicate:

@@ -197,3 +197,17 @@ def test_a_listing_can_ask_about_an_instance_as_it_is_now():
     assert parse_expression("runningTasksCount == 1").matches_now(view, instance)
     assert parse_expression("task:group == batch").matches_now(view, instance)
     assert not parse_expression("task:group == gone").matches_now(view, instance)
+
+
+def test_an_expression_has_few_enough_patterns_to_be_judged_in_no_time():
+    ten = " or ".join(f"attribute:a =~ {n}.*" for n in range(10))
+    assert not parse_expression(ten).is_match(FACTS)
+    with pytest.raises(ExpressionError, match="at most 10 regular expressions") as refusal:
+        parse_expression(f"{ten} or task:group =~ x.*")
+    assert refusal.value.position == len(ten) + len(" or task:group =~ ")
+
+
+def test_a_pattern_that_costs_too_much_is_pointed_at():
+    with pytest.raises(ExpressionError, match="costs more than") as refusal:
+        parse_expression("attribute:a =~ 'a.*' and attribute:b =~ .*a.{300}")
+    assert refusal.value.position == len("attribute:a =~ 'a.*' and attribute:b =~ ")
