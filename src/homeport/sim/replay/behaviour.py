@@ -1,0 +1,200 @@
+"""How tasks behave in a replay: as those of the journal did, drawn by what they run.
+
+The first task of a service's revision behaves as the first one in the journal did, the second as
+the second; when there are more than the journal had, they are drawn from what it had. How long an
+image takes to pull depends on whether the container instance has it already, in both worlds.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+
+import msgspec
+
+from homeport.sim.chance import Stream
+from homeport.sim.replay.lives import TaskLife
+
+START_DEFAULT_MS = 1_000
+PULL_DEFAULT_MS = 0
+STOP_DEFAULT_MS = 1_000
+# With another stop code nobody waited for the containers' end.
+STOPPED_BY_AGENTS = ("ServiceSchedulerInitiated", "UserInitiated")
+SAMPLES_PER_POOL = 10_000  # of pulls, starts and stops an image each
+
+
+class Behaviour(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One task's: spans in milliseconds, None where the journal doesn't say.
+
+    A task that was stopped from outside might have run for ever, for all that is known.
+    """
+
+    source_arn: str | None = None  # of the journal's task
+    is_cold: bool = False  # the first of its images on its container instance
+    pull_ms: int | None = None
+    start_ms: int | None = None  # from its placement until RUNNING, without the pull
+    fails_ms: int | None = None  # from its placement until it is STOPPED, never RUNNING
+    runs_ms: int | None = None  # from RUNNING until it ends by itself
+    stop_ms: int | None = None  # from the wish to stop it until STOPPED
+    reason: str = ""
+    exits: tuple[tuple[str, int | None, str | None], ...] = ()
+    health: tuple[tuple[int, str], ...] = ()  # how long after RUNNING it became what
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a simulated task is going to do: a behaviour without gaps."""
+
+    source_arn: str | None
+    start_ms: int
+    fails_ms: int | None
+    runs_ms: int | None
+    stop_ms: int
+    reason: str
+    exits: tuple[tuple[str, int | None, str | None], ...]
+    health: tuple[tuple[int, str], ...]
+
+
+Kind = tuple[str | None, str]
+"""A service's ARN, or None, and a task definition's."""
+
+
+class Behaviours:
+    """All that is known of how tasks behave; each `plan` draws one."""
+
+    def __init__(self, lives: Iterable[TaskLife], *, begins_ms: int, chance: Stream) -> None:
+        self._chance = chance
+        self._base: dict[Kind, deque[Behaviour]] = defaultdict(deque)
+        self._next: dict[Kind, deque[Behaviour]] = defaultdict(deque)
+        self._by_arn: dict[str, Behaviour] = {}
+        self._of_kind: dict[Kind, list[Behaviour]] = defaultdict(list)
+        self._of_definition: dict[str, list[Behaviour]] = defaultdict(list)
+        self._of_images: dict[str, list[Behaviour]] = defaultdict(list)
+        self._pulls: dict[tuple[str, bool], list[int]] = defaultdict(list)
+        self._starts: dict[str, list[int]] = defaultdict(list)
+        self._stops: dict[str, list[int]] = defaultdict(list)
+        held: set[tuple[str | None, str]] = set()
+        for life in sorted(lives, key=lambda each: (each.created_ms, each.call, each.arn)):
+            is_cold = (life.instance_arn, life.images) not in held
+            held.add((life.instance_arn, life.images))
+            self._learn(life, _behave(life, is_cold=is_cold, begins_ms=begins_ms), begins_ms)
+
+    def plan(
+        self, kind: Kind, *, images: str, is_cold: bool, source_arn: str | None = None
+    ) -> Plan:
+        """Decide how the next task of this kind behaves; `source_arn` names whose life it has."""
+        found = self._by_arn.pop(source_arn, None) if source_arn is not None else None
+        if found is None:
+            queue = self._next[kind]
+            found = queue.popleft() if queue else self._draw(kind, images)
+        return self._complete(found, images, is_cold=is_cold)
+
+    def plan_base(self, kind: Kind, *, early_ms: int, source_arn: str | None = None) -> Plan:
+        """Decide how a task behaves that is there when the journal begins: it runs at once.
+
+        It starts `early_ms` before that, and what it does is so much later for it.
+        """
+        found = self._by_arn.pop(source_arn, None) if source_arn is not None else None
+        if found is None:
+            queue = self._base[kind]
+            found = queue.popleft() if queue else Behaviour()
+        plan = self._complete(found, "", is_cold=False)
+        return msgspec.structs.replace(
+            plan,
+            start_ms=0,
+            fails_ms=None,
+            runs_ms=None if plan.runs_ms is None else plan.runs_ms + early_ms,
+            health=tuple((after_ms + early_ms, status) for after_ms, status in plan.health),
+        )
+
+    def _learn(self, life: TaskLife, behaviour: Behaviour, begins_ms: int) -> None:
+        kind = (life.service_arn, life.definition_arn)
+        is_base = life.created_ms < begins_ms
+        if life.service_arn is None:
+            self._by_arn[life.arn] = behaviour
+        else:
+            (self._base if is_base else self._next)[kind].append(behaviour)
+        _sample(self._stops[life.images], behaviour.stop_ms)
+        if is_base:
+            return
+        for pool in (
+            self._of_kind[kind],
+            self._of_definition[life.definition_arn],
+            self._of_images[life.images],
+        ):
+            if len(pool) < SAMPLES_PER_POOL:
+                pool.append(behaviour)
+        _sample(self._starts[life.images], behaviour.start_ms)
+        _sample(self._pulls[life.images, behaviour.is_cold], behaviour.pull_ms)
+
+    def _draw(self, kind: Kind, images: str) -> Behaviour:
+        for pool in (
+            self._of_kind.get(kind),
+            self._of_definition.get(kind[1]),
+            self._of_images.get(images),
+        ):
+            if pool:
+                return msgspec.structs.replace(self._chance.pick(pool), source_arn=None)
+        return Behaviour(is_cold=True)
+
+    def _complete(self, behaviour: Behaviour, images: str, *, is_cold: bool) -> Plan:
+        pull_ms = behaviour.pull_ms
+        if pull_ms is None or behaviour.is_cold != is_cold:
+            other = self._pulls.get((images, not is_cold))
+            pull_ms = self._sampled(self._pulls.get((images, is_cold)) or other, PULL_DEFAULT_MS)
+        start_ms = behaviour.start_ms
+        if start_ms is None:
+            start_ms = self._sampled(self._starts.get(images), START_DEFAULT_MS)
+        stop_ms = behaviour.stop_ms
+        if stop_ms is None:
+            stop_ms = self._sampled(self._stops.get(images), STOP_DEFAULT_MS)
+        return Plan(
+            source_arn=behaviour.source_arn,
+            start_ms=pull_ms + start_ms,
+            fails_ms=behaviour.fails_ms,
+            runs_ms=behaviour.runs_ms,
+            stop_ms=stop_ms,
+            reason=behaviour.reason,
+            exits=behaviour.exits,
+            health=behaviour.health,
+        )
+
+    def _sampled(self, samples: list[int] | None, default: int) -> int:
+        return self._chance.pick(samples) if samples else default
+
+
+def _behave(life: TaskLife, *, is_cold: bool, begins_ms: int) -> Behaviour:
+    """Learn from one life; what began before the journal counts from the journal's beginning."""
+    start_ms = fails_ms = runs_ms = stop_ms = None
+    # One that was there before is simulated as RUNNING from the journal's beginning on.
+    running_ms = life.started_ms
+    if life.created_ms < begins_ms:
+        running_ms = max(begins_ms, life.started_ms or begins_ms)
+    has_ended_itself = life.stop_code in ("EssentialContainerExited", "TaskFailedToStart")
+    if life.started_ms is not None and life.placed_ms is not None:
+        start_ms = max(0, life.started_ms - life.placed_ms - (life.pull_ms or 0))
+    if life.stopped_ms is not None and life.placed_ms is not None:
+        if has_ended_itself and running_ms is None:
+            fails_ms = max(0, life.stopped_ms - life.placed_ms)
+        elif has_ended_itself and running_ms is not None:
+            runs_ms = max(0, life.stopped_ms - running_ms)
+        elif life.stopping_ms is not None and life.stop_code in STOPPED_BY_AGENTS:
+            stop_ms = max(0, life.stopped_ms - life.stopping_ms)
+    return Behaviour(
+        source_arn=life.arn,
+        is_cold=is_cold,
+        pull_ms=life.pull_ms,
+        start_ms=start_ms,
+        fails_ms=fails_ms,
+        runs_ms=runs_ms,
+        stop_ms=stop_ms,
+        reason=life.reason,
+        exits=life.exits if has_ended_itself else (),
+        health=tuple(
+            (max(0, at_ms - running_ms), status) for at_ms, status in life.health
+        )
+        if running_ms is not None
+        else (),
+    )
+
+
+def _sample(samples: list[int], value: int | None) -> None:
+    if value is not None and len(samples) < SAMPLES_PER_POOL:
+        samples.append(value)
