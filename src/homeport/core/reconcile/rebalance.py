@@ -15,12 +15,14 @@ from homeport.core.placement.expressions import subject_reader
 from homeport.core.placement.filters import DISTINCT_INSTANCE
 from homeport.core.placement.strategies import SPREAD_ZONES
 from homeport.core.reconcile.launch import (
+    NO_LAUNCH,
     Launch,
     launch_tasks_on,
     placement_request,
     service_group,
 )
 from homeport.core.reconcile.rollout import PERCENT
+from homeport.core.reconcile.service_events import listed_tasks
 from homeport.model.capacity_provider import FARGATE
 from homeport.model.service import Service
 from homeport.model.task import RUNNING, Task
@@ -40,7 +42,10 @@ class Host(msgspec.Struct, frozen=True, gc=False):
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
-    """New tasks in one zone, or on one instance, and what is said about it."""
+    """New tasks in one zone, or on one instance, and what is said about it.
+
+    Without tasks, the zone that lacks some has no room for them.
+    """
 
     launch: Launch
     messages: tuple[str, ...]
@@ -60,8 +65,8 @@ def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Momen
     if room <= 0 or len(running) < 2:
         return None
     hosts = _find_hosts(view, service, running)
+    zones = _count_zones(view, service, running)
     if by_zone:
-        zones = _count_zones(view, service, running)
         short, missing = _emptiest(zones, {host.zone for host in hosts})
         if missing:
             chosen = _first([h for h in hosts if h.zone == short], min(missing, room))
@@ -69,8 +74,53 @@ def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Momen
             messages = _zone_messages(service, zones, short, launch.tasks)
             return Move(launch=launch, messages=messages, is_between_zones=True)
     if by_instance:
-        return _move_to_instance(view, service, hosts, running, ids=ids, moment=moment)
+        move = _move_to_instance(view, service, hosts, running, ids=ids, moment=moment)
+        if move is not None:
+            return move
+    if by_zone and max(zones.values()) - min(zones.values()) > 1:
+        full = min(zones, key=lambda zone: (zones[zone], zone))
+        messages = (no_room_message(service, full),)
+        return Move(launch=NO_LAUNCH, messages=messages, is_between_zones=True)
     return None
+
+
+def no_room_message(service: Service, zone: str) -> str:
+    """Say that a zone that lacks tasks has no room for one."""
+    return (
+        f"(service {service.name}) is unable to place a task in {zone} because no container "
+        "instance met all of its requirements."
+    )
+
+
+def protected_move_message(service: Service) -> str:
+    """Say that protected tasks keep the tasks that were moved from being stopped elsewhere."""
+    return (
+        f"(service {service.name}) was unable to AZ Rebalance because {service.primary.id} was "
+        "unable to scale in due to task protection."
+    )
+
+
+def rebalancing_stopped_message(service: Service) -> str:
+    """Say that the zones aren't evened out any further for now."""
+    return f"(service {service.name}) stopped AZ Rebalancing."
+
+
+def moved_messages(service: Service, stopped: Sequence[Task]) -> list[str]:
+    """Say which tasks were told to stop because others have taken their place elsewhere."""
+    by_zone: dict[str, list[Task]] = {}
+    for task in stopped:
+        by_zone.setdefault(task.availability_zone or NO_ZONE, []).append(task)
+    return [
+        f"(service {service.name}) has stopped {len(tasks)} running tasks in {zone} due to AZ "
+        f"rebalancing: {listed_tasks(tasks)}."
+        for zone, tasks in sorted(by_zone.items())
+    ]
+
+
+def is_interrupted(service: Service) -> bool:
+    """Whether evening out the zones has to end: a deployment goes first, or it is switched off."""
+    is_wanted = service.rebalances_zones and service.primary.rollout_state != "IN_PROGRESS"
+    return service.is_rebalancing and not is_wanted
 
 
 def balanced_message(view: View, service: Service) -> str:
@@ -188,12 +238,11 @@ def _launch(
 def _zone_messages(
     service: Service, zones: dict[str, int], short: str, tasks: Sequence[Task]
 ) -> tuple[str, ...]:
-    ids = " ".join(f"(task {task.arn.rsplit('/', 1)[-1]})" for task in tasks)
     return (
         f"(service {service.name}) is not AZ balanced with {_listed(zones)}. "
         "AZ Rebalancing in progress.",
         f"(service {service.name}) has started {len(tasks)} tasks in {short} to AZ Rebalance: "
-        f"{ids}.",
+        f"{listed_tasks(tasks)}.",
     )
 
 

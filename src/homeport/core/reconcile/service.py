@@ -6,11 +6,14 @@ what is said about it `service_events`' wording. `daemon`, `staged` and `task_se
 services that aren't plain REPLICA ones in a rolling deployment. Alarms aren't here.
 """
 
+from msgspec.structs import replace
+
 from homeport.core.decision import NOTHING, Decision, Moment
 from homeport.core.reconcile.aftermath import repeat_of_steady_state
 from homeport.core.reconcile.census import counts_at_a_glance, take_census
 from homeport.core.reconcile.completion import is_in_order
 from homeport.core.reconcile.daemon import DAEMON, daemon_step
+from homeport.core.reconcile.rebalance import is_interrupted, rebalancing_stopped_message
 from homeport.core.reconcile.rollback import roll_back_or_fail
 from homeport.core.reconcile.rollout import NO_STOPS, missing_tasks, plan_stops
 from homeport.core.reconcile.service_events import REPEAT_AFTER_S
@@ -46,6 +49,10 @@ def reconcile_service(
     turned, messages = roll_back_or_fail(view, service, moment)
     if turned != service:
         return note_step(view, service, turned, messages=messages, moment=moment)
+    if is_interrupted(service):
+        stopped = replace(service, is_rebalancing=False)
+        said = [rebalancing_stopped_message(service)]
+        return note_step(view, service, stopped, messages=said, moment=moment)
     if service.scheduling_strategy == DAEMON:
         census = take_census(view, service, moment, is_strict=is_strict)
         return daemon_step(view, service, census, moment)

@@ -41,7 +41,7 @@ _ADVICE = "For more information, see the Troubleshooting section of the Amazon E
 def started_messages(service: Service, tasks: Sequence[Task]) -> list[str]:
     """Say which tasks were started."""
     return [
-        f"(service {service.name}) has started {len(batch)} tasks: {_listed(batch)}."
+        f"(service {service.name}) has started {len(batch)} tasks: {listed_tasks(batch)}."
         for batch in _batches(tasks)
     ]
 
@@ -49,7 +49,7 @@ def started_messages(service: Service, tasks: Sequence[Task]) -> list[str]:
 def stopped_messages(service: Service, tasks: Sequence[Task]) -> list[str]:
     """Say which tasks were told to stop."""
     return [
-        f"(service {service.name}) has stopped {len(batch)} running tasks: {_listed(batch)}."
+        f"(service {service.name}) has stopped {len(batch)} running tasks: {listed_tasks(batch)}."
         for batch in _batches(tasks)
     ]
 
@@ -187,5 +187,6 @@ def _batches(tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
         yield tasks[start : start + TASKS_PER_EVENT]
 
 
-def _listed(tasks: Sequence[Task]) -> str:
+def listed_tasks(tasks: Sequence[Task]) -> str:
+    """Name tasks as events do."""
     return " ".join(f"(task {short_id(task.arn)})" for task in tasks)

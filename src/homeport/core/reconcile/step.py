@@ -20,7 +20,14 @@ from homeport.core.reconcile.aftermath import (
 from homeport.core.reconcile.census import Census
 from homeport.core.reconcile.completion import conclude, is_in_order
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
-from homeport.core.reconcile.rebalance import balanced_message, plan_move
+from homeport.core.reconcile.rebalance import (
+    Move,
+    balanced_message,
+    moved_messages,
+    plan_move,
+    protected_move_message,
+    rebalancing_stopped_message,
+)
 from homeport.core.reconcile.rollout import Bounds, Counts, Stops, bounds_of, plan_stops
 from homeport.core.reconcile.service_deployments import (
     follow_service_deployment,
@@ -60,8 +67,14 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     stops = plan_stops(bounds, counts, launches=len(launch.tasks), is_blocked=is_blocked)
     stopped = choose_stops(view, service, census, stops, moment=moment)
     complaints = _complaints(service, counts, launch, stopped, is_blocked=is_blocked)
+    after = service
     if len(stopped) < stops.total:
-        complaints.append(protected_message(service, service.deployments[-1].id))
+        if service.is_rebalancing:
+            after = replace(service, is_rebalancing=False)
+            complaints.append(protected_move_message(service))
+            complaints.append(rebalancing_stopped_message(service))
+        else:
+            complaints.append(protected_message(service, service.deployments[-1].id))
     remaining = _without_gone_deployments(view, service, launch.tasks)
     plan = Plan(
         wish=wish,
@@ -70,9 +83,8 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
         complaints=tuple(complaints),
         is_in_order=is_in_order(remaining, counts) and not launch.tasks and not stopped,
     )
-    after = service
     if service.moving_tasks and not counts.unsettled:
-        after = replace(service, moving_tasks=0)  # all are up, or gone: the surplus goes now
+        after = replace(after, moving_tasks=0)  # all are up, or gone: the surplus goes now
     return finish_step(view, service, census, plan, after=after, ids=ids, moment=moment)
 
 
@@ -97,6 +109,8 @@ def move_step(view: View, service: Service, moment: Moment) -> Decision | None:
         message = balanced_message(view, service)
         even = replace(service, is_rebalancing=False)
         return note_step(view, service, even, messages=[message], moment=moment)
+    if not move.launch.tasks:
+        return _blocked_step(view, service, move, moment)
     after = replace(
         service,
         moving_tasks=len(move.launch.tasks),
@@ -118,6 +132,18 @@ def move_step(view: View, service: Service, moment: Moment) -> Decision | None:
     )
 
 
+def _blocked_step(view: View, service: Service, move: Move, moment: Moment) -> Decision | None:
+    """Say that the zones can't be evened out, once; something else may be done all the same."""
+    messages = [m for m in move.messages if is_news(view, service, m, moment)]
+    if not messages and not service.is_rebalancing:
+        return None
+    after = service
+    if service.is_rebalancing:
+        after = replace(service, is_rebalancing=False)
+        messages.append(rebalancing_stopped_message(service))
+    return note_step(view, service, after, messages=messages, moment=moment)
+
+
 def finish_step(
     view: View,
     service: Service,
@@ -133,7 +159,8 @@ def finish_step(
     `after` is the service as the step has made it so far.
     """
     launch, stopped = plan.launch, plan.stopped
-    messages = _activity_messages(service, launch, stopped)
+    is_move = service.is_rebalancing and service.moving_tasks > after.moving_tasks
+    messages = _activity_messages(service, launch, stopped, is_move=is_move)
     messages.extend(m for m in plan.complaints if is_news(view, service, m, moment))
     after = _without_gone_deployments(view, after, launch.tasks)
     after = keep_fewer(after, census, stopped)
@@ -278,12 +305,15 @@ def _pick(
     return pick_tasks_to_stop(view, service, tasks, count=count, moment=moment)
 
 
-def _activity_messages(service: Service, launch: Launch, stopped: Sequence[Task]) -> list[str]:
+def _activity_messages(
+    service: Service, launch: Launch, stopped: Sequence[Task], *, is_move: bool
+) -> list[str]:
+    say_stopped = moved_messages if is_move else stopped_messages
     failed = [task for task in stopped if task.stopped_reason == REASON_FAILED_HEALTH]
     return [
         *started_messages(service, launch.tasks),
         *(failed_health_message(service, task) for task in failed),
-        *stopped_messages(service, stopped),
+        *say_stopped(service, stopped),
     ]
 
 

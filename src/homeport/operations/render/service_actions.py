@@ -25,6 +25,16 @@ _PLACEMENT_FAILURE = "SERVICE_TASK_PLACEMENT_FAILURE"
 _ACTIONS = (
     ("has reached a steady state", ServiceAction("INFO", "SERVICE_STEADY_STATE")),
     (" running tasks: ", ServiceAction("INFO", "TASKS_STOPPED")),
+    (" due to AZ rebalancing: ", ServiceAction("INFO", "TASKS_STOPPED")),
+    (" to AZ Rebalance: ", ServiceAction("INFO", "TASKS_STARTED")),
+    ("is not AZ balanced with", ServiceAction("INFO", "SERVICE_REBALANCING_STARTED")),
+    ("is AZ balanced with", ServiceAction("INFO", "SERVICE_REBALANCING_COMPLETED")),
+    ("stopped AZ Rebalancing", ServiceAction("INFO", "SERVICE_REBALANCING_STOPPED")),
+    (
+        "was unable to AZ Rebalance because",
+        ServiceAction("INFO", "TASKSET_SCALE_IN_FAILURE_BY_TASK_PROTECTION"),
+    ),
+    ("is unable to place a task in", ServiceAction("ERROR", _PLACEMENT_FAILURE)),
     (
         "is unable to consistently start tasks successfully",
         ServiceAction("WARN", "SERVICE_TASK_START_IMPAIRED"),

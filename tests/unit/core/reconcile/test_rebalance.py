@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from msgspec.structs import replace
+
 from builders import make_container_instance, make_task_definition
 from homeport.api import ecs
 from homeport.model.task import PENDING, RUNNING, STOPPED
@@ -126,3 +130,93 @@ def test_without_opt_in_instances_keep_what_they_have():
     join(world, "a2", "us-east-1a")
     world.run_all()
     assert len({task.container_instance_arn for task in world.tasks()}) == 1
+
+
+def uneven(**members: object) -> ServiceWorld:
+    """Return a service of four in one zone, and a second zone that has just come up."""
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 4, **members)
+    join(world, "b", "us-east-1b")
+    return world
+
+
+def short(message: str) -> str:
+    return re.sub(r"\(task \w+\)", "(task ID)", message)
+
+
+def test_the_events_of_a_move_are_those_of_ecs():
+    world = uneven()
+    world.run_all()
+    said = [short(m) for m in world.messages() if "AZ" in m]
+    moved = [
+        "(service web) has started 1 tasks in us-east-1b to AZ Rebalance: (task ID).",
+        "(service web) has stopped 1 running tasks in us-east-1a due to AZ rebalancing: (task ID).",
+    ]
+    assert said == [
+        "(service web) is not AZ balanced with 4 tasks in us-east-1a, 0 tasks in us-east-1b. "
+        "AZ Rebalancing in progress.",
+        *moved,
+        "(service web) is not AZ balanced with 3 tasks in us-east-1a, 1 tasks in us-east-1b. "
+        "AZ Rebalancing in progress.",
+        *moved,
+        "(service web) is AZ balanced with 2 tasks in us-east-1a, 2 tasks in us-east-1b.",
+    ]
+
+
+def test_a_zone_without_room_is_told_of_once():
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 4)
+    world.put(make_container_instance("b", zone="us-east-1b", cpu_units=1, memory_mib=1))
+    for _ in range(3):
+        world.reconcile()
+        world.pass_time(60)
+    no_room = (
+        "(service web) is unable to place a task in us-east-1b because no container instance met "
+        "all of its requirements."
+    )
+    assert world.messages().count(no_room) == 1
+    assert world.service().is_steady
+
+
+def test_a_move_that_finds_no_more_room_stops():
+    world = uneven()
+    host = next(i for i in world.instances() if i.availability_zone == "us-east-1b")
+    small = replace(host.resources, memory_mib=WEB.resources.memory_mib)
+    world.change_instance(host, resources=small)
+    world.run_all()
+    assert zones(world) == {"us-east-1a": 3, "us-east-1b": 1}
+    assert world.messages()[-1] == "(service web) stopped AZ Rebalancing."
+
+
+def test_a_deployment_ends_a_move_between_zones():
+    world = uneven()
+    request = ecs.UpdateServiceRequest(service="web", force_new_deployment=True)
+    world.call("UpdateService", request)
+    world.reconcile()
+    assert "(service web) stopped AZ Rebalancing." in world.messages()
+    world.run_all()
+    assert zones(world) == {"us-east-1a": 2, "us-east-1b": 2}
+
+
+def test_switching_it_off_ends_a_move_between_zones():
+    world = uneven()
+    request = ecs.UpdateServiceRequest(service="web", availability_zone_rebalancing="DISABLED")
+    world.call("UpdateService", request)
+    world.reconcile()
+    world.run_all()
+    assert "(service web) stopped AZ Rebalancing." in world.messages()
+    assert zones(world) == {"us-east-1a": 3, "us-east-1b": 1}
+
+
+def test_protected_tasks_end_a_move_between_zones():
+    world = uneven()
+    forever_ms = world.now_ms + 3_600_000
+    for task in world.tasks():
+        world.put(replace(task, protected_until_ms=forever_ms))
+    world.run_all()
+    said = [m for m in world.messages() if "AZ Rebalanc" in m][-2:]
+    assert said == [
+        f"(service web) was unable to AZ Rebalance because {world.service().primary.id} was "
+        "unable to scale in due to task protection.",
+        "(service web) stopped AZ Rebalancing.",
+    ]
