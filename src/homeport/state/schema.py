@@ -61,7 +61,7 @@ def make_container_instances() -> Table[ContainerInstance]:
         ordered={
             "cluster": (
                 lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
-                lambda r: r.arn,
+                None,  # by ARN
             ),
             "deregistered": (
                 lambda r: "all" if r.deregistered_at_ms is not None else None,
@@ -87,7 +87,7 @@ def make_task_definitions() -> Table[TaskDefinition]:
             ),
             "deleting": (
                 lambda r: "all" if r.status == "DELETE_IN_PROGRESS" else None,
-                lambda r: r.arn,
+                None,  # by ARN
             ),
         },
     )
@@ -111,7 +111,7 @@ def make_tasks() -> Table[Task]:
             "definition": lambda r: r.task_definition_arn,
         },
         ordered={
-            "desired": (lambda r: (r.cluster_arn, r.desired_status), lambda r: r.arn),
+            "desired": (lambda r: (r.cluster_arn, r.desired_status), None),  # by ARN
             "stopped": (
                 lambda r: "all" if r.is_stopped else None,
                 lambda r: r.stopped_at_ms or 0,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from sortedcontainers import SortedList
 
@@ -13,11 +13,49 @@ Sort = Callable[[R], Any]
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
+class _Index(NamedTuple, Generic[R]):
+    """Which group a record is in, and the groups: their records by key."""
+
+    group_of: Group[R]
+    groups: dict[Hashable, dict[str, R]]
+
+
+class _Order(NamedTuple, Generic[R]):
+    """Which group a record is in and where, and the groups: sort values with keys, or keys."""
+
+    group_of: Group[R]
+    sort_of: Sort[R] | None
+    groups: dict[Hashable, SortedList[Any]]
+
+    def entry(self, record: R, key: str) -> Any:
+        """Return what stands for a record in its group."""
+        return key if self.sort_of is None else (self.sort_of(record), key)
+
+    def bound(self, cursor: tuple[Any, str] | None) -> Any:
+        """Return the entry that a cursor means."""
+        return cursor if cursor is None or self.sort_of is not None else cursor[1]
+
+    def add(self, group: Hashable, entry: Any) -> None:
+        """Let an entry in."""
+        entries = self.groups.get(group)
+        if entries is None:
+            entries = self.groups[group] = SortedList()
+        entries.add(entry)
+
+    def remove(self, group: Hashable, entry: Any) -> None:
+        """Let an entry go, and its group with the last one."""
+        entries = self.groups[group]
+        entries.remove(entry)
+        if not entries:
+            del self.groups[group]
+
+
 class Table(Generic[R]):
     """Records by primary key, grouped by `indexes`, and in order by `ordered` ones.
 
     An index maps a record to its group (None: in no group); groups keep insertion order, so that
-    iterating one is the same in every process. An ordered index also maps it to a sort value.
+    iterating one is the same in every process. An ordered index also maps it to a sort value, or is
+    in the order of keys (None): a million keys take half the time and memory of pairs with them.
     """
 
     def __init__(
@@ -25,16 +63,12 @@ class Table(Generic[R]):
         key: Callable[[R], str],
         *,
         indexes: Mapping[str, Group[R]] | None = None,
-        ordered: Mapping[str, tuple[Group[R], Sort[R]]] | None = None,
+        ordered: Mapping[str, tuple[Group[R], Sort[R] | None]] | None = None,
     ) -> None:
         self._key = key
         self._rows: dict[str, R] = {}
-        self._groupings = dict(indexes or {})
-        self._groups: dict[str, dict[Hashable, dict[str, R]]] = {n: {} for n in self._groupings}
-        self._orderings = dict(ordered or {})
-        self._orders: dict[str, dict[Hashable, SortedList[tuple[Any, str]]]] = {
-            n: {} for n in self._orderings
-        }
+        self._indexes = {name: _Index(group, {}) for name, group in (indexes or {}).items()}
+        self._orders = {name: _Order(*given, {}) for name, given in (ordered or {}).items()}
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -48,53 +82,36 @@ class Table(Generic[R]):
 
     def group(self, index: str, value: Hashable) -> Mapping[str, R]:
         """Return the records of one group by key, in insertion order. Not to be kept or altered."""
-        return self._groups[index].get(value, _EMPTY)
+        return self._indexes[index].groups.get(value, _EMPTY)
 
     def after(self, index: str, value: Hashable, cursor: tuple[Any, str] | None) -> Iterator[R]:
         """Iterate one group in order, from just behind `cursor` (a sort value and a key)."""
-        entries = self._orders[index].get(value)
-        if entries is None:
-            return
-        for _, key in entries.irange(minimum=cursor, inclusive=(False, False)):
-            yield self._rows[key]
+        yield from self._walk(self._orders[index], value, cursor, is_backwards=False)
 
     def before(self, index: str, value: Hashable, cursor: tuple[Any, str] | None) -> Iterator[R]:
         """Iterate one group backwards, from just before `cursor`; None starts at the end."""
-        entries = self._orders[index].get(value)
-        if entries is None:
-            return
-        for _, key in entries.irange(maximum=cursor, inclusive=(False, False), reverse=True):
-            yield self._rows[key]
+        yield from self._walk(self._orders[index], value, cursor, is_backwards=True)
 
     def count(self, index: str, value: Hashable) -> int:
         """Return how many records one group of an ordered index has."""
-        return len(self._orders[index].get(value, ()))
+        return len(self._orders[index].groups.get(value, ()))
 
     def put(self, record: R) -> R | None:
         """Insert or replace; return what was there. For `Store.apply` only."""
         key = self._key(record)
         old = self._rows.get(key)
         self._rows[key] = record
-        for name, grouping in self._groupings.items():
-            value = grouping(record)
+        for index in self._indexes.values():
+            group = index.group_of(record)
             if old is not None:
-                self._regroup(name, key, grouping(old), value)
-            if value is not None:
-                self._groups[name].setdefault(value, {})[key] = record
-        for name, (grouping, sorting) in self._orderings.items():
-            value = grouping(record)
-            sort = None if value is None else sorting(record)
-            if old is not None:
-                was = grouping(old)
-                was_sort = None if was is None else sorting(old)
-                if was == value and was_sort == sort:
-                    continue
-                self._leave_order(name, key, was, was_sort)
-            if value is not None:
-                order = self._orders[name].get(value)
-                if order is None:
-                    order = self._orders[name][value] = SortedList()
-                order.add((sort, key))
+                _leave(index.groups, index.group_of(old), group, key)
+            if group is not None:
+                members = index.groups.get(group)
+                if members is None:
+                    members = index.groups[group] = {}
+                members[key] = record
+        for order in self._orders.values():
+            _reorder(order, old, record, key)
         return old
 
     def delete(self, key: str) -> R | None:
@@ -102,25 +119,56 @@ class Table(Generic[R]):
         old = self._rows.pop(key, None)
         if old is None:
             return None
-        for name, grouping in self._groupings.items():
-            self._regroup(name, key, grouping(old), None)
-        for name, (grouping, sorting) in self._orderings.items():
-            was = grouping(old)
-            self._leave_order(name, key, was, None if was is None else sorting(old))
+        for index in self._indexes.values():
+            _leave(index.groups, index.group_of(old), None, key)
+        for order in self._orders.values():
+            group = order.group_of(old)
+            if group is not None:
+                order.remove(group, order.entry(old, key))
         return old
 
-    def _regroup(self, name: str, key: str, was: Hashable | None, becomes: Hashable | None) -> None:
-        if was is None or was == becomes:
+    def _walk(
+        self,
+        order: _Order[R],
+        group: Hashable,
+        cursor: tuple[Any, str] | None,
+        *,
+        is_backwards: bool,
+    ) -> Iterator[R]:
+        entries = order.groups.get(group)
+        if entries is None:
             return
-        members = self._groups[name][was]
-        del members[key]
-        if not members:
-            del self._groups[name][was]
+        bound = order.bound(cursor)
+        low, high = (None, bound) if is_backwards else (bound, None)
+        for entry in entries.irange(low, high, (False, False), reverse=is_backwards):
+            yield self._rows[entry if order.sort_of is None else entry[1]]
 
-    def _leave_order(self, name: str, key: str, was: Hashable | None, was_sort: Any) -> None:
-        if was is None:
-            return
-        order = self._orders[name][was]
-        order.remove((was_sort, key))
-        if not order:
-            del self._orders[name][was]
+
+def _leave(
+    groups: dict[Hashable, dict[str, R]], was: Hashable | None, becomes: Hashable | None, key: str
+) -> None:
+    if was is None or was == becomes:
+        return
+    members = groups[was]
+    del members[key]
+    if not members:
+        del groups[was]
+
+
+def _reorder(order: _Order[R], old: R | None, record: R, key: str) -> None:
+    """Bring one order up to date with a record in place of another."""
+    group = order.group_of(record)
+    was = None if old is None else order.group_of(old)
+    if old is None or was is None:
+        if group is not None:
+            order.add(group, order.entry(record, key))
+        return
+    if group == was and order.sort_of is None:
+        return
+    before = order.entry(old, key)
+    after = None if group is None else order.entry(record, key)
+    if group == was and before == after:
+        return
+    order.remove(was, before)
+    if group is not None:
+        order.add(group, after)

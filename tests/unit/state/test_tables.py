@@ -18,7 +18,10 @@ def make_table() -> Table[Row]:
     return Table(
         lambda row: row.key,
         indexes={"group": lambda row: row.group},
-        ordered={"rank": (lambda row: row.group, lambda row: row.rank)},
+        ordered={
+            "rank": (lambda row: row.group, lambda row: row.rank),
+            "name": (lambda row: row.group, None),
+        },
     )
 
 
@@ -70,6 +73,16 @@ def test_an_ordered_index_begins_just_behind_the_cursor():
     assert (table.count("rank", "x"), table.count("rank", "none such")) == (4, 0)
 
 
+def test_an_order_by_key_begins_just_behind_the_key_of_the_cursor():
+    table = make_table()
+    for key in ("b", "d", "a"):
+        table.put(Row(key, "x", 1))
+    assert [row.key for row in table.after("name", "x", None)] == ["a", "b", "d"]
+    assert [row.key for row in table.after("name", "x", ("b", "b"))] == ["d"]
+    assert [row.key for row in table.after("name", "x", ("c", "c"))] == ["d"]
+    assert [row.key for row in table.before("name", "x", ("d", "d"))] == ["b", "a"]
+
+
 def test_a_changed_rank_moves_the_record():
     table = make_table()
     table.put(Row("a", "x", 1))
@@ -97,3 +110,4 @@ def test_indexes_always_agree_with_the_rows(steps: list[Row | str]):
         assert list(table.after("rank", group, None)) == ranked
         assert list(table.before("rank", group, None)) == ranked[::-1]
         assert table.count("rank", group) == len(members)
+        assert list(table.after("name", group, None)) == sorted(members)
