@@ -153,8 +153,14 @@ def _without_failures(view: View, tasks: Sequence[Task]) -> list[Service]:
 
 
 def has_run(task: Task) -> bool:
-    """Whether the task ever was RUNNING, or ended before that could be reported on its own."""
-    return task.started_at_ms is not None or any(c.exit_code is not None for c in task.containers)
+    """Whether the task ever was RUNNING, or ended before that could be reported on its own.
+
+    Not one of whose containers some ran, and another couldn't start, as its agent's reason says.
+    """
+    if task.started_at_ms is not None:
+        return True
+    has_exited = any(c.exit_code is not None for c in task.containers)
+    return has_exited and not any(c.exit_code is None and c.reason for c in task.containers)
 
 
 def _has_failed_to_launch(task: Task) -> bool:
@@ -198,7 +204,8 @@ def _stopped(task: Task, report: TaskReport, moment: Moment) -> Task:
         if has_run(task):
             stop_code, reason = "EssentialContainerExited", REASON_ESSENTIAL_EXITED
         else:
-            first = next((c.reason for c in task.containers if c.reason), None)
+            unstarted = (c.reason for c in task.containers if c.exit_code is None)
+            first = next((reason for reason in unstarted if reason), None)
             stop_code = "TaskFailedToStart"
             reason = report.reason or first or REASON_FAILED_TO_START
     return replace(

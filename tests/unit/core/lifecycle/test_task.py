@@ -89,6 +89,28 @@ def test_a_container_that_ended_before_the_first_report_has_run():
     assert after.stop_code == "EssentialContainerExited"
 
 
+def test_a_task_with_a_container_that_could_not_start_failed_to_start_though_another_ran():
+    task = make_task(
+        definition=make_task_definition(
+            containers=(
+                ContainerSpec(name="app", image="web"),
+                ContainerSpec(name="side", image="side", essential=False),
+            )
+        )
+    )
+    report = TaskReport(
+        task_arn=task.arn,
+        status="STOPPED",
+        containers=(
+            ContainerReport(name="side", status="STOPPED", exit_code=137, reason="killed"),
+            ContainerReport(name="app", status="STOPPED", reason="CannotStartContainerError: no"),
+        ),
+    )
+    after = next_task(task, report, LATER)
+    assert after.stop_code == "TaskFailedToStart"
+    assert after.stopped_reason == "CannotStartContainerError: no"
+
+
 def test_a_task_that_never_started_fails_with_its_containers_reason():
     task = make_task()
     after = next_task(task, stopped(task, reason="CannotPullContainerError: no such image"), LATER)
