@@ -100,6 +100,7 @@ def _render_task(
         version=str(record.revision),
         overrides=task.overrides.decode() or "{}",
         containers=_containers(task, record, definition, override),
+        associations=_gpus(task),
         volumes=tuple(_volume(volume) for volume in definition.volumes or ()),
         network_mode=record.network_mode or "",
         launch_type=task.launch_type,
@@ -188,6 +189,15 @@ def _containers(
             arns.get(container.name or "", ""),
         )
         for container in definition.container_definitions or ()
+    )
+
+
+def _gpus(task: Task) -> tuple[payload.Association, ...]:
+    """Name each GPU and the container that has it, as Amazon's agent binds them."""
+    return tuple(
+        payload.Association(name=gpu_id, type="gpu", containers=(container.name,))
+        for container in task.containers
+        for gpu_id in container.gpu_ids
     )
 
 

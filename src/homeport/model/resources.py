@@ -17,6 +17,7 @@ class TaskResources(msgspec.Struct, frozen=True, gc=False, array_like=True):
     memory_mib: int = 0
     host_ports: tuple[HostPort, ...] = ()
     gpu_count: int = 0
+    interface_count: int = 0  # network interfaces of its own (awsvpc)
 
 
 class InstanceResources(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
@@ -27,3 +28,4 @@ class InstanceResources(msgspec.Struct, frozen=True, gc=False, kw_only=True, omi
     reserved_tcp_ports: tuple[int, ...] = ()
     reserved_udp_ports: tuple[int, ...] = ()
     gpu_ids: tuple[str, ...] = ()
+    interface_slots: int = 0  # network interfaces that it can give to tasks

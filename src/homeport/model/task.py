@@ -39,10 +39,11 @@ class Container(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaul
     image_digest: str | None = None
     health_status: str = "UNKNOWN"
     network_bindings: tuple[NetworkBinding, ...] = ()
+    gpu_ids: tuple[str, ...] = ()
 
 
 class PlacementWish(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
-    """What a task that waits for capacity asked for, until it has its place."""
+    """What a task asked of its place: all while it waits, then what its call added to it."""
 
     requires_attributes: tuple[str, ...] = ()
     constraints: tuple[PlacementConstraint, ...] = ()
@@ -63,7 +64,7 @@ class Task(Record, frozen=True, kw_only=True, tag="task"):
     started_by: str | None = None
     launch_type: str = "EC2"
     capacity_provider: str | None = None  # set only by a strategy
-    wish: PlacementWish | None = None  # while PROVISIONING
+    wish: PlacementWish | None = None  # while PROVISIONING; later only of standalone tasks
     platform_version: str | None = None  # of Fargate
     private_ip: str | None = None  # of its network interface
     desired_status: str = RUNNING  # RUNNING | STOPPED

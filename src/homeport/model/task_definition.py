@@ -18,6 +18,7 @@ class ContainerSpec(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_de
     memory_reservation_mib: int | None = None
     has_health_check: bool = False
     pins_image: bool = True  # versionConsistency
+    gpu_count: int = 0
 
 
 class TaskDefinition(Record, frozen=True, kw_only=True, tag="task_definition"):

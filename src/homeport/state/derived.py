@@ -13,12 +13,22 @@ if TYPE_CHECKING:
 class InstanceLoad:
     """What the tasks of one container instance hold, from placement until reported STOPPED."""
 
-    __slots__ = ("cpu_units", "gpu_count", "memory_mib", "pending", "ports", "running", "turnover")
+    __slots__ = (
+        "cpu_units",
+        "gpu_count",
+        "interface_count",
+        "memory_mib",
+        "pending",
+        "ports",
+        "running",
+        "turnover",
+    )
 
     def __init__(self) -> None:
         self.cpu_units = 0
         self.memory_mib = 0
         self.gpu_count = 0
+        self.interface_count = 0  # network interfaces
         self.ports: dict[HostPort, int] = {}  # how many tasks hold it; over one is a bug
         self.running = 0  # desiredStatus RUNNING, lastStatus RUNNING
         self.pending = 0  # lastStatus PENDING
@@ -30,6 +40,7 @@ class InstanceLoad:
         self.cpu_units += sign * needs.cpu_units
         self.memory_mib += sign * needs.memory_mib
         self.gpu_count += sign * needs.gpu_count
+        self.interface_count += sign * needs.interface_count
         for port in needs.host_ports:
             count = self.ports.get(port, 0) + sign
             if count:
@@ -47,6 +58,7 @@ class InstanceLoad:
             self.cpu_units,
             self.memory_mib,
             self.gpu_count,
+            self.interface_count,
             tuple(sorted(self.ports.items())),
             self.running,
             self.pending,

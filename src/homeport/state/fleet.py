@@ -26,6 +26,7 @@ Reader = Callable[[ContainerInstance], Hashable]
 
 MEMO_LIMIT = 128
 FIRST_ROWS = 8
+COLUMNS = 6
 
 
 class GroupTasks:
@@ -84,7 +85,7 @@ class Fleet:
         self.ports: dict[HostPort, dict[int, int]] = {}
         self.memo: dict[Hashable, Any] = {}
         self._codes: dict[str, Codes] = {}
-        self._columns = np.zeros((5, FIRST_ROWS), np.int64)
+        self._columns = np.zeros((COLUMNS, FIRST_ROWS), np.int64)
         self._columns_cursor = -1
         self._columns_epoch = -1
         self._ordered: list[str] = []
@@ -289,11 +290,16 @@ class Fleet:
         """What each row has left; `refresh` first."""
         return self._columns[4, : len(self.arns)]
 
+    @property
+    def free_interface_count(self) -> Ints:
+        """What each row has left; `refresh` first."""
+        return self._columns[5, : len(self.arns)]
+
     def refresh(self) -> None:
         """Bring the columns of numbers up to date with the rows that changed."""
         rows = len(self.arns)
         if self._columns.shape[1] < rows:
-            grown = np.zeros((5, max(rows, 2 * self._columns.shape[1])), np.int64)
+            grown = np.zeros((COLUMNS, max(rows, 2 * self._columns.shape[1])), np.int64)
             grown[:, : self._columns.shape[1]] = self._columns
             self._columns = grown
         changed = self.load_log.since(self._columns_cursor) if self._columns_cursor >= 0 else None
@@ -303,10 +309,10 @@ class Fleet:
             self._columns[:, changed] = np.array([self._numbers(row) for row in changed]).T
         self._columns_cursor = self.load_log.end
 
-    def _numbers(self, row: int) -> tuple[int, int, int, int, int]:
+    def _numbers(self, row: int) -> tuple[int, ...]:
         instance, load = self.instances[row], self.loads[row]
         if instance is None:
-            return 0, 0, 0, 0, 0
+            return (0,) * COLUMNS
         has = instance.resources
         return (
             has.cpu_units,
@@ -314,6 +320,7 @@ class Fleet:
             has.cpu_units - load.cpu_units,
             has.memory_mib - load.memory_mib,
             len(has.gpu_ids) - load.gpu_count,
+            has.interface_slots - load.interface_count,
         )
 
     def running_counts(self) -> Ints:

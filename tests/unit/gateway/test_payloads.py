@@ -374,3 +374,14 @@ def test_the_decoded_definitions_kept_are_bounded() -> None:
         store.task_definitions.put(replace(definition, arn=arn))
         assert tasks.build(replace(task, task_definition_arn=arn), NOW_MS) is not None
     assert len(tasks._decoded) == DEFINITIONS_KEPT
+
+
+def test_gpus_travel_as_associations_that_name_the_gpu_and_its_container() -> None:
+    definition = define({"name": "train"}, {"name": "log"})
+    task = make_task(definition=definition, instance=INSTANCE)
+    train, log = task.containers
+    task = replace(task, containers=(replace(train, gpu_ids=("GPU-1", "GPU-2")), log))
+    assert build_task(definition, task).associations == (
+        payload.Association(name="GPU-1", type="gpu", containers=("train",)),
+        payload.Association(name="GPU-2", type="gpu", containers=("train",)),
+    )

@@ -68,7 +68,7 @@ def test_a_stopping_task_keeps_its_resources_but_is_not_running_any_more():
 def test_a_stopped_task_counts_nowhere():
     stopped = changed(last_status="STOPPED", desired_status="STOPPED", stopped_at_ms=1)
     view = after(TASK, stopped)
-    assert view.instance_load(INSTANCE.arn).values() == (0, 0, 0, (), 0, 0, 2)
+    assert view.instance_load(INSTANCE.arn).values() == (0, 0, 0, 0, (), 0, 0, 2)
     assert view.deployment_load(SERVICE.arn, SERVICE.primary.id).values() == (0, 0, 0, 0)
     assert not any(view.cluster_load(TASK.cluster_arn).values())
     assert dict(view.tasks_of_instance(INSTANCE.arn)) == {}
@@ -77,7 +77,7 @@ def test_a_stopped_task_counts_nowhere():
 
 def test_what_has_no_load_reads_as_empty():
     view = View(Store())
-    assert view.instance_load("arn:x").values() == (0, 0, 0, (), 0, 0, 0)
+    assert view.instance_load("arn:x").values() == (0, 0, 0, 0, (), 0, 0, 0)
     assert not any(view.cluster_load("arn:x").values())
     assert view.deployment_load("arn:x", "y").values() == (0, 0, 0, 0)
 

@@ -24,7 +24,7 @@ from homeport.state.view import View
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one task goes: onto an instance, or among those that wait, by a wish."""
+    """Where one task goes: onto an instance, or among those that wait; what was asked of it."""
 
     instance_arn: str | None = None
     capacity_provider: str | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from homeport.core.capacity.addresses import free_addresses
+from homeport.core.capacity.handout import hand_out
 from homeport.core.decision import NOTHING, Decision, Moment
 from homeport.core.effects import AwaitCapacity, SendTasks, WakeAt
 from homeport.core.lifecycle.new_task import assign_task, stop_task
@@ -121,7 +122,7 @@ def _place(
         count=len(alike),
     )
     placement = place_tasks(view, request, moment)
-    placed: list[Task] = []
+    assigned: list[Task] = []
     addresses: dict[str, Iterator[str]] = {}
     for task, arn in zip(alike, placement.container_instance_arns, strict=False):
         instance = view.container_instance(arn)
@@ -131,9 +132,19 @@ def _place(
             address = next(addresses.setdefault(arn, free_addresses(view, instance)), None)
             if address is None:
                 continue
-        assigned = assign_task(task, instance, moment, private_ip=address)
-        placed.append(replace(assigned, version=task.version + 1))
+        asked = replace(task, wish=_without_provider(task))
+        assigned.append(assign_task(asked, instance, moment, private_ip=address))
+    placed = [replace(task, version=task.version + 1) for task in hand_out(view, assigned)]
     return placed, placement.refusals
+
+
+def _without_provider(task: Task) -> PlacementWish | None:
+    """Return what the task's call asked for itself."""
+    wish = task.wish
+    if wish is None:
+        return None
+    provided = provider_constraints(task.capacity_provider)
+    return replace(wish, constraints=tuple(c for c in wish.constraints if c not in provided))
 
 
 def _placed(tasks: Sequence[Task]) -> Decision:

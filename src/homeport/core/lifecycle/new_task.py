@@ -125,7 +125,10 @@ def make_task(
 def assign_task(
     task: Task, instance: ContainerInstance, moment: Moment, *, private_ip: str | None = None
 ) -> Task:
-    """Put a task on the container instance that was found for it: it is PENDING from now on."""
+    """Put a task on the container instance that was found for it: it is PENDING from now on.
+
+    What a standalone task's call asked of the place stays known, to tell later why it is there.
+    """
     is_connected = instance.agent_connected
     return replace(
         task,
@@ -133,10 +136,19 @@ def assign_task(
         availability_zone=instance.availability_zone,
         private_ip=private_ip,
         last_status=PENDING,
-        wish=None,
+        wish=_lasting_wish(task),
         connectivity="CONNECTED" if is_connected else "DISCONNECTED",
         connectivity_at_ms=moment.now_ms if is_connected else None,
     )
+
+
+def _lasting_wish(task: Task) -> PlacementWish | None:
+    wish = task.wish
+    if wish is None or task.service_arn is not None:
+        return None
+    if not wish.constraints and not wish.strategies:
+        return None
+    return replace(wish, requires_attributes=())  # its task definition's
 
 
 def stop_task(task: Task, *, stop_code: str, reason: str, moment: Moment) -> Task:

@@ -125,6 +125,8 @@ class Standing:
         room &= fleet.free_memory_mib[rows] >= needs.memory_mib
         if needs.gpu_count:
             room &= fleet.free_gpu_count[rows] >= needs.gpu_count
+        if needs.interface_count:
+            room &= fleet.free_interface_count[rows] >= needs.interface_count
         room &= mask[rows]
         packed = self._pack(rows, 0, 0)
         packed[~room] = NOWHERE
@@ -193,6 +195,7 @@ class Standing:
             (fleet.free_cpu_units, needs.cpu_units),
             (fleet.free_memory_mib, needs.memory_mib),
             (fleet.free_gpu_count, needs.gpu_count),
+            (fleet.free_interface_count, needs.interface_count),
         ):
             if need:
                 np.minimum(room, free[rows] // need, out=room)

@@ -17,6 +17,7 @@ class Candidate:
         "counted",
         "free_cpu_units",
         "free_gpu_count",
+        "free_interface_count",
         "free_memory_mib",
         "instance",
         "load",
@@ -33,6 +34,7 @@ class Candidate:
         self.free_cpu_units = registered.cpu_units - load.cpu_units
         self.free_memory_mib = registered.memory_mib - load.memory_mib
         self.free_gpu_count = len(registered.gpu_ids) - load.gpu_count
+        self.free_interface_count = registered.interface_slots - load.interface_count
         self.task_groups = task_groups
         self.counted = 0  # wanted tasks of the service, or of the group, that it hosts
         self.placed = 0  # of them, those that this call has placed
@@ -47,6 +49,7 @@ class Candidate:
         self.free_cpu_units -= sign * needs.cpu_units
         self.free_memory_mib -= sign * needs.memory_mib
         self.free_gpu_count -= sign * needs.gpu_count
+        self.free_interface_count -= sign * needs.interface_count
         self.counted += sign
         if sign > 0:
             self.placed += 1

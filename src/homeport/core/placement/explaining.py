@@ -14,6 +14,8 @@ from homeport.core.placement.filters import (
     REASON_CPU,
     REASON_DISTINCT_INSTANCE,
     REASON_GPU,
+    REASON_INTERFACES,
+    REASON_LOCATION,
     REASON_MEMBER_OF,
     REASON_MEMORY,
     REASON_PORTS,
@@ -36,7 +38,9 @@ REASONS = (
     REASON_MEMORY,
     REASON_PORTS,
     REASON_GPU,
+    REASON_INTERFACES,
     REASON_ATTRIBUTE,
+    REASON_LOCATION,
     REASON_MEMBER_OF,
     REASON_DISTINCT_INSTANCE,
 )
@@ -148,6 +152,8 @@ def _remedy(
         return f"use a container instance that has {', '.join(missing)}"
     return {
         REASON_STATUS: "set the container instance ACTIVE again (UpdateContainerInstancesState)",
+        REASON_INTERFACES: "stop a task in awsvpc, or use network mode bridge",
+        REASON_LOCATION: "give a subnet of the container instance's availability zone as well",
         REASON_AGENT: "start the container instance's agent, or see why it can't connect",
         REASON_MEMBER_OF: "change the container instance's attributes, or the expression",
         REASON_DISTINCT_INSTANCE: "add a container instance, or leave distinctInstance out",

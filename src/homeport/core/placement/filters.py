@@ -1,16 +1,18 @@
 """Who can't take the task, and why: one rule after the other, in ECS's order.
 
-Agent, CPU, memory, ports, GPU, attributes, memberOf, distinctInstance (reference: placement §1;
-reasons as RunTask's `failures` name them: task-lifecycle §8). Who is best among those who can is
-`strategies`' business.
+Agent, CPU, memory, ports, GPU, ENI, attributes, LOCATION, memberOf, distinctInstance (reference:
+placement §1; reasons as RunTask's `failures` name them: task-lifecycle §8). Who is best among those
+who can is `strategies`' business.
 """
 
 import msgspec
+from msgspec.structs import replace
 
 from homeport.core.placement.candidate import Candidate
 from homeport.core.placement.expressions import Expression, parse_expression
 from homeport.core.placement.request import PlacementRequest, Refusal
-from homeport.model.container_instance import ContainerInstance
+from homeport.model.capacity_provider import FARGATE
+from homeport.model.container_instance import ATTRIBUTE_AVAILABILITY_ZONE, ContainerInstance
 from homeport.model.resources import HostPort, TaskResources
 
 DISTINCT_INSTANCE = "distinctInstance"
@@ -21,7 +23,9 @@ REASON_CPU = "RESOURCE:CPU"
 REASON_MEMORY = "RESOURCE:MEMORY"
 REASON_PORTS = "RESOURCE:PORTS"
 REASON_GPU = "RESOURCE:GPU"
+REASON_INTERFACES = "RESOURCE:ENI"
 REASON_ATTRIBUTE = "ATTRIBUTE"
+REASON_LOCATION = "LOCATION"
 REASON_MEMBER_OF = "MemberOf placement constraint unsatisfied."
 REASON_DISTINCT_INSTANCE = "DistinctInstance placement constraint unsatisfied."
 
@@ -34,7 +38,7 @@ class Filters(msgspec.Struct, frozen=True):
     """A request's rules, compiled once for all container instances and all its tasks."""
 
     request: PlacementRequest
-    expressions: tuple[Expression, ...]
+    expressions: tuple[Expression, ...]  # the zones first, if there is a choice of them
     needs_distinct_instance: bool
 
     @property
@@ -57,9 +61,13 @@ class Filters(msgspec.Struct, frozen=True):
         return None if why is None else Refusal(candidate.arn, *why)
 
     def _refuse_expressions(self, candidate: Candidate) -> _Why | None:
-        for expression in self.expressions:
-            if not expression.is_match(candidate.facts()):
-                return REASON_MEMBER_OF, f"doesn't match {expression.text}"
+        zones = self.request.zones
+        for position, expression in enumerate(self.expressions):
+            if expression.is_match(candidate.facts()):
+                continue
+            if zones and position == 0:
+                return REASON_LOCATION, f"isn't in {' or '.join(zones)}, where the subnets are"
+            return REASON_MEMBER_OF, f"doesn't match {expression.text}"
         return None
 
     def _refuse_distinct(self, candidate: Candidate, distinct_hosts: frozenset[str]) -> _Why | None:
@@ -71,14 +79,19 @@ class Filters(msgspec.Struct, frozen=True):
 
 
 def compile_filters(request: PlacementRequest) -> Filters:
-    """Compile a request's constraints; raises ExpressionError for an expression that isn't one."""
+    """Compile a request's constraints; raises ExpressionError for an expression that isn't one.
+
+    Fargate's tasks have their network interfaces from the pool, however many there are.
+    """
+    if request.launch_type == FARGATE and request.resources.interface_count:
+        request = replace(request, resources=replace(request.resources, interface_count=0))
+    texts = [c.expression or "" for c in request.constraints if c.kind == MEMBER_OF]
+    if request.zones:
+        quoted = ", ".join(f"'{zone}'" for zone in request.zones)
+        texts.insert(0, f"attribute:{ATTRIBUTE_AVAILABILITY_ZONE} in [{quoted}]")
     return Filters(
         request=request,
-        expressions=tuple(
-            parse_expression(constraint.expression or "")
-            for constraint in request.constraints
-            if constraint.kind == MEMBER_OF
-        ),
+        expressions=tuple(map(parse_expression, texts)),
         needs_distinct_instance=any(c.kind == DISTINCT_INSTANCE for c in request.constraints),
     )
 
@@ -90,7 +103,7 @@ def is_suitable(instance: ContainerInstance, request: PlacementRequest) -> bool:
 
 def is_offered(instance: ContainerInstance, request: PlacementRequest) -> bool:
     """Whether the instance is of the capacity asked for: Fargate's local pool, or not of it."""
-    return instance.is_fargate == (request.launch_type == "FARGATE")
+    return instance.is_fargate == (request.launch_type == FARGATE)
 
 
 def _refuse_agent(instance: ContainerInstance) -> _Why | None:
@@ -113,6 +126,9 @@ def _refuse_resources(candidate: Candidate, needs: TaskResources) -> _Why | None
     if needs.gpu_count > candidate.free_gpu_count:
         left = max(candidate.free_gpu_count, 0)
         return REASON_GPU, f"needs {needs.gpu_count} GPUs, {left} are left"
+    if needs.interface_count > candidate.free_interface_count:
+        slots = instance.resources.interface_slots
+        return REASON_INTERFACES, f"needs a network interface, all of its {slots} are in use"
     return None
 
 

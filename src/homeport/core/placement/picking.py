@@ -38,7 +38,15 @@ class Terms(NamedTuple):
 class _Row:
     """A row that has taken a task in this call."""
 
-    __slots__ = ("free_cpu_units", "free_gpu_count", "free_memory_mib", "placed", "tasks", "turn")
+    __slots__ = (
+        "free_cpu_units",
+        "free_gpu_count",
+        "free_interface_count",
+        "free_memory_mib",
+        "placed",
+        "tasks",
+        "turn",
+    )
 
     def __init__(self, shelf: Shelf, row: int, terms: Terms, turn: int) -> None:
         instance, load = shelf.fleet.instances[row], shelf.fleet.loads[row]
@@ -47,6 +55,7 @@ class _Row:
         self.free_cpu_units = has.cpu_units - load.cpu_units
         self.free_memory_mib = has.memory_mib - load.memory_mib
         self.free_gpu_count = len(has.gpu_ids) - load.gpu_count
+        self.free_interface_count = has.interface_slots - load.interface_count
         self.tasks = terms.tasks.get(row, 0)
         self.placed = 0
         self.turn = turn
@@ -56,12 +65,14 @@ class _Row:
         self.free_cpu_units -= needs.cpu_units
         self.free_memory_mib -= needs.memory_mib
         self.free_gpu_count -= needs.gpu_count
+        self.free_interface_count -= needs.interface_count
         self.tasks += 1
         self.placed += 1
         return (
             self.free_cpu_units >= needs.cpu_units
             and self.free_memory_mib >= needs.memory_mib
             and self.free_gpu_count >= needs.gpu_count
+            and self.free_interface_count >= needs.interface_count
         )
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from homeport.core.decision import Moment
 from homeport.core.placement.bulk import BulkTerms, Standing, is_bulk
@@ -177,8 +178,7 @@ class _Placer:
         needs = self._filters.request.resources
         if not needs.host_ports:
             return Shape(self._rules, needs)
-        sizes = TaskResources(needs.cpu_units, needs.memory_mib, (), needs.gpu_count)
-        return Shape(self._rules, sizes)
+        return Shape(self._rules, replace(needs, host_ports=()))
 
     def _own_shelf(self, chunk: int, count: int) -> Shelf:
         fleet = self._fleet

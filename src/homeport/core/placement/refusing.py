@@ -99,6 +99,7 @@ def _count_passed(
         fleet.free_memory_mib - placed * needs.memory_mib >= needs.memory_mib,
         rows_with_ports(fleet, needs) & (takes_once | (not needs.host_ports)),
         fleet.free_gpu_count - placed * needs.gpu_count >= needs.gpu_count,
+        fleet.free_interface_count - placed * needs.interface_count >= needs.interface_count,
         rows_that(
             fleet,
             ("suitable", request.launch_type, request.requires_attributes),

@@ -21,6 +21,7 @@ class PlacementRequest(msgspec.Struct, frozen=True, kw_only=True):
     service_arn: str | None = None
     resources: TaskResources
     requires_attributes: tuple[str, ...] = ()
+    zones: tuple[str, ...] = ()  # those of the subnets that were given; () for any
     constraints: tuple[PlacementConstraint, ...] = ()
     strategies: tuple[PlacementStrategy, ...] = ()
     launch_type: str = "EC2"

@@ -106,6 +106,8 @@ class Shelf:
         room: Flags = fleet.free_cpu_units >= needs.cpu_units
         room &= fleet.free_memory_mib >= needs.memory_mib
         room &= fleet.free_gpu_count >= needs.gpu_count
+        if needs.interface_count:
+            room &= fleet.free_interface_count >= needs.interface_count
         return room
 
     def _pack(self, rows: Ints, ranks: Ints, tasks: Ints | None, chance: Chance | None) -> Ints:
@@ -249,6 +251,7 @@ class Shelf:
                 free_cpu_units < needs.cpu_units
                 or free_memory_mib < needs.memory_mib
                 or len(has.gpu_ids) - load.gpu_count < needs.gpu_count
+                or has.interface_slots - load.interface_count < needs.interface_count
             ):
                 continue
             group = self._group_column[row]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from homeport.core.capacity.handout import hand_out
 from homeport.core.capacity.places import Place, find_places
 from homeport.core.decision import Moment
 from homeport.core.lifecycle.new_task import make_task
@@ -124,7 +125,7 @@ def launch_tasks_at(
     assert definition is not None, deployment.task_definition_arn
     tags = _task_tags(view, service, definition)
     service = as_deployed(view, service, deployment)
-    tasks = tuple(
+    made = [
         _make_service_task(
             view,
             service,
@@ -135,7 +136,8 @@ def launch_tasks_at(
             moment=moment,
         )
         for place in places
-    )
+    ]
+    tasks = hand_out(view, made)
     return Launch(
         tasks=tasks, tags=tuple(ResourceTags(arn=task.arn, tags=tags) for task in tasks if tags)
     )

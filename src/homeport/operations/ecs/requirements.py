@@ -47,6 +47,7 @@ def list_container_specs(
             memory_reservation_mib=container.memory_reservation,
             has_health_check=container.health_check is not None,
             pins_image=container.version_consistency != "disabled",
+            gpu_count=_count_gpus(container),
         )
         for container in containers
     )
@@ -58,7 +59,8 @@ def sum_resources(
     """Return what one task subtracts from its container instance.
 
     CPU units and MiB: the task-level size if there is one, else the containers' sum, of whose
-    memory the reservation counts first. With awsvpc a task has ports of its own.
+    memory the reservation counts first. With awsvpc a task has ports of its own, and a network
+    interface.
     """
     cpu_units, memory_mib = size
     if cpu_units is None:
@@ -70,6 +72,7 @@ def sum_resources(
         memory_mib=memory_mib,
         host_ports=() if network_mode == "awsvpc" else _list_host_ports(containers, network_mode),
         gpu_count=sum(_count_gpus(container) for container in containers),
+        interface_count=1 if network_mode == "awsvpc" else 0,
     )
 
 

@@ -4,6 +4,7 @@ Reference: capacity-and-scaling §1, §2, §6; task-lifecycle §8.
 """
 
 import msgspec
+from msgspec.structs import replace
 
 from homeport.api import ecs
 from homeport.core.capacity import places as capacity
@@ -13,6 +14,7 @@ from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.model.capacity_provider import FARGATE, StrategyItem
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ACTIVE
+from homeport.model.task import PlacementWish
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.capacity_strategy import choose_strategy, launch_type_of
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
@@ -108,7 +110,11 @@ def find_places(
             "The maximum number of tasks in the PROVISIONING state was reached: in a cluster at "
             f"most {TASKS_PER_CLUSTER} can wait for capacity."
         )
-    return found.places, [_render_failure(refusal) for refusal in found.refusals]
+    places = found.places
+    if constraints or wanted.strategies:
+        asked = PlacementWish(constraints=wanted.constraints, strategies=wanted.strategies)
+        places = tuple(place if place.wish else replace(place, wish=asked) for place in places)
+    return places, [_render_failure(refusal) for refusal in found.refusals]
 
 
 def _refuse_empty_cluster(view: View, cluster: Cluster) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 import msgspec
 
 from homeport.api import ecs
+from homeport.core.capacity.handout import hand_out
 from homeport.core.capacity.places import Place
 from homeport.core.effects import SendTasks
 from homeport.core.lifecycle.new_task import Overrides, make_task, needed_resources
@@ -96,7 +97,7 @@ def launch_tasks(
 ) -> Launch:
     """Create one task at each of the places, in their order; a place may come again."""
     ids = context.moment.ids()
-    tasks = tuple(
+    made = [
         make_task(
             terms.definition,
             cluster_arn=cluster.arn,
@@ -113,7 +114,8 @@ def launch_tasks(
             enable_execute_command=terms.enable_execute_command,
         )
         for place in places
-    )
+    ]
+    tasks = hand_out(view, made)
     by_instance: dict[str, list[str]] = {}
     for task in tasks:
         if task.container_instance_arn is not None:

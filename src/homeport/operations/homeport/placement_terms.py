@@ -1,12 +1,13 @@
 """What placement is asked for a service, for a task that is there, or for a task definition."""
 
 from homeport.api import ecs, homeport
+from homeport.core.capacity.provisioning import provider_constraints
 from homeport.core.placement.explaining import Verdict
 from homeport.core.placement.request import PlacementRequest
 from homeport.core.reconcile.launch import placement_request
 from homeport.model.resources import HostPort
 from homeport.model.service import Service
-from homeport.model.task import Task
+from homeport.model.task import PlacementWish, Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.state.view import View
 
@@ -26,20 +27,21 @@ def service_terms(view: View, service: Service, count: int) -> PlacementRequest:
 
 
 def task_terms(view: View, task: Task) -> PlacementRequest:
-    """Return what placement would be asked for a task like this one.
-
-    Constraints that a RunTask call gave aren't recorded; the task definition's are known.
-    """
+    """Return what placement would be asked for a task like this one, by the same call."""
     definition = definition_of(view, task.task_definition_arn)
     service = None if task.service_arn is None else view.service(task.service_arn)
     if service is not None:
         return placement_request(service, definition, 1)
+    wish = task.wish or PlacementWish(constraints=definition.placement_constraints)
+    constraints = wish.constraints
+    own = tuple(c for c in provider_constraints(task.capacity_provider) if c not in constraints)
     return PlacementRequest(
         cluster_arn=task.cluster_arn,
         group=task.group,
         resources=task.resources,
         requires_attributes=definition.requires_attributes,
-        constraints=definition.placement_constraints,
+        constraints=(*constraints, *own),
+        strategies=wish.strategies,
         launch_type=task.launch_type,
     )
 

@@ -123,6 +123,7 @@ def _render_container(task: Task, container: Container) -> ecs.Container:
         network_bindings=[_render_binding(binding) for binding in container.network_bindings],
         network_interfaces=_render_addresses(task),
         health_status=container.health_status,
+        gpu_ids=list(container.gpu_ids) or None,
         cpu=container.cpu,
         memory=container.memory,
         memory_reservation=container.memory_reservation,

@@ -14,6 +14,8 @@ from desk import Desk
 from homeport.api import ecs
 from homeport.api.errors import AwsError
 from homeport.model.record import ResourceTags, Tag
+from homeport.model.resources import InstanceResources, TaskResources
+from homeport.model.task_definition import ContainerSpec
 from homeport.operations.ecs.run_task import run_task
 from homeport.operations.ecs.tasks import describe_tasks
 
@@ -204,6 +206,27 @@ def test_a_strategy_is_followed():
     desk = make_desk(WEB, ZONE_A, ZONE_B, busy)
     answer = run(desk, placement_strategy=[ecs.PlacementStrategy(type="binpack", field="memory")])
     assert answer["tasks"][0]["containerInstanceArn"] == ZONE_B.arn
+
+
+def test_the_tasks_remember_what_their_call_asked_of_the_place():
+    desk = make_desk()
+    picky = [ecs.PlacementConstraint(type="memberOf", expression="runningTasksCount < 9")]
+    packed = [ecs.PlacementStrategy(type="binpack", field="cpu")]
+    run(desk, count=2, placement_constraints=picky, placement_strategy=packed)
+    for task in desk.view.live_tasks(ZONE_A.cluster_arn).values():
+        assert task.wish is not None
+        assert [c.expression for c in task.wish.constraints] == ["runningTasksCount < 9"]
+        assert [s.kind for s in task.wish.strategies] == ["binpack"]
+
+
+def test_tasks_get_gpus_of_their_own_which_are_described():
+    train = ContainerSpec(name="train", image="x", gpu_count=1)
+    learn = make_task_definition("learn", containers=(train,), resources=TaskResources(gpu_count=1))
+    host = make_container_instance(resources=InstanceResources(gpu_ids=("GPU-a", "GPU-b")))
+    desk = make_desk(learn, host)
+    reply = run(desk, task_definition="learn", count=3)
+    assert [task["containers"][0]["gpuIds"] for task in reply["tasks"]] == [["GPU-a"], ["GPU-b"]]
+    assert [failure["reason"] for failure in reply["failures"]] == ["RESOURCE:GPU"]
 
 
 def test_tags_are_the_definitions_if_propagated_then_the_calls_then_the_managed_ones():

@@ -16,7 +16,8 @@ from builders import (
     make_task_definition,
 )
 from homeport.api import ecs, homeport
-from homeport.model.placement import PlacementConstraint
+from homeport.model.placement import PlacementConstraint, PlacementStrategy
+from homeport.model.task import PlacementWish
 from homeport.operations.context import CallContext
 from homeport.operations.homeport.placement_questions import OPERATIONS
 from homeport.state.changes import AnyRecord
@@ -151,3 +152,24 @@ def test_plan_of_a_task_definition_takes_constraints_and_strategies():
 def test_plan_refuses_what_has_no_answer(members: dict[str, Any], error: type[Exception]):
     with pytest.raises(error):
         ask("PlanPlacement", *ALL, **members)
+
+
+def test_why_of_a_standalone_task_judges_with_what_its_call_asked():
+    asked = PlacementWish(
+        constraints=(PlacementConstraint("memberOf", "attribute:disk == ssd"),),
+        strategies=(PlacementStrategy("binpack", "memory"),),
+    )
+    task = msgspec.structs.replace(HOLDER, wish=asked)
+    records = [record for record in ALL if record is not HOLDER]
+    found = ask("ExplainPlacement", *records, task, resource=task.arn)
+    assert found["needs"]["constraints"] == ["memberOf attribute:disk == ssd"]
+    assert found["fittingInstances"] == 0
+    assert "MemberOf placement constraint unsatisfied." in [r["reason"] for r in found["rules"]]
+
+
+def test_why_of_a_providers_task_counts_its_instances_only():
+    task = msgspec.structs.replace(HOLDER, capacity_provider="big")
+    records = [record for record in ALL if record is not HOLDER]
+    found = ask("ExplainPlacement", *records, task, resource=task.arn)
+    expected = "memberOf attribute:homeport.capacity-provider == big"
+    assert found["needs"]["constraints"] == [expected]
