@@ -20,6 +20,7 @@ from homeport.cli import (
     instances,
     logs_command,
     plan,
+    replay,
     server,
     simulate,
     status,
@@ -55,6 +56,7 @@ app.command("plan")(plan.plan)
 app.command("logs")(logs_command.logs)
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)
+app.command("replay")(replay.replay)
 app.add_typer(instances.app, name="instances")
 app.add_typer(bench.app, name="bench")
 

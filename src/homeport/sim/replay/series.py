@@ -112,14 +112,14 @@ def measure(
         if at_ms > now_ms:
             until_ms = min(at_ms, span.ends_ms)
             gauges = counts.gauges() if gauges is None else gauges
-            _spread(areas, peaks, gauges, (now_ms, until_ms), span)
+            _spread(areas, peaks, gauges, during_ms=(now_ms, until_ms), span=span)
             now_ms = until_ms
         if at_ms > span.ends_ms:
             break
         counts.apply(name, key, by)
         gauges = None
     last = counts.gauges()
-    _spread(areas, peaks, last, (now_ms, span.ends_ms), span)
+    _spread(areas, peaks, last, during_ms=(now_ms, span.ends_ms), span=span)
     return {
         name: Series(
             points=tuple(round(area / span.bucket_ms, 3) for area in areas[number]),
@@ -135,6 +135,7 @@ def _spread(
     areas: list[list[float]],
     peaks: list[float],
     gauges: tuple[float, ...],
+    *,
     during_ms: tuple[int, int],
     span: Span,
 ) -> None:

@@ -16,10 +16,19 @@ from homeport.model.account_setting import AccountSetting
 from homeport.model.arn import scope_of
 from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.cluster import Cluster
-from homeport.model.container_instance import ACTIVE, DRAINING, INACTIVE, ContainerInstance
+from homeport.model.container_instance import INACTIVE, ContainerInstance
 from homeport.model.service import Service
 from homeport.model.task import STOPPED, Task
 from homeport.model.task_definition import TaskDefinition
+from homeport.sim.replay.beginning import (
+    TURNS,
+    count_tasks,
+    in_order,
+    made_ms,
+    rewind_instance,
+    rewind_service,
+    usable,
+)
 from homeport.sim.replay.deeds import (
     AgentCame,
     AgentWent,
@@ -147,6 +156,7 @@ class _Reading:
         self._seen: set[str] = set()
         self._services: dict[str, Service] = {}
         self._instances: dict[str, ContainerInstance] = {}
+        self._turned: dict[str, int] = {}  # services whose first known change was a call, and when
         self._loss_window_s = LOSS_WINDOW_DEFAULT_S
         self._left_out: Counter[str] = Counter()
 
@@ -172,7 +182,7 @@ class _Reading:
                 self._read_instance(commit, record)
             elif self._is_setting(record):
                 self._note_first(record, commit)
-                written.append(Put(_usable(record)))
+                written.append(Put(usable(record)))
         if written:
             self._deeds.append(Written(at_ms=commit.at_ms, changes=tuple(written)))
         if started:
@@ -192,18 +202,41 @@ class _Reading:
             else:
                 self._note_first(record, None)
             self._past.follow(self._begins_ms, 0, (Put(record),))
+        self._count_turned()
         return Workload(
             cluster=self._cluster,
             begins_ms=self._begins_ms,
             ends_ms=self._ends_ms,
             first_commit=self._first_commit,
             last_commit=self.last_commit,
-            base=_in_order(self._base),
+            base=in_order(self._base),
             deeds=self._deeds,
             past=self._past,
             loss_window_s=self._loss_window_s,
             left_out=dict(self._left_out),
         )
+
+    def _count_turned(self) -> None:
+        """Say how many tasks were wanted before the first call: as many as there were then."""
+        if not self._turned:
+            return
+        counts = count_tasks(self._past, self._begins_ms)
+        for arn, at_ms in self._turned.items():
+            life = self._past.services.get(arn)
+            if life is not None:
+                (_, wanted), *later = life.wishes
+                life.wishes = [(self._begins_ms, counts[arn]), (at_ms, wanted), *later]
+        for number, deed in enumerate(self._base):
+            if isinstance(deed, ServiceCreated) and deed.service.arn in self._turned:
+                service = replace(deed.service, desired_count=counts[deed.service.arn])
+                self._base[number] = replace(deed, service=service)
+        for number, deed in enumerate(self._deeds):
+            if (
+                isinstance(deed, ServiceUpdated)
+                and self._turned.get(deed.after.arn) == deed.at_ms
+            ):
+                service = replace(deed.before, desired_count=counts[deed.after.arn])
+                self._deeds[number] = replace(deed, before=service)
 
     def _is_setting(self, record: AnyRecord) -> bool:
         """Whether a record only says what there is, and is written again as it stands."""
@@ -229,26 +262,29 @@ class _Reading:
         if key in self._seen:
             return
         self._seen.add(key)
-        if commit is not None and _made_ms(record, commit.at_ms) >= self._begins_ms:
+        if commit is not None and made_ms(record, commit.at_ms) >= self._begins_ms:
             return
         at_ms = self._begins_ms
         if isinstance(record, ContainerInstance):
-            before = record if commit is None else _rewind(record, commit)
+            before = record if commit is None else rewind_instance(record, commit)
             if before.status != INACTIVE:
                 self._instances[record.arn] = before
                 self._base.append(InstanceJoined(at_ms=at_ms, instance=before))
                 if before.agent_connected:
                     self._base.append(AgentCame(at_ms=at_ms, arn=before.arn))
         elif isinstance(record, Service):
-            if record.status == "ACTIVE":
-                self._services[record.arn] = record
-                self._base.append(ServiceCreated(at_ms=at_ms, service=record))
+            was = record if commit is None else rewind_service(record, commit)
+            if commit is not None and commit.cause in TURNS:
+                self._turned[record.arn] = commit.at_ms
+            if was.status == "ACTIVE":
+                self._services[record.arn] = was
+                self._base.append(ServiceCreated(at_ms=at_ms, service=was))
         elif isinstance(record, Task):
             is_going = record.stopping_at_ms is not None and record.stopping_at_ms < at_ms
             if record.service_arn is None and not is_going:
                 self._base.append(TasksRun(at_ms=at_ms, task=record, arns=(record.arn,)))
         else:
-            self._base.append(Written(at_ms=at_ms, changes=(Put(_usable(record)),)))
+            self._base.append(Written(at_ms=at_ms, changes=(Put(usable(record)),)))
 
     # what was done
     def _read_task(self, commit: Commit, task: Task, started: list[Task]) -> None:
@@ -280,7 +316,7 @@ class _Reading:
         match commit.cause:
             case "CreateService":
                 self._deeds.append(ServiceCreated(at_ms=at_ms, service=service))
-            case "UpdateService" if known is not None and known != service:
+            case "UpdateService" if known is not None:
                 self._deeds.append(ServiceUpdated(at_ms=at_ms, before=known, after=service))
             case "DeleteService":
                 self._deeds.append(ServiceDeleted(at_ms=at_ms, arn=service.arn))
@@ -341,57 +377,3 @@ def _run(at_ms: int, tasks: list[Task], cause: str) -> TasksRun:
         arns=tuple(task.arn for task in tasks),
         instance_arns=chosen if cause == "StartTask" else (),
     )
-
-
-def _made_ms(record: AnyRecord, seen_ms: int) -> int:
-    """Return when a record came to be; one that doesn't say so is as old as its first change."""
-    match record:
-        case Task() | Service() | Cluster() | CapacityProvider():
-            return record.created_at_ms
-        case ContainerInstance() | TaskDefinition():
-            return record.registered_at_ms
-    return seen_ms
-
-
-def _rewind(instance: ContainerInstance, commit: Commit) -> ContainerInstance:
-    """Return a container instance as it must have been before its first known change."""
-    match commit.cause:
-        case "DeregisterContainerInstance":
-            return replace(instance, status=ACTIVE, agent_connected=True, deregistered_at_ms=None)
-        case "UpdateContainerInstancesState":
-            status = ACTIVE if instance.status == DRAINING else DRAINING
-            return replace(instance, status=status)
-        case "AgentLost" | "ServerStarted":
-            return replace(instance, agent_connected=True, disconnected_at_ms=None)
-        case "AgentConnected":
-            return replace(instance, agent_connected=False)
-    return instance
-
-
-def _usable(record: AnyRecord) -> AnyRecord:
-    """Return a definition or a cluster as ACTIVE: in a replay somebody may still be using it."""
-    if isinstance(record, TaskDefinition):
-        return replace(record, status="ACTIVE", deregistered_at_ms=None)
-    if isinstance(record, Cluster):
-        return replace(record, status="ACTIVE", deleted_at_ms=None)
-    return record
-
-
-def _in_order(base: list[Deed]) -> list[Deed]:
-    """Sort what was there: what tasks need first, then who wants them, each in its own order."""
-
-    def rank(deed: Deed) -> tuple[int, int, str]:
-        match deed:
-            case Written():
-                return (0, 0, "")
-            case InstanceJoined():
-                return (1, deed.instance.registered_at_ms, deed.instance.arn)
-            case AgentCame():
-                return (2, 0, deed.arn)
-            case ServiceCreated():
-                return (3, deed.service.created_at_ms, deed.service.arn)
-            case TasksRun():
-                return (4, deed.task.created_at_ms, deed.task.arn)
-        return (5, 0, "")
-
-    return sorted(base, key=rank)
