@@ -5,6 +5,7 @@ from pathlib import Path
 import uvloop
 
 from homeport.bench.fleet import measure_fleet
+from homeport.bench.restart import measure_restart
 
 
 def test_a_fleet_brings_every_task_to_running_over_real_sockets() -> None:
@@ -26,3 +27,11 @@ def test_the_server_of_a_fleet_is_profiled_without_the_machines_folders(tmp_path
     assert "homeport/engine/engine:Engine.call" in collapsed
     assert str(Path.cwd()) not in collapsed
     assert (tmp_path / "fleet-server.svg").read_text().startswith("<svg")
+
+
+def test_a_killed_server_answers_again_and_knows_every_task() -> None:
+    result = uvloop.run(measure_restart(instances=2, tasks=40, progress=lambda _: None, restarts=1))
+
+    assert result.tasks == 40
+    assert 0 < result.median_seconds < 30
+    assert result.data_mib > 0

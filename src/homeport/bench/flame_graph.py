@@ -4,6 +4,7 @@ A row is a caller, the row above it what it called; the width is processor time.
 its name and its share. Colours tell the rooms apart. How stacks are sampled is `sampler`'s work.
 """
 
+import contextlib
 import zlib
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from homeport.bench.sampler import Stacks, collapse
+from homeport.bench.sampler import Stacks, collapse, sampled
 
 WIDTH_PX = 1_200
 ROW_PX = 16
@@ -93,6 +94,17 @@ def write_profile(folder: Path, name: str, stacks: Stacks, title: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.svg").write_text(draw_flame_graph(stacks, title))
     (folder / f"{name}.collapsed.txt").write_text(collapse(stacks))
+
+
+@contextlib.contextmanager
+def profiled(folder: Path | None, name: str, title: str) -> Iterator[None]:
+    """Sample this process while the block runs and write its profile; nothing without a folder."""
+    if folder is None:
+        yield
+        return
+    with sampled() as stacks:
+        yield
+    write_profile(folder, name, stacks, title)
 
 
 def _lay_out(root: Box) -> Iterator[tuple[Box, int, int]]:

@@ -37,6 +37,10 @@ HISTOGRAM_MS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000)
 Progress = Callable[[str], None]
 
 
+class AgentLost(Exception):
+    """An agent was cut off from the server: its tasks would be waited for in vain."""
+
+
 class FleetResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the fleet measured.
 
@@ -69,15 +73,15 @@ async def measure_fleet(
         _server(folder, profile) as (process, url),
     ):
         sightings = Sightings(tasks)
-        async with _connected(url, sightings, instances=instances, tasks=tasks) as connect_s:
+        async with connected_fleet(url, sightings, instances=instances, tasks=tasks) as connect_s:
             progress(f"{instances} agents connected in {connect_s:.1f} s")
             if profile is not None:
                 process.send_signal(signal.SIGUSR1)  # from here on
             cpu_before_s = cpu_seconds([process.pid])
-            sightings.begun = time.perf_counter()
-            await _create_services(url, tasks)
+            sightings.begin()
+            await create_services(url, tasks)
             progress(f"{tasks} tasks asked for in {sightings.since_begun_s:.1f} s")
-            await _wait_until_running(sightings, tasks, progress)
+            await wait_until_running(sightings, tasks, progress)
             seconds = sightings.running_s[-1]
             cpu_s = cpu_seconds([process.pid]) - cpu_before_s
             rss_mib = peak_mib(process.pid)
@@ -114,7 +118,7 @@ def _server(folder: str, profile: Path | None) -> Iterator[tuple[subprocess.Pope
 
 
 @contextlib.asynccontextmanager
-async def _connected(
+async def connected_fleet(
     url: str, sightings: Sightings, *, instances: int, tasks: int
 ) -> AsyncIterator[float]:
     """Connect all agents; yields how long that took, in seconds."""
@@ -140,7 +144,7 @@ async def _connected(
             await agent.leave()
 
 
-async def _create_services(url: str, tasks: int) -> None:
+async def create_services(url: str, tasks: int) -> None:
     """Ask for all tasks, one service after the other, as one client does."""
     client = SignedConnection(url)
     container = {
@@ -162,13 +166,16 @@ async def _create_services(url: str, tasks: int) -> None:
     client.close()
 
 
-async def _wait_until_running(sightings: Sightings, tasks: int, progress: Progress) -> None:
+async def wait_until_running(sightings: Sightings, tasks: int, progress: Progress) -> None:
+    """Return when every task is RUNNING; raises AgentLost, or TimeoutError after `LIMIT_S`."""
     async with asyncio.timeout(LIMIT_S):
-        while not sightings.is_done.is_set():
+        while not sightings.is_over.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(sightings.is_done.wait(), PROGRESS_S)
+                await asyncio.wait_for(sightings.is_over.wait(), PROGRESS_S)
             assigned, up = len(sightings.assigned_s), len(sightings.running_s)
             progress(f"{assigned} of {tasks} scheduled, {up} RUNNING")
+    if sightings.loss is not None:
+        raise AgentLost(sightings.loss)
 
 
 def histogram(times_s: Sequence[float]) -> dict[str, int]:

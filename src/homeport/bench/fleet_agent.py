@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
-from homeport.bench.signed_connection import SignedConnection
+from homeport.bench.signed_connection import CallFailed, SignedConnection
 
 CLUSTER = "default"
 FRAME_LIMIT_BYTES = 16 * 1024 * 1024
@@ -65,7 +66,12 @@ class Sightings:
         self.begun = 0.0
         self.assigned_s: dict[str, float] = {}  # by task: when its agent was sent it
         self.running_s: list[float] = []  # when an agent's report of it was acknowledged
-        self.is_done = asyncio.Event()
+        self.loss: str | None = None  # why an agent isn't there any more
+        self.is_over = asyncio.Event()  # every task is RUNNING, or an agent was lost
+
+    def begin(self) -> None:
+        """Count times from now on."""
+        self.begun = time.perf_counter()
 
     @property
     def since_begun_s(self) -> float:
@@ -76,7 +82,12 @@ class Sightings:
         """Count one more task that is RUNNING."""
         self.running_s.append(self.since_begun_s)
         if len(self.running_s) >= self._wanted:
-            self.is_done.set()
+            self.is_over.set()
+
+    def note_loss(self, reason: str) -> None:
+        """Remember that an agent was cut off: its tasks will never be reported."""
+        self.loss = self.loss or reason
+        self.is_over.set()
 
 
 class PlayedAgent:
@@ -111,24 +122,26 @@ class PlayedAgent:
         self._reading = asyncio.create_task(self._read(self._socket))
 
     async def leave(self) -> None:
-        """Hang up; raises what went wrong meanwhile."""
+        """Hang up."""
         for work in (self._reading, self._reporting):
             if work is not None:
-                if work.done() and not work.cancelled():
-                    work.result()
                 work.cancel()
         if self._socket is not None:
             await self._socket.close()
         self._calls.close()
 
     async def _read(self, socket: ClientConnection) -> None:
-        async for text in socket:
-            frame = _FRAMES.decode(text)
-            kind = _ACKNOWLEDGEMENTS.get(frame.type)
-            if kind is not None:
-                await socket.send(self._acknowledge(kind, frame.message.message_id))
-            if frame.type == "PayloadMessage":
-                self._take(frame.message.tasks)
+        try:
+            async for text in socket:
+                frame = _FRAMES.decode(text)
+                kind = _ACKNOWLEDGEMENTS.get(frame.type)
+                if kind is not None:
+                    await socket.send(self._acknowledge(kind, frame.message.message_id))
+                if frame.type == "PayloadMessage":
+                    self._take(frame.message.tasks)
+            self._sightings.note_loss(f"the server closed the socket of {self._arn}")
+        except ConnectionClosed as closed:
+            self._sightings.note_loss(f"the socket of {self._arn} broke: {closed}")
 
     def _acknowledge(self, kind: str, message_id: str | None) -> str:
         message = {
@@ -148,10 +161,13 @@ class PlayedAgent:
             self._reporting = asyncio.create_task(self._report())
 
     async def _report(self) -> None:
-        while self._unreported:
-            task = self._unreported.popleft()
-            await self._calls.call("SubmitTaskStateChange", _running_report(task))
-            self._sightings.note_running()
+        try:
+            while self._unreported:
+                task = self._unreported.popleft()
+                await self._calls.call("SubmitTaskStateChange", _running_report(task))
+                self._sightings.note_running()
+        except CallFailed as failure:
+            self._sightings.note_loss(str(failure))
 
 
 def _running_report(task: _Task) -> dict[str, object]:

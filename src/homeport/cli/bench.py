@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+from homeport.cli import bench_scale
+from homeport.cli.bench_scale import Profile
+
 app = typer.Typer(
     help="Measure Homeport beside moto and plain Docker; all of it without a command.",
     invoke_without_command=True,
@@ -23,43 +26,47 @@ DEFAULT_SECONDS = 4.0
 def everything(
     context: typer.Context, as_json: AsJson = False, seconds: Seconds = DEFAULT_SECONDS
 ) -> None:
-    """Measure everything: tasks beside plain Docker and Swarm, the API beside moto, placement."""
+    """Measure tasks beside plain Docker and Swarm, the API beside moto, placement, instances."""
     if context.invoked_subcommand is None:
-        _report(
-            as_json=as_json, seconds=seconds, with_tasks=True, with_api=True, with_placement=True
-        )
+        _report(as_json=as_json, seconds=seconds, with_everything=True)
 
 
 @app.command("api")
 def api(as_json: AsJson = False, seconds: Seconds = DEFAULT_SECONDS) -> None:
     """Measure calls a second, beside moto's server."""
-    _report(as_json=as_json, seconds=seconds, with_tasks=False, with_api=True)
+    _report(as_json=as_json, seconds=seconds, with_api=True)
 
 
 @app.command("tasks")
 def tasks(as_json: AsJson = False) -> None:
     """Measure how tasks start and heal, beside plain Docker and Swarm."""
-    _report(as_json=as_json, seconds=DEFAULT_SECONDS, with_tasks=True, with_api=False)
+    _report(as_json=as_json, with_tasks=True)
 
 
-@app.command("fleet")
-def fleet(
+@app.command("instances")
+def instances(
     as_json: AsJson = False,
-    instances: Annotated[int, typer.Option(min=1, max=5_000, help="Agents to play.")] = 100,
-    tasks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Tasks to run.")] = 10_000,
+    instances: Annotated[
+        int, typer.Option(min=1, max=4_000, help="Agents to connect, with two sockets each.")
+    ] = 1_000,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="Seconds of heartbeats, and as many with telemetry.")
+    ] = 60.0,
 ) -> None:
-    """Measure a fleet of agents over real sockets against a real server on disk."""
+    """Measure what connected agents cost a server, and how they come back after its SIGKILL."""
     import msgspec
     import uvloop
     from rich.console import Console
 
-    from homeport.bench.fleet import measure_fleet
+    from homeport.bench.instances import measure_instances
+    from homeport.bench.report import instance_lines, print_lines
 
-    result = uvloop.run(measure_fleet(instances, tasks, Console(stderr=True).print))
+    progress = Console(stderr=True)
+    result = uvloop.run(measure_instances(instances, progress.print, seconds=seconds))
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
     else:
-        Console().print(msgspec.to_builtins(result))
+        print_lines(Console(), instance_lines(result))
 
 
 @app.command("placement")
@@ -83,11 +90,13 @@ def placement(
     with_memory: Annotated[
         bool, typer.Option("--memory", help="Weigh what the engine keeps, instead of timing it.")
     ] = False,
+    profile: Profile = None,
 ) -> None:
     """Measure the placement engine alone, beside a plain loop over all instances."""
     import msgspec
     from rich.console import Console
 
+    from homeport.bench.flame_graph import profiled
     from homeport.bench.placement import measure_memory, measure_placement
     from homeport.bench.placement_mixes import MIXES
 
@@ -97,7 +106,8 @@ def placement(
     for each in MIXES.values() if mix == "all" else (MIXES[mix],):
         if with_memory:
             results.append(measure_memory(each, instances=instances, tasks=tasks))
-        else:
+            continue
+        with profiled(profile, f"placement-{each.name}", f"bench placement, {each.name}"):
             results.append(
                 measure_placement(
                     each, instances=instances, tasks=tasks, with_baseline=with_baseline
@@ -111,34 +121,19 @@ def placement(
             Console().print(msgspec.to_builtins(result))
 
 
-@app.command("scale")
-def scale(
-    as_json: AsJson = False,
-    instances: Annotated[int, typer.Option(min=1, max=10_000, help="Container instances.")] = 5_000,
-    services: Annotated[int, typer.Option(min=1, max=10_000, help="Services.")] = 1_000,
-    tasks: Annotated[int, typer.Option(min=1, max=5_000_000, help="Tasks.")] = 1_000_000,
-) -> None:
-    """Measure the control plane alone, in one process: scheduling, state, reports to RUNNING."""
-    import msgspec
-    from rich.console import Console
-
-    from homeport.sim.scale import ScaleRun
-
-    progress = Console(stderr=True)
-    result = ScaleRun(instances=instances, services=services, tasks=tasks).run(progress.print)
-    if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(result)).decode() + "\n")
-    else:
-        Console().print(msgspec.to_builtins(result))
+app.command("fleet")(bench_scale.fleet)
+app.command("scale")(bench_scale.scale)
+app.command("commits")(bench_scale.commits)
+app.command("restart")(bench_scale.restart)
 
 
 def _report(
     *,
     as_json: bool,
-    seconds: float,
-    with_tasks: bool,
-    with_api: bool,
-    with_placement: bool = False,
+    seconds: float = DEFAULT_SECONDS,
+    with_tasks: bool = False,
+    with_api: bool = False,
+    with_everything: bool = False,
 ) -> None:
     import uvloop
     from rich.console import Console
@@ -149,21 +144,26 @@ def _report(
 
     async def measure() -> list[Line]:
         lines: list[Line] = []
-        if with_tasks:
+        if with_tasks or with_everything:
             from homeport.bench.engine_peer import docker_engine
             from homeport.bench.tasks import measure_tasks
 
             with tempfile.TemporaryDirectory(prefix="homeport-bench-") as folder:
                 async with docker_engine() as docker:
                     lines += task_lines(await measure_tasks(docker, folder, progress.print))
-        if with_api:
+        if with_api or with_everything:
             from homeport.bench.api import measure_api
 
             lines += api_lines(await measure_api(seconds, progress.print))
+        if with_everything:
+            from homeport.bench.instances import DEFAULT_INSTANCES, measure_instances
+            from homeport.bench.report import instance_lines
+
+            lines += instance_lines(await measure_instances(DEFAULT_INSTANCES, progress.print))
         return lines
 
     lines = uvloop.run(measure())
-    if with_placement:
+    if with_everything:
         from homeport.bench.placement import (
             DEFAULT_INSTANCES,
             DEFAULT_TASKS,
