@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from homeport.bench.api import ApiMeasurement, Measured
+from homeport.bench.instances import InstancesResult
 from homeport.bench.placement import PlacementMeasurement
 from homeport.bench.tasks import SERVICE_TASKS, TaskMeasurements
 
@@ -23,6 +24,9 @@ PLACEMENT_TARGETS = {  # placements a second on 10,000 container instances
     "full": 5_000,
 }
 SERVER_TARGET_MIB = 120.0
+STORM_TARGET_S = 30.0  # for 1,000 agents, as the next two
+HEARTBEAT_TARGET_PERCENT = 15.0
+SOCKET_TARGET_KIB = 60.0
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,6 +136,38 @@ def placement_lines(found: Sequence[PlacementMeasurement]) -> list[Line]:
             )
         )
     return lines
+
+
+def instance_lines(found: InstancesResult) -> list[Line]:
+    """Set what connected agents cost beside its targets."""
+    agents = f"{found.instances:,} agents"
+    cpu = (
+        f"{found.heartbeat_percent:.1f} % of a core, {found.telemetry_percent:.1f} % with telemetry"
+    )
+    memory = f"{found.resident_without_mib:.0f} MiB without, {found.resident_with_mib:.0f} MiB with"
+    return [
+        Line(
+            what=f"{agents} back after SIGKILL of the server",
+            homeport=f"{found.storm_seconds:.1f} s",
+            beside=f"{found.restart_seconds:.1f} s of it until it listens",
+            target=f"within {STORM_TARGET_S:.0f} s",
+            is_met=found.storm_seconds <= STORM_TARGET_S,
+        ),
+        Line(
+            what=f"heartbeats of {agents}",
+            homeport=cpu,
+            beside="",
+            target=f"under {HEARTBEAT_TARGET_PERCENT:.0f} %",
+            is_met=found.heartbeat_percent < HEARTBEAT_TARGET_PERCENT,
+        ),
+        Line(
+            what=f"memory an idle connection, {found.sockets:,} of them",
+            homeport=f"{found.kib_per_socket:.1f} KiB",
+            beside=memory,
+            target=f"under {SOCKET_TARGET_KIB:.0f} KiB",
+            is_met=found.kib_per_socket < SOCKET_TARGET_KIB,
+        ),
+    ]
 
 
 def print_lines(console: Console, lines: list[Line]) -> None:

@@ -19,9 +19,11 @@ def server(*, config: ConfigFile = None, **flags: object) -> None:
     import uvloop  # imported late: only this command needs it
 
     from homeport.app import run_server
+    from homeport.server.open_files import raise_open_files_limit
     from homeport.server.serve import ListenError
     from homeport.storage.errors import StorageError
 
+    raise_open_files_limit()
     try:
         uvloop.run(run_server(settings))
     except (ListenError, StorageError) as trouble:
