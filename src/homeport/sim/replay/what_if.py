@@ -261,9 +261,10 @@ def _reshape(instance: ContainerInstance, number: int, what_if: WhatIf) -> Conta
         return replace(instance, attributes=attributes)
     kind = find_instance_type(what_if.instance_type)
     if kind is None:
+        families = sorted({name.partition(".")[0] for name in list_instance_types()})
         raise WhatIfError(
-            f"instance type {what_if.instance_type!r} isn't known; there are: "
-            + ", ".join(list_instance_types())
+            f"instance type {what_if.instance_type!r} isn't known; write one like m5.large of "
+            + ", ".join(families)
         )
     attributes[ATTRIBUTE_INSTANCE_TYPE] = what_if.instance_type
     resources = replace(
