@@ -2,15 +2,46 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from homeport.api import ecs
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.record import Tag
+from homeport.model.resources import HostPort
 from homeport.operations.ecs.tags import render_tags
 from homeport.state.view import View
 
 INTEGER = "INTEGER"
 STRING_SET = "STRINGSET"
 HEALTH_WORST_FIRST = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
+
+
+class SeenInstance(msgspec.Struct, frozen=True, gc=False):
+    """A container instance, and what its tasks hold of it at one moment."""
+
+    instance: ContainerInstance
+    version: int
+    cpu_units: int
+    memory_mib: int
+    gpu_count: int
+    ports: tuple[HostPort, ...]
+    running: int
+    pending: int
+
+
+def see_instance(view: View, instance: ContainerInstance) -> SeenInstance:
+    """Note a container instance as it is now, cheaply; it is described later, or never."""
+    load = view.instance_load(instance.arn)
+    return SeenInstance(
+        instance=instance,
+        version=view.instance_version(instance),
+        cpu_units=load.cpu_units,
+        memory_mib=load.memory_mib,
+        gpu_count=load.gpu_count,
+        ports=tuple(load.ports),
+        running=load.running,
+        pending=load.pending,
+    )
 
 
 def render_container_instance(
@@ -20,29 +51,36 @@ def render_container_instance(
     *,
     with_health: bool = False,
 ) -> ecs.ContainerInstance:
+    """Render a container instance as it is now."""
+    return render_instance_seen(see_instance(view, instance), tags, with_health=with_health)
+
+
+def render_instance_seen(
+    seen: SeenInstance, tags: tuple[Tag, ...] = (), *, with_health: bool = False
+) -> ecs.ContainerInstance:
     """Render a container instance with what it registered and what its tasks leave of that.
 
     CPU units and MiB; PORTS of the remaining resources are the used ones, as in AWS (reference:
     container-instances §2).
     """
-    load = view.instance_load(instance.arn)
+    instance = seen.instance
     is_active = instance.status != "INACTIVE"
     return ecs.ContainerInstance(
         container_instance_arn=instance.arn,
         ec2_instance_id=instance.ec2_instance_id,
-        version=view.instance_version(instance),
+        version=seen.version,
         version_info=ecs.VersionInfo(
             agent_version=instance.agent_version,
             agent_hash=instance.agent_hash,
             docker_version=_docker_version(instance),
         ),
-        remaining_resources=_remaining_resources(view, instance) if is_active else [],
+        remaining_resources=_remaining_resources(seen) if is_active else [],
         registered_resources=_registered_resources(instance) if is_active else [],
         status=instance.status,
         status_reason=instance.status_reason,
         agent_connected=instance.agent_connected,
-        running_tasks_count=load.running if is_active else 0,
-        pending_tasks_count=load.pending if is_active else 0,
+        running_tasks_count=seen.running if is_active else 0,
+        pending_tasks_count=seen.pending if is_active else 0,
         attributes=[
             ecs.Attribute(name=name, value=value) for name, value in instance.attributes.items()
         ],
@@ -72,15 +110,15 @@ def _registered_resources(instance: ContainerInstance) -> list[ecs.Resource]:
     )
 
 
-def _remaining_resources(view: View, instance: ContainerInstance) -> list[ecs.Resource]:
-    own, load = instance.resources, view.instance_load(instance.arn)
-    used = sorted(load.ports)
+def _remaining_resources(seen: SeenInstance) -> list[ecs.Resource]:
+    own = seen.instance.resources
+    used = sorted(seen.ports)
     return _resources(
-        cpu_units=own.cpu_units - load.cpu_units,
-        memory_mib=own.memory_mib - load.memory_mib,
+        cpu_units=own.cpu_units - seen.cpu_units,
+        memory_mib=own.memory_mib - seen.memory_mib,
         tcp_ports=[*own.reserved_tcp_ports, *(p.port for p in used if p.protocol == "tcp")],
         udp_ports=[*own.reserved_udp_ports, *(p.port for p in used if p.protocol == "udp")],
-        gpu_ids=own.gpu_ids[load.gpu_count :],
+        gpu_ids=own.gpu_ids[seen.gpu_count :],
     )
 
 

@@ -19,9 +19,14 @@ from homeport.api import homeport
 from homeport.model.arn import Scope, dashed_uuid, scope_of
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.service import Deployment, Service, ServiceEvent
+from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.model.task import Task
-from homeport.operations.render.container_instances import render_container_instance
-from homeport.operations.render.service_actions import ServiceAction, read_service_action
+from homeport.operations.render.container_instances import (
+    SeenInstance,
+    render_instance_seen,
+    see_instance,
+)
+from homeport.operations.render.service_actions import ServiceAction, read_service_actions
 from homeport.operations.render.tasks import render_task_seen, seen_on_instance
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.view import View
@@ -43,14 +48,14 @@ class SeenTask(msgspec.Struct, frozen=True, gc=False):
 
 
 class StateChange(msgspec.Struct, frozen=True, gc=False):
-    """One event before it is written out; `detail` is JSON unless a task has to be rendered."""
+    """One event before it is written out; `detail` is JSON unless it has to be rendered."""
 
     sequence: int
     scope: Scope
     detail_type: str
     resource_arn: str
     at_ms: int
-    detail: SeenTask | bytes
+    detail: SeenTask | SeenInstance | bytes
 
 
 def first_sequence_behind(commit_sequence: int) -> int:
@@ -64,15 +69,25 @@ def read_commit(
     """Return the events of one applied commit, numbered by it and so in order across restarts."""
     first = commit.sequence * SEQUENCES_PER_COMMIT
     found: list[StateChange] = []
+    touched: dict[str, None] = {}  # container instances, in the order of their tasks
+
+    def tell(told: Told) -> None:
+        detail_type, arn, detail = told
+        number = first + len(found)
+        found.append(StateChange(number, scope_of(arn), detail_type, arn, commit.at_ms, detail))
+
     for change, old in zip(commit.changes, replaced, strict=True):
         if not isinstance(change, Put):
             continue
-        for detail_type, arn, detail in _read_change(view, change.record, old, commit.at_ms):
-            found.append(
-                StateChange(
-                    first + len(found), scope_of(arn), detail_type, arn, commit.at_ms, detail
-                )
-            )
+        for told in _read_change(view, change.record, old, commit.at_ms):
+            tell(told)
+        arn = _touched_instance(change.record, old)
+        if arn is not None:
+            touched[arn] = None
+    for arn in touched:
+        instance = view.container_instance(arn)
+        if instance is not None:
+            tell((homeport.CONTAINER_INSTANCE_STATE_CHANGE, arn, see_instance(view, instance)))
     assert len(found) < SEQUENCES_PER_COMMIT
     return found
 
@@ -82,6 +97,8 @@ def encode_event(change: StateChange) -> msgspec.Raw:
     detail = change.detail
     if isinstance(detail, SeenTask):
         detail = _encode(_task_detail(detail, change.at_ms))
+    elif isinstance(detail, SeenInstance):
+        detail = _encode(_instance_detail(detail, change.at_ms))
     unique = f"{change.sequence}/{change.at_ms}/{change.resource_arn}".encode()
     event = homeport.EventBridgeEvent(
         id=dashed_uuid(hashlib.blake2b(unique, digest_size=16).hexdigest()),
@@ -102,7 +119,8 @@ def iso_time(at_ms: int, timespec: str = "milliseconds") -> str:
     return text.replace("+00:00", "Z")
 
 
-Told = tuple[str, str, SeenTask | bytes]  # detail type, the resource's ARN, the detail
+# Detail type, the resource's ARN, the detail.
+Told = tuple[str, str, SeenTask | SeenInstance | bytes]
 
 
 def _read_change(
@@ -119,17 +137,36 @@ def _read_change(
 def _read_other(
     view: View, new: AnyRecord, old: AnyRecord | None, at_ms: int
 ) -> Iterator[Told]:
-    if isinstance(new, ContainerInstance):
-        if not isinstance(old, ContainerInstance) or new.version != old.version:
-            detail = _encode(_instance_detail(view, new, at_ms))
-            yield homeport.CONTAINER_INSTANCE_STATE_CHANGE, new.arn, detail
-    elif isinstance(new, Service):
+    if isinstance(new, Service):
         yield from _read_service(new, old if isinstance(old, Service) else None, at_ms)
     elif isinstance(new, ServiceEvent):
         service = view.service(new.service_arn)
-        action = None if service is None else read_service_action(service, new)
-        if service is not None and action is not None:
-            yield _told_action(service, action, at_ms)
+        if service is not None:
+            for action in read_service_actions(service, new):
+                yield _told_action(service, action, at_ms)
+    elif isinstance(new, ServiceDeployment):
+        known = old.hooks if isinstance(old, ServiceDeployment) else ()
+        for hook in new.hooks:
+            if hook not in known:
+                detail = _hook_detail(new, hook, at_ms)
+                yield homeport.HOOK_STATE_CHANGE, new.service_arn, detail
+
+
+def _touched_instance(new: AnyRecord, old: AnyRecord | None) -> str | None:
+    """Return the ARN of the container instance that a change makes another one, if it does.
+
+    A task does where it is placed, and where it is reported STOPPED: what is left there changes.
+    """
+    if isinstance(new, Task):
+        was_placed = isinstance(old, Task) and old.container_instance_arn is not None
+        was_stopped = isinstance(old, Task) and old.is_stopped
+        if was_placed and was_stopped == new.is_stopped:
+            return None
+        return new.container_instance_arn
+    if not isinstance(new, ContainerInstance):
+        return None
+    is_news = not isinstance(old, ContainerInstance) or new.version != old.version
+    return new.arn if is_news else None
 
 
 def _is_news_of_task(new: Task, old: Task) -> bool:
@@ -158,9 +195,9 @@ def _task_detail(seen: SeenTask, at_ms: int) -> dict[str, Any]:
     return detail
 
 
-def _instance_detail(view: View, instance: ContainerInstance, at_ms: int) -> dict[str, object]:
-    detail = _as_detail(msgspec.to_builtins(render_container_instance(view, instance)), at_ms)
-    return {**detail, "clusterArn": instance.cluster_arn}
+def _instance_detail(seen: SeenInstance, at_ms: int) -> dict[str, object]:
+    detail = _as_detail(msgspec.to_builtins(render_instance_seen(seen)), at_ms)
+    return {**detail, "clusterArn": seen.instance.cluster_arn}
 
 
 def _as_detail(described: dict[str, Any], at_ms: int) -> dict[str, Any]:
@@ -201,6 +238,26 @@ def _deployment_detail(deployment: Deployment, at_ms: int) -> bytes:
     )
 
 
+def _hook_detail(record: ServiceDeployment, hook: HookState, at_ms: int) -> bytes:
+    """Write the detail of a PAUSE hook that waits, or was answered (DG: pause-lifecycle-hooks)."""
+    has_failed = hook.status in ("FAILED", "TIMED_OUT")
+    return _encode(
+        {
+            "eventType": "ERROR" if has_failed else "INFO",
+            "eventName": f"HOOK_{hook.status}",
+            "clusterArn": record.cluster_arn,
+            "serviceDeploymentArn": record.arn,
+            "hookId": hook.id,
+            "targetType": "PAUSE",
+            "lifecycleStage": hook.stage,
+            "status": hook.status,
+            "expiresAt": iso_time(hook.expires_at_ms),
+            "timeoutAction": hook.timeout_action,
+            "updatedAt": iso_time(at_ms),
+        }
+    )
+
+
 def _told_action(service: Service, action: ServiceAction, at_ms: int) -> Told:
     """Write the detail of a service action (DG: ecs_service_events)."""
     detail: dict[str, object] = {
@@ -208,6 +265,8 @@ def _told_action(service: Service, action: ServiceAction, at_ms: int) -> Told:
         "eventName": action.event_name,
         "clusterArn": service.cluster_arn,
     }
+    if action.capacity_provider_arns:
+        detail["capacityProviderArns"] = list(action.capacity_provider_arns)
     if action.container_instance_arns:
         detail["containerInstanceArns"] = list(action.container_instance_arns)
     if action.reason:

@@ -8,7 +8,12 @@ import re
 
 import msgspec
 
-from homeport.model.arn import cluster_name_of, make_container_instance_arn, scope_of
+from homeport.model.arn import (
+    cluster_name_of,
+    make_capacity_provider_arn,
+    make_container_instance_arn,
+    scope_of,
+)
 from homeport.model.service import Service, ServiceEvent
 
 
@@ -19,11 +24,13 @@ class ServiceAction(msgspec.Struct, frozen=True, gc=False):
     event_name: str
     reason: str = ""
     container_instance_arns: tuple[str, ...] = ()
+    capacity_provider_arns: tuple[str, ...] = ()
 
 
 _PLACEMENT_FAILURE = "SERVICE_TASK_PLACEMENT_FAILURE"
+_STEADY = "SERVICE_STEADY_STATE"
 _ACTIONS = (
-    ("has reached a steady state", ServiceAction("INFO", "SERVICE_STEADY_STATE")),
+    ("has reached a steady state", ServiceAction("INFO", _STEADY)),
     (" running tasks: ", ServiceAction("INFO", "TASKS_STOPPED")),
     (" due to AZ rebalancing: ", ServiceAction("INFO", "TASKS_STOPPED")),
     (" to AZ Rebalance: ", ServiceAction("INFO", "TASKS_STARTED")),
@@ -52,11 +59,32 @@ _CLOSEST = re.compile(r"\(container-instance ([0-9a-f]+)\)")
 _ENCOUNTERED = re.compile(r'encountered error "([^"]*)"')
 
 
+def read_service_actions(service: Service, event: ServiceEvent) -> tuple[ServiceAction, ...]:
+    """Return the actions that a service's message stands for, () for most messages.
+
+    A steady service's capacity providers are steady, too.
+    """
+    action = read_service_action(service, event)
+    if action is None:
+        return ()
+    if action.event_name != _STEADY or not service.capacity_provider_strategy:
+        return (action,)
+    scope = scope_of(service.arn)
+    arns = tuple(
+        make_capacity_provider_arn(scope, item.provider)
+        for item in service.capacity_provider_strategy
+    )
+    steady = ServiceAction("INFO", "CAPACITY_PROVIDER_STEADY_STATE", capacity_provider_arns=arns)
+    return action, steady
+
+
 def read_service_action(service: Service, event: ServiceEvent) -> ServiceAction | None:
     """Return the action that a service's message stands for, None for most messages."""
     said = event.message.removeprefix(f"(service {service.name}) ")
     for part, action in _ACTIONS:
         if part in said:
+            if action.event_name == _STEADY and said.startswith("(service"):  # of a task set
+                return ServiceAction("INFO", "TASKSET_STEADY_STATE")
             is_placement = action.event_name == _PLACEMENT_FAILURE
             return _placement_failure(service, said, action) if is_placement else action
     return None

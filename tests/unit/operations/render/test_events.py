@@ -15,9 +15,11 @@ from builders import (
     put,
 )
 from homeport.core.placement.request import Refusal
-from homeport.core.reconcile import service_events
+from homeport.core.reconcile import rebalance, service_events
+from homeport.model.capacity_provider import StrategyItem
 from homeport.model.record import ResourceTags, Tag
 from homeport.model.service import Service, ServiceEvent
+from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.operations.render.events import StateChange, encode_event, read_commit
 from homeport.operations.render.service_actions import ServiceAction, read_service_action
 from homeport.state.changes import AnyRecord, Commit
@@ -46,7 +48,7 @@ class Watched:
 
 
 def test_a_new_task_is_an_event_with_the_task_as_its_detail():
-    (event,) = Watched(ResourceTags(arn=TASK.arn, tags=(Tag("a", "b"),))).put(TASK)
+    event, _ = Watched(ResourceTags(arn=TASK.arn, tags=(Tag("a", "b"),))).put(TASK)
     detail = event.pop("detail")
     assert len(event.pop("id")) == 36
     assert event == {
@@ -101,6 +103,100 @@ def test_an_instance_tells_its_connection_and_what_it_has_left():
     assert detail["registeredAt"] == detail["updatedAt"] == "2025-10-09T08:53:20.000Z"
 
 
+def test_an_instance_tells_of_every_task_that_is_placed_on_it_or_stops():
+    watched = Watched()
+    memory_mib = TASK.resources.memory_mib
+    task, instance = watched.put(TASK)
+    assert task["detail-type"] == "ECS Task State Change"
+    assert instance["resources"] == [INSTANCE.arn]
+    placed = instance["detail"]
+    assert placed["version"] == 2
+    assert placed["pendingTasksCount"] == 1
+    assert left(placed, "MEMORY") == INSTANCE.resources.memory_mib - memory_mib
+    running = replace(TASK, version=2, last_status="RUNNING")
+    assert [e["detail-type"] for e in watched.put(running)] == ["ECS Task State Change"]
+    stopped = replace(running, version=3, desired_status="STOPPED", last_status="STOPPED")
+    _, instance = watched.put(stopped)
+    assert instance["detail"]["version"] == 3
+    assert left(instance["detail"], "MEMORY") == INSTANCE.resources.memory_mib
+
+
+def test_tasks_of_one_commit_are_one_event_of_their_instance():
+    events = Watched().put(TASK, make_task("two", instance=INSTANCE))
+    assert [e["detail-type"] for e in events] == [
+        "ECS Task State Change",
+        "ECS Task State Change",
+        "ECS Container Instance State Change",
+    ]
+    assert events[-1]["detail"]["version"] == 3
+
+
+def test_a_task_that_waits_tells_of_an_instance_once_it_has_one():
+    waiting = replace(TASK, container_instance_arn=None, last_status="PROVISIONING")
+    watched = Watched()
+    assert len(watched.put(waiting)) == 1
+    placed = replace(TASK, version=2)
+    assert watched.put(placed)[-1]["resources"] == [INSTANCE.arn]
+
+
+def test_an_event_shows_what_was_left_then_whenever_it_is_read():
+    watched = Watched()
+    watched.put(TASK)
+    placed = watched.changes[-1]
+    watched.put(replace(TASK, version=2, desired_status="STOPPED", last_status="STOPPED"))
+    detail = msgspec.json.decode(encode_event(placed))["detail"]
+    assert left(detail, "CPU") == INSTANCE.resources.cpu_units - TASK.resources.cpu_units
+
+
+def left(detail: dict[str, Any], name: str) -> int:
+    """How much of a resource an instance has left."""
+    return next(r["integerValue"] for r in detail["remainingResources"] if r["name"] == name)
+
+
+def test_a_pause_hook_tells_that_it_waits_and_how_it_was_answered():
+    hook = HookState(id="ecs-pause-1", stage="POST_SCALE_UP", expires_at_ms=NOW_MS)
+    record = ServiceDeployment(
+        arn="arn:aws:ecs:us-east-1:123456789012:service-deployment/default/web/x",
+        service_arn=SERVICE.arn,
+        cluster_arn=SERVICE.cluster_arn,
+        deployment_id=SERVICE.primary.id,
+        target_revision_arn="",
+        hooks=(hook,),
+    )
+    watched = Watched(SERVICE)
+    (event,) = watched.put(record)
+    assert event["detail-type"] == "ECS Hook State Change"
+    assert event["resources"] == [SERVICE.arn]
+    assert event["detail"] == {
+        "eventType": "INFO",
+        "eventName": "HOOK_AWAITING_ACTION",
+        "clusterArn": SERVICE.cluster_arn,
+        "serviceDeploymentArn": record.arn,
+        "hookId": "ecs-pause-1",
+        "targetType": "PAUSE",
+        "lifecycleStage": "POST_SCALE_UP",
+        "status": "AWAITING_ACTION",
+        "expiresAt": "2025-10-09T08:53:20.000Z",
+        "timeoutAction": "ROLLBACK",
+        "updatedAt": "2025-10-09T08:53:20.000Z",
+    }
+    assert watched.put(replace(record, updated_at_ms=1)) == []
+    (event,) = watched.put(replace(record, hooks=(replace(hook, status="TIMED_OUT"),)))
+    assert (event["detail"]["eventType"], event["detail"]["eventName"]) == (
+        "ERROR",
+        "HOOK_TIMED_OUT",
+    )
+
+
+def test_the_capacity_providers_of_a_steady_service_are_steady_too():
+    service = replace(SERVICE, capacity_provider_strategy=(StrategyItem("a", weight=1),))
+    said = message(service_events.steady_message(service))
+    _, event = Watched(service).put(said)
+    assert event["detail"]["eventName"] == "CAPACITY_PROVIDER_STEADY_STATE"
+    (arn,) = event["detail"]["capacityProviderArns"]
+    assert arn == "arn:aws:ecs:us-east-1:123456789012:capacity-provider/a"
+
+
 def test_a_deployment_tells_its_beginning_its_end_and_its_failure():
     watched = Watched()
     deployment = replace(SERVICE.primary, rollout_state_reason="in progress.")
@@ -153,6 +249,19 @@ def test_every_message_of_the_scheduler_is_known_as_the_action_that_it_is():
         service_events.unplaced_message(SERVICE, []): ServiceAction(
             "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", "NO ACTIVE INSTANCES"
         ),
+        rebalance.no_room_message(SERVICE, "us-east-1a"): ServiceAction(
+            "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"
+        ),
+        rebalance.protected_move_message(SERVICE): ServiceAction(
+            "INFO", "TASKSET_SCALE_IN_FAILURE_BY_TASK_PROTECTION"
+        ),
+        rebalance.rebalancing_stopped_message(SERVICE): ServiceAction(
+            "INFO", "SERVICE_REBALANCING_STOPPED"
+        ),
+        rebalance.moved_messages(SERVICE, [TASK])[0]: ServiceAction("INFO", "TASKS_STOPPED"),
+        f"(service {SERVICE.name}, taskSet ecs-svc/1) has reached a steady state.": ServiceAction(
+            "INFO", "TASKSET_STEADY_STATE"
+        ),
         service_events.started_messages(SERVICE, [TASK])[0]: None,
         service_events.completed_message(SERVICE): None,
     }
@@ -163,7 +272,7 @@ def test_every_message_of_the_scheduler_is_known_as_the_action_that_it_is():
 def test_numbers_grow_from_commit_to_commit_and_ids_differ():
     watched = Watched()
     watched.put(TASK, make_task("two"))
-    first, second = watched.changes
+    first, second = watched.changes[:2]
     watched.put(replace(TASK, version=2, last_status="RUNNING"))
     (third,) = watched.changes
     assert first.sequence < second.sequence < third.sequence
