@@ -7,6 +7,7 @@ identity document. Not here: the sessions that follow.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import secrets
 import time
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from homeport.agent.state_file import StateFile
 
 LOG: Final = logging.getLogger("homeport.agent")
+
+SUBNET_ATTRIBUTE: Final = "homeport.subnet"
+"""Where tasks in awsvpc get their addresses; the control plane hands them out."""
 
 CPU_UNITS_PER_CPU: Final = 1024
 BYTES_PER_MIB: Final = 1024 * 1024
@@ -105,9 +109,15 @@ def make_registration(
     facts: dict[str, str],
     capabilities: Sequence[str] = (),
 ) -> ecs.RegisterContainerInstanceRequest:
-    """The registration request; custom attributes go with the first registration only."""
+    """The registration request; custom attributes go with the first registration only.
+
+    So does the clientToken: whoever missed the answer gets the same ARN by asking the same again,
+    also after a crash, and a later registration names its ARN.
+    """
     known_arn = facts.get(ARN_FACT)
     names = [*list_capabilities(engine_info), *capabilities]
+    if SUBNET_ATTRIBUTE in settings.attributes:
+        names.append("ecs.capability.task-eni")
     attributes = [ecs.Attribute(name=name) for name in names]
     attributes += [
         ecs.Attribute(name="ecs.os-type", value="linux"),
@@ -115,7 +125,7 @@ def make_registration(
     ]
     if known_arn is None:
         attributes += [ecs.Attribute(name=n, value=v) for n, v in settings.attributes.items()]
-    return ecs.RegisterContainerInstanceRequest(
+    request = ecs.RegisterContainerInstanceRequest(
         cluster=settings.cluster,
         container_instance_arn=known_arn,
         instance_identity_document=_make_identity(settings, engine_info, facts),
@@ -126,6 +136,10 @@ def make_registration(
         tags=[ecs.Tag(key=key, value=value) for key, value in settings.instance_tags.items()]
         or None,
     )
+    if known_arn is None:
+        # Its instance id makes each instance's request its own.
+        request.client_token = hashlib.sha256(msgspec.json.encode(request)).hexdigest()
+    return request
 
 
 def list_capabilities(engine_info: dict[str, Any]) -> list[str]:

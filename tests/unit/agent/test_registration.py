@@ -13,6 +13,7 @@ from homeport.agent.registration import (
 )
 from homeport.agent.settings import AgentSettings, AgentStartError, make_settings
 from homeport.config import AgentConfig
+from homeport.operations.ecs.registration import CLIENT_TOKEN_LENGTH_CHARACTERS
 
 INFO: dict[str, Any] = {
     "NCPU": 4,
@@ -91,3 +92,29 @@ def test_settings_come_from_the_configuration_record():
     assert settings.endpoint == "http://h:1"
     assert settings.data_dir == Path("/d")
     assert settings.task_cleanup_wait_s == 5
+
+
+def test_an_agent_with_a_subnet_for_tasks_says_that_it_can_do_awsvpc():
+    agent = make_agent(attributes={"homeport.subnet": "10.9.0.0/24"})
+    for facts in (FACTS, {**FACTS, "containerInstanceArn": "arn:i"}):
+        names = [a.name for a in make_registration(agent, INFO, facts).attributes or []]
+        assert "ecs.capability.task-eni" in names
+    names = [a.name for a in make_registration(make_agent(), INFO, FACTS).attributes or []]
+    assert "ecs.capability.task-eni" not in names
+
+
+def test_the_first_registration_has_a_token_that_stays_the_same_until_the_request_changes():
+    token = make_registration(make_agent(), INFO, FACTS).client_token
+    assert token is not None
+    assert 1 <= len(token) <= CLIENT_TOKEN_LENGTH_CHARACTERS
+    assert make_registration(make_agent(), INFO, FACTS).client_token == token
+    for other in (
+        make_registration(make_agent(attributes={"a": "b"}), INFO, FACTS),
+        make_registration(make_agent(), INFO, {"ec2InstanceId": "i-0123456789abcdef1"}),
+    ):
+        assert other.client_token not in (None, token)
+
+
+def test_a_registration_that_names_its_arn_needs_no_token():
+    again = make_registration(make_agent(), INFO, {**FACTS, "containerInstanceArn": "arn:i"})
+    assert again.client_token is None

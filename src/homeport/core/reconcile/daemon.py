@@ -40,7 +40,7 @@ def daemon_step(view: View, service: Service, census: Census, moment: Moment) ->
     primary = service.primary
     definition = view.task_definition(primary.task_definition_arn)
     assert definition is not None, primary.task_definition_arn
-    hosts = find_daemon_hosts(view, placement_request(service, definition, 1))
+    hosts = find_daemon_hosts(view, placement_request(view, service, definition, 1))
     present = _tasks_by_instance(view, service)
     going = [
         *_leave(view, service, hosts, present),

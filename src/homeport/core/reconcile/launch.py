@@ -8,10 +8,12 @@ from msgspec.structs import replace
 
 from homeport.core.capacity.handout import hand_out
 from homeport.core.capacity.places import Place, find_places
+from homeport.core.capacity.zones import subnets_of, zones_of_subnets
 from homeport.core.decision import Moment
 from homeport.core.lifecycle.new_task import make_task
 from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.model.arn import cluster_name_of
+from homeport.model.capacity_provider import FARGATE
 from homeport.model.record import ResourceTags, Tag
 from homeport.model.service import Deployment, Service
 from homeport.model.service_deployment import ServiceRevision
@@ -80,7 +82,7 @@ def launch_tasks(
     assert definition is not None, deployment.task_definition_arn
     found = find_places(
         view,
-        placement_request(service, definition, asked),
+        placement_request(view, service, definition, asked, deployment=deployment),
         service.capacity_provider_strategy,
         moment=moment,
         known=_tasks_of_providers(view, service, deployment),
@@ -143,14 +145,31 @@ def launch_tasks_at(
     )
 
 
-def placement_request(service: Service, definition: TaskDefinition, count: int) -> PlacementRequest:
-    """Return what placement is asked for tasks of a service."""
+def placement_request(
+    view: View,
+    service: Service,
+    definition: TaskDefinition,
+    count: int,
+    *,
+    deployment: Deployment | None = None,
+) -> PlacementRequest:
+    """Return what placement is asked for tasks of a service, by default of its PRIMARY deployment.
+
+    Tasks in awsvpc go where the subnets of the deployment's network configuration are.
+    """
+    zones: tuple[str, ...] = ()
+    if definition.resources.interface_count and service.task_launch_type != FARGATE:
+        revision = view.service_revision((deployment or service.primary).revision_arn)
+        if revision is not None:
+            subnets = subnets_of(revision.document)
+            zones = zones_of_subnets(view, service.cluster_arn, subnets)
     return PlacementRequest(
         cluster_arn=service.cluster_arn,
         group=service_group(service),
         service_arn=service.arn,
         resources=definition.resources,
         requires_attributes=definition.requires_attributes,
+        zones=zones,
         constraints=definition.placement_constraints + service.placement_constraints,
         strategies=service.placement_strategy,
         launch_type=service.task_launch_type,

@@ -155,7 +155,7 @@ def _wants_instances(view: View, service: Service) -> bool:
 def _find_hosts(view: View, service: Service, running: Sequence[Task]) -> list[Host]:
     definition = view.task_definition(service.primary.task_definition_arn)
     assert definition is not None, service.primary.task_definition_arn
-    request = placement_request(service, definition, 1)
+    request = placement_request(view, service, definition, 1)
     counts: dict[str, int] = {}
     for task in running:
         arn = task.container_instance_arn or ""

@@ -35,6 +35,7 @@ from homeport.operations.ecs.client_tokens import (
     token_key,
 )
 from homeport.operations.ecs.identity_document import IdentityDocument, parse_identity_document
+from homeport.operations.ecs.interface_slots import count_interface_slots
 from homeport.operations.ecs.tags import check_tags, put_tags
 from homeport.operations.lookup import container_instance_in, find_cluster
 from homeport.operations.render.container_instances import render_container_instance
@@ -83,6 +84,8 @@ def register_container_instance(
         tags = _merge_tags(view.tags(known.arn), tags)
         instance = replace(known, version=known.version + 1)
     _check_custom_count(attributes)
+    type_name = attributes.get(ATTRIBUTE_INSTANCE_TYPE)
+    resources = replace(resources, interface_slots=count_interface_slots(attributes, type_name))
     instance = _described(
         instance, request, document=document, attributes=attributes, resources=resources
     )
@@ -296,8 +299,8 @@ def _check_resources(
 ) -> InstanceResources:
     """Read what the instance offers; resources whose names ECS doesn't place by are left out."""
     by_name = {resource.name: resource for resource in resources or []}
-    gpu_ids = tuple(device.id or "" for device in devices or [] if device.type == "GPU")
-    if len(gpu_ids) > GPUS_PER_INSTANCE:
+    named = [device.id or "" for device in devices or [] if device.type == "GPU"]
+    if len(named) > GPUS_PER_INSTANCE:
         raise ecs.InvalidParameterException(
             f"A container instance can register at most {GPUS_PER_INSTANCE} GPUs."
         )
@@ -306,7 +309,7 @@ def _check_resources(
         memory_mib=_quantity(by_name.get("MEMORY")),
         reserved_tcp_ports=_ports(by_name.get("PORTS")),
         reserved_udp_ports=_ports(by_name.get("PORTS_UDP")),
-        gpu_ids=gpu_ids,
+        gpu_ids=tuple(dict.fromkeys(named)),
     )
     reserved = len(checked.reserved_tcp_ports) + len(checked.reserved_udp_ports)
     if reserved > RESERVED_PORTS_PER_INSTANCE:

@@ -10,6 +10,7 @@ from homeport.api import ecs
 from homeport.core.capacity import places as capacity
 from homeport.core.capacity.places import Place
 from homeport.core.capacity.provisioning import TASKS_PER_CLUSTER
+from homeport.core.capacity.zones import zones_of_subnets
 from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.model.capacity_provider import FARGATE, StrategyItem
 from homeport.model.cluster import Cluster
@@ -92,6 +93,7 @@ def find_places(
         group=terms.group,
         resources=terms.resources,
         requires_attributes=terms.definition.requires_attributes,
+        zones=_zones(view, cluster, request) if course.launch_type != FARGATE else (),
         constraints=(*own, *constraints),
         strategies=check_strategies(request.placement_strategy),
         launch_type=course.launch_type,
@@ -115,6 +117,12 @@ def find_places(
         asked = PlacementWish(constraints=wanted.constraints, strategies=wanted.strategies)
         places = tuple(place if place.wish else replace(place, wish=asked) for place in places)
     return places, [_render_failure(refusal) for refusal in found.refusals]
+
+
+def _zones(view: View, cluster: Cluster, request: ecs.RunTaskRequest) -> tuple[str, ...]:
+    network = request.network_configuration
+    vpc = None if network is None else network.awsvpc_configuration
+    return () if vpc is None else zones_of_subnets(view, cluster.arn, vpc.subnets or ())
 
 
 def _refuse_empty_cluster(view: View, cluster: Cluster) -> None:

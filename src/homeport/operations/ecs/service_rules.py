@@ -146,8 +146,11 @@ def check_network(
         )
     if not configuration.awsvpc_configuration.subnets:
         raise ecs.InvalidParameterException("subnets can not be empty.")
-    if launch_type != "FARGATE":
-        raise unsupported("task definitions with networkMode awsvpc on launch types but FARGATE")
+    if launch_type == "EXTERNAL":
+        raise ecs.InvalidParameterException(
+            "The EXTERNAL launch type does not support network mode awsvpc. Use bridge, host or "
+            "none."
+        )
 
 
 def check_launchable(definition: TaskDefinition, launch_type: str) -> None:

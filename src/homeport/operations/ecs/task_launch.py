@@ -164,10 +164,10 @@ def _check_network(
     vpc = None if network is None else network.awsvpc_configuration
     if vpc is None or not vpc.subnets:
         raise ecs.InvalidParameterException("subnets can not be empty.")
-    if launch_type != "FARGATE":
-        raise ecs.UnsupportedFeatureException(
-            "Homeport runs tasks in network mode awsvpc with launch type FARGATE only, yet. Use "
-            "FARGATE, or network mode bridge, host or none."
+    if launch_type == "EXTERNAL":
+        raise ecs.InvalidParameterException(
+            "The EXTERNAL launch type does not support network mode awsvpc. Use bridge, host or "
+            "none."
         )
 
 

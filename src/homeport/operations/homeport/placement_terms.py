@@ -23,7 +23,7 @@ def definition_of(view: View, arn: str) -> TaskDefinition:
 def service_terms(view: View, service: Service, count: int) -> PlacementRequest:
     """Return what placement is asked for the next tasks of a service's PRIMARY deployment."""
     definition = definition_of(view, service.primary.task_definition_arn)
-    return placement_request(service, definition, count)
+    return placement_request(view, service, definition, count)
 
 
 def task_terms(view: View, task: Task) -> PlacementRequest:
@@ -31,7 +31,7 @@ def task_terms(view: View, task: Task) -> PlacementRequest:
     definition = definition_of(view, task.task_definition_arn)
     service = None if task.service_arn is None else view.service(task.service_arn)
     if service is not None:
-        return placement_request(service, definition, 1)
+        return placement_request(view, service, definition, 1)
     wish = task.wish or PlacementWish(constraints=definition.placement_constraints)
     constraints = wish.constraints
     own = tuple(c for c in provider_constraints(task.capacity_provider) if c not in constraints)

@@ -77,7 +77,7 @@ def _find_terms(
             raise ecs.ServiceNotFoundException("Service not found.")
         if definition is None:
             definition = definition_of(view, service.primary.task_definition_arn)
-        return definition, placement_request(service, definition, count)
+        return definition, placement_request(view, service, definition, count)
     if definition is None:
         raise ecs.InvalidParameterException("Name a service, a taskDefinition, or both.")
     launch_type = request.launch_type or "EC2"

@@ -150,6 +150,16 @@ def test_resources_are_those_registered_and_ports_are_the_used_ones():
     assert (cpu["type"], cpu["doubleValue"], cpu["longValue"]) == ("INTEGER", 0.0, 0)
 
 
+def test_an_instance_with_a_subnet_has_as_many_interfaces_for_tasks_as_its_type():
+    desk = Desk(CLUSTER)
+    identity = msgspec.json.encode(IDENTITY).decode()
+    subnet = {"homeport.subnet": "10.9.0.0/24"}
+    shown = register(desk, attributes=subnet, instance_identity_document=identity)
+    instance = desk.view.container_instance(shown["containerInstanceArn"])
+    assert instance is not None
+    assert instance.resources.interface_slots == 2
+
+
 def test_gpus_become_a_resource():
     devices = [ecs.PlatformDevice(id="gpu-1", type="GPU")]
     instance = register(Desk(CLUSTER), platform_devices=devices)

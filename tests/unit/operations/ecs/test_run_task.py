@@ -13,6 +13,7 @@ from builders import (
 from desk import Desk
 from homeport.api import ecs
 from homeport.api.errors import AwsError
+from homeport.model.container_instance import ContainerInstance
 from homeport.model.record import ResourceTags, Tag
 from homeport.model.resources import InstanceResources, TaskResources
 from homeport.model.task_definition import ContainerSpec
@@ -149,7 +150,7 @@ def test_external_tasks_go_to_external_instances_only():
     assert answer["tasks"][0]["launchType"] == "EXTERNAL"
 
 
-def test_awsvpc_needs_a_network_and_is_not_built():
+def test_awsvpc_needs_a_network():
     vpc = ecs.AwsVpcConfiguration(subnets=["subnet-1"])
     network = ecs.NetworkConfiguration(awsvpc_configuration=vpc)
     desk = make_desk(make_task_definition("web", network_mode="awsvpc"), ZONE_A)
@@ -157,8 +158,61 @@ def test_awsvpc_needs_a_network_and_is_not_built():
     assert (
         message == "Network Configuration must be provided when networkMode 'awsvpc' is specified."
     )
-    refuse(desk, ecs.UnsupportedFeatureException, network_configuration=network)
     refuse(make_desk(), ecs.InvalidParameterException, network_configuration=network)
+    external = make_container_instance(attributes={"ecs.capability.external": None})
+    desk.put(external)
+    message = refuse(
+        desk,
+        ecs.InvalidParameterException,
+        network_configuration=network,
+        launch_type="EXTERNAL",
+    )
+    assert message.startswith("The EXTERNAL launch type does not support network mode awsvpc.")
+
+
+def host_with_slots(name: str, subnet: str, zone: str) -> ContainerInstance:
+    return make_container_instance(
+        name,
+        zone=zone,
+        attributes={"homeport.subnet": "10.9.0.0/24", "ecs.subnet-id": subnet},
+        resources=InstanceResources(cpu_units=2_048, memory_mib=4_096, interface_slots=2),
+    )
+
+
+def test_tasks_in_awsvpc_take_an_interface_each_until_the_instance_has_no_more():
+    task_size = TaskResources(cpu_units=1, memory_mib=1, interface_count=1)
+    vpc = make_task_definition("vpc", network_mode="awsvpc", resources=task_size)
+    host = host_with_slots("vpc", "subnet-a", "us-east-1a")
+    desk = make_desk(vpc, host)
+    network = ecs.NetworkConfiguration(
+        awsvpc_configuration=ecs.AwsVpcConfiguration(subnets=["subnet-a"])
+    )
+    reply = run(desk, task_definition="vpc", count=3, network_configuration=network)
+    addresses = [task["containers"][0]["networkInterfaces"] for task in reply["tasks"]]
+    assert [each[0]["privateIpv4Address"] for each in addresses] == ["10.9.0.4", "10.9.0.5"]
+    assert [task["attachments"][0]["status"] for task in reply["tasks"]] == ["ATTACHED"] * 2
+    (failure,) = reply["failures"]
+    assert (failure["arn"], failure["reason"]) == (host.arn, "RESOURCE:ENI")
+
+
+def test_tasks_in_awsvpc_go_where_their_subnets_are():
+    task_size = TaskResources(cpu_units=1, memory_mib=1, interface_count=1)
+    vpc = make_task_definition("vpc", network_mode="awsvpc", resources=task_size)
+    here = host_with_slots("here", "subnet-a", "us-east-1a")
+    there = host_with_slots("there", "subnet-b", "us-east-1b")
+    desk = make_desk(vpc, here, there)
+    network = ecs.NetworkConfiguration(
+        awsvpc_configuration=ecs.AwsVpcConfiguration(subnets=["subnet-b"])
+    )
+    reply = run(desk, task_definition="vpc", count=3, network_configuration=network)
+    assert {task["containerInstanceArn"] for task in reply["tasks"]} == {there.arn}
+    reasons = {failure["arn"]: failure["reason"] for failure in reply["failures"]}
+    assert reasons == {here.arn: "LOCATION", there.arn: "RESOURCE:ENI"}
+    elsewhere = ecs.NetworkConfiguration(
+        awsvpc_configuration=ecs.AwsVpcConfiguration(subnets=["subnet-b", "subnet-nobody-knows"])
+    )
+    (task,) = run(desk, task_definition="vpc", network_configuration=elsewhere)["tasks"]
+    assert task["containerInstanceArn"] == here.arn
 
 
 @pytest.mark.parametrize(
