@@ -13,7 +13,8 @@ from botocore.config import Config
 from starlette.types import ASGIApp
 
 from homeport.engine.events import ApiCalled
-from homeport.server.asgi import make_app
+from homeport.server.asgi import ApiApp
+from homeport.server.calls import Answer, Start
 from homeport.server.limits import ServerLimits
 from homeport.server.serve import ApiServer
 
@@ -21,6 +22,40 @@ DEFAULT_ACCOUNT_ID = "123456789012"
 DEFAULT_REGION = "us-east-1"
 START_TIMEOUT_S = 10
 ANSWER_TIMEOUT_S = 10
+
+
+def start_with(call: Callable[[ApiCalled], Coroutine[Any, Any, object]]) -> Start:
+    """Make a coroutine function what `ApiApp` starts calls with."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def carry_out(event: ApiCalled, answer: Answer) -> None:
+        try:
+            answer(await call(event))
+        except Exception as error:  # noqa: BLE001 - what a test raises is what is rendered
+            answer(error)
+
+    def start(event: ApiCalled, answer: Answer) -> None:
+        task = asyncio.get_running_loop().create_task(carry_out(event, answer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return start
+
+
+def ask(start: Start, event: ApiCalled) -> "asyncio.Future[object]":
+    """Start a call at once; the future gets its reply, or raises what came in its place."""
+    replied: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+
+    def answer(reply: object) -> None:
+        if replied.done():  # its caller has gone
+            return
+        if isinstance(reply, Exception):
+            replied.set_exception(reply)
+        else:
+            replied.set_result(reply)
+
+    start(event, answer)
+    return replied
 
 
 class ServedApi:
@@ -46,8 +81,8 @@ class ServedApi:
         return await self._answer(event)
 
     async def _serve(self) -> None:
-        app = make_app(
-            self._call,
+        app = ApiApp(
+            start_with(self._call),
             default_account_id=DEFAULT_ACCOUNT_ID,
             default_region=DEFAULT_REGION,
             limits=self._limits,

@@ -16,7 +16,7 @@ from homeport.gateway.connections import Gateway, GatewaySettings
 from homeport.operations.context import OperationSettings
 from homeport.operations.homeport import placement_questions
 from homeport.operations.registry import OPERATIONS
-from homeport.server.asgi import make_app
+from homeport.server.asgi import ApiApp
 from homeport.server.driver import EngineDriver, SystemClock, SystemEntropy
 from homeport.server.event_stream import EventStream
 from homeport.server.homeport_calls import HomeportCalls
@@ -87,14 +87,14 @@ async def run_server(config: Config) -> None:
         stream = EventStream(engine.view, journal, commit_sequence=store.sequence)
         store.feed.watch(stream.follow)
         calls = HomeportCalls(
-            driver.call,
+            driver.start,
             view=engine.view,
             stream=stream,
             when_durable=journal.when_durable,
             read_history=journal.history,
         )
-        app = make_app(
-            calls.call,
+        app = ApiApp(
+            calls.start,
             default_account_id=config.account_id,
             default_region=config.region,
             limits=limits,
@@ -131,7 +131,7 @@ async def _serve(
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     failure = next((each for each in failures if each.done()), None)
     if failure is not None:
-        driver.refuse_calls(FAILURE_MESSAGE)
+        server.refuse_calls(FAILURE_MESSAGE)
     await gateway.stop()
     stream.close()
     server.stop()

@@ -18,11 +18,13 @@ from builders import (
 from homeport.api import homeport
 from homeport.api.errors import AwsError
 from homeport.engine.events import ApiCalled
+from homeport.server.calls import Answer
 from homeport.server.event_stream import EventStream
 from homeport.server.homeport_calls import HomeportCalls
 from homeport.state.view import View
 from homeport.storage.memory import MemoryStorage
 from homeport.wire.json11 import parse_request, render_reply
+from served_api import ask as ask_start
 
 INSTANCE = make_container_instance()
 TASK = make_task(instance=INSTANCE)
@@ -63,7 +65,7 @@ def make_calls() -> HomeportCalls:
     store.feed.watch(stream.follow)
     put(store, make_cluster(), INSTANCE, TASK, SERVICE)
 
-    async def refuse(event: ApiCalled) -> object:
+    def refuse(event: ApiCalled, answer: Answer) -> None:
         raise AssertionError(f"{event.operation} is none of the engine's")
 
     return HomeportCalls(
@@ -92,7 +94,7 @@ def ask(operation: str, request: dict[str, Any]) -> dict[str, Any] | None:
         )
         try:
             async with asyncio.timeout(0.05):
-                return await make_calls().call(event)
+                return await ask_start(make_calls().start, event)
         except (AwsError, TimeoutError):  # refused, or waiting as it was asked to
             return None
 

@@ -17,18 +17,14 @@ class ClientGone(Exception):
     """The client went away before its request was whole; there is nobody to answer."""
 
 
-async def read_body(
-    receive: Receive, declared: bytes | None, limits: ServerLimits, *, has_arrived: bool = False
-) -> bytes:
+async def read_body(receive: Receive, declared: bytes | None, limits: ServerLimits) -> bytes:
     """Read a whole body of at most `limits.body_bytes`.
 
-    `declared` is the Content-Length header; `has_arrived` says that nothing is left to wait for.
-    A larger body is refused as RequestEntityTooLargeException after being read away unkept, so
-    that the client sees the answer; one not here in time as RequestTimeoutException.
+    `declared` is the Content-Length header. A larger body is refused as
+    RequestEntityTooLargeException after being read away unkept, so that the client sees the
+    answer; one not here in time as RequestTimeoutException.
     """
     length = _parse_length(declared)
-    if has_arrived:
-        return await _read(receive, length, limits)
     try:
         async with asyncio.timeout(limits.body_timeout_s):
             return await _read(receive, length, limits)

@@ -1,37 +1,41 @@
-"""One client's HTTP connection: uvicorn's httptools protocol with the limits it lacks.
+"""One client's HTTP connection: uvicorn's httptools protocol, its limits, and the usual call.
 
-uvicorn waits for ever for a request that never becomes whole and keeps headers of any size. A
-body's size and time are `bodies`' work, since the app reads it.
+A POST that arrives whole is carried out right here, without a task, a scope or a future of its
+own: ASGI would cost more than the call. Whatever else a request may be goes on to the app.
+uvicorn waits for ever for a request that never becomes whole and keeps headers of any size; a
+body's size and time are `bodies`' work.
 """
 
 import asyncio
 import functools
-from collections.abc import Sequence
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from homeport.server.extensions import CLOSE, RESPOND, WHOLE_BODY
+from homeport.server.calls import CLOSE, ApiCalls, Response, read_request
 from homeport.server.limits import ServerLimits
 
 
-class LimitedHttpProtocol(HttpToolsProtocol):
-    """Closes connections that are too slow, too talkative in their headers, or too many."""
+class ApiProtocol(HttpToolsProtocol):
+    """Carries out usual calls; closes connections that are too slow, too talkative or too many."""
 
-    def __init__(self, limits: ServerLimits, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, calls: ApiCalls, limits: ServerLimits, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._calls = calls
         self._limits = limits
+        self._address = ""
         self._awaits_headers = True
         self._header_bytes = 0
         self._header_timer: asyncio.TimerHandle | None = None
+        # While a request is held it may yet be a usual call: uvicorn doesn't know of it.
+        self._is_held = False
+        self._body = b""
+        self._stalled: _Exchange | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first request, or refuse a connection too many."""
         super().connection_made(transport)
+        self._address = "{}:{}".format(*(self.server or ("localhost", 0)))
         if len(self.connections) > self._limits.connections:
             transport.close()
             return
@@ -51,6 +55,8 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             # Whole before the timer was due; the next request starts another.
             if self._header_timer is not None:
                 self._stop_header_timer()
+            if self._is_held and not self.transport.is_closing():
+                self._hand_over()  # more of its body is to come
             return
         if self.transport.is_closing():
             return
@@ -62,53 +68,95 @@ class LimitedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Expect headers; those of a request pipelined behind another are not counted twice."""
         self._awaits_headers = True
-        super().on_message_begin()
+        cycle: Any = self.cycle  # None before the first
+        self._is_held = cycle is None or cycle.response_complete
+        if not self._is_held:
+            super().on_message_begin()
+            return
+        self.url = self._body = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
-        """Stop expecting headers and hand the request to the app."""
+        """Stop expecting headers; hold on to what may be a usual call, and pass on all others."""
         self._awaits_headers = False
         self._header_bytes = 0
-        super().on_headers_complete()
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and cycle.scope is self.scope:  # not so for a websocket
-            self.scope[RESPOND] = functools.partial(self._respond, cycle)  # type: ignore[literal-required]
+        if not self._is_held:
+            super().on_headers_complete()
+        elif (
+            self.expect_100_continue
+            or self.parser.get_method() != b"POST"
+            or self.parser.should_upgrade()
+        ):
+            self._hand_over()
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a piece of a body; one that is too large is read away by the app."""
+        if not self._is_held:
+            super().on_body(body)
+            return
+        self._body += body
+        if len(self._body) > self._limits.body_bytes:
+            self._hand_over()
 
     def on_message_complete(self) -> None:
-        """Let the app know that it need not wait for this request's body."""
-        self.scope[WHOLE_BODY] = True  # type: ignore[literal-required]
-        super().on_message_complete()
+        """Carry out a call that arrived whole."""
+        if not self._is_held:
+            super().on_message_complete()
+            return
+        self._is_held = False
+        request = read_request(
+            self.headers,
+            query=self.url.partition(b"?")[2].decode("latin-1"),
+            scheme=self.scheme or "http",
+            address=self._address,
+        )
+        is_kept = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        exchange = _Exchange(self, keep_alive=is_kept)
+        self.cycle = exchange  # type: ignore[assignment]
+        self._calls.carry_out(request, self._body, exchange.respond)
 
-    def _respond(
-        self,
-        cycle: RequestResponseCycle,
-        status: int,
-        headers: Sequence[tuple[bytes, bytes]],
-        body: bytes,
-    ) -> bool:
-        """Write a response to POST in one piece, as uvicorn would in two (`extensions.Respond`).
+    def resume_writing(self) -> None:
+        """Go on with what is pipelined, now that the client reads again."""
+        super().resume_writing()
+        stalled, self._stalled = self._stalled, None
+        if stalled is not None:
+            self._end(stalled)
 
-        `headers` name what they are in lower case, and Content-Length is among them.
-        """
-        if self.flow.write_paused or cycle.response_started or cycle.scope["method"] != "POST":
-            return False
-        if cycle.disconnected:
-            return True
-        cycle.response_started = cycle.response_complete = True
-        cycle.waiting_for_100_continue = False
+    def send(self, exchange: "_Exchange", response: Response) -> None:
+        """Write a whole response in one piece, as uvicorn would in two."""
+        headers = response.headers
         if CLOSE in headers:
-            cycle.keep_alive = False
-        elif not cycle.keep_alive:
+            exchange.keep_alive = False
+        elif not exchange.keep_alive:
             headers = (*headers, CLOSE)
-        pieces = [STATUS_LINE[status]]
+        pieces = [STATUS_LINE[response.status]]
         for name, value in headers:
             pieces += (name, b": ", value, b"\r\n")
-        pieces += (b"\r\n", body)
+        pieces += (b"\r\n", response.body)
         self.transport.write(b"".join(pieces))
-        cycle.message_event.set()
-        if not cycle.keep_alive:
+        if not exchange.keep_alive:
             self.transport.close()
-        cycle.on_response()
-        return True
+        if self.flow.write_paused:
+            self._stalled = exchange  # nothing more is written to a client that doesn't read
+        else:
+            self._end(exchange)
+
+    def _end(self, exchange: "_Exchange") -> None:
+        exchange.response_complete = True
+        self.on_response_complete()
+
+    def _hand_over(self) -> None:
+        """Give uvicorn the request that was held, as if it had just arrived."""
+        self._is_held = False
+        url, headers, body = self.url, self.headers, self._body
+        is_expecting = self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, is_expecting
+        self.headers.extend(headers)
+        super().on_headers_complete()
+        if body:
+            super().on_body(body)
 
     def _start_header_timer(self) -> None:
         timeout_s = self._limits.header_timeout_s
@@ -133,6 +181,31 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def make_protocol_class(limits: ServerLimits) -> Any:
-    """Give uvicorn something it can call in place of a protocol class, with our limits bound."""
-    return functools.partial(LimitedHttpProtocol, limits)
+class _Exchange:
+    """A call in flight on a connection; to uvicorn it looks like a cycle of its own."""
+
+    __slots__ = ("_protocol", "disconnected", "keep_alive", "response_complete")
+
+    def __init__(self, protocol: ApiProtocol, *, keep_alive: bool) -> None:
+        self._protocol = protocol
+        self.keep_alive = keep_alive
+        self.disconnected = False
+        self.response_complete = False
+
+    @property
+    def message_event(self) -> "_Exchange":
+        """What uvicorn sets when the connection is lost: here nobody waits for it."""
+        return self
+
+    def set(self) -> None:
+        """Wake nobody."""
+
+    def respond(self, response: Response) -> None:
+        """Send the response, unless the client has gone."""
+        if not self.disconnected:
+            self._protocol.send(self, response)
+
+
+def make_protocol_class(calls: ApiCalls, limits: ServerLimits) -> Any:
+    """Give uvicorn something it can call in place of a protocol class, with what is ours bound."""
+    return functools.partial(ApiProtocol, calls, limits)

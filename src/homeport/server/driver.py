@@ -1,4 +1,4 @@
-"""Drives the engine on the event loop: answers as awaitables, reconciling as soon as it is due.
+"""Drives the engine on the event loop: calls come in, reconciling follows as soon as it is due.
 
 No decision is made here; this is the asynchronous edge of the synchronous engine.
 """
@@ -7,11 +7,11 @@ import asyncio
 import logging
 import os
 import time
+from functools import partial
 from typing import Protocol
 
-from homeport.api.errors import AwsError, ServiceUnavailable
 from homeport.core.effects import DisconnectAgent, SendTasks
-from homeport.engine.engine import Engine
+from homeport.engine.engine import Answer, Engine
 from homeport.engine.events import ApiCalled
 from homeport.server.report_turns import REPORT_OPERATIONS, ReportTurns
 
@@ -57,7 +57,7 @@ class AgentOutlet(Protocol):
 
 
 class EngineDriver:
-    """The engine's outlet and the server's `call`; `failed` is set when the engine has a bug."""
+    """The engine's outlet, and where calls start; `failed` is set when the engine has a bug."""
 
     def __init__(self) -> None:
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -67,43 +67,25 @@ class EngineDriver:
         self._agents: AgentOutlet | None = None
         self._turn: asyncio.Handle | None = None
         self._turn_is_soon = False
-        self._waiting: dict[_PendingAnswer, None] = {}
-        self._refusal: str | None = None
 
     def attach(self, engine: Engine, agents: AgentOutlet) -> None:
         """Complete the circle: the engine was built with this driver as its outlet."""
         self._engine = engine
         self._agents = agents
 
-    async def call(self, event: ApiCalled) -> object:
-        """Carry out one API call; returns its reply's shape once durable, or raises AwsError."""
-        assert self._engine is not None
+    def start(self, event: ApiCalled, answer: Answer) -> None:
+        """Carry out one API call; `answer` gets the reply's shape once durable, or an error."""
         if event.operation in REPORT_OPERATIONS:
-            await self._report_turns.wait()
-        if self._refusal is not None:
-            raise ServiceUnavailable(self._refusal)
-        answer = _PendingAnswer()
-        self._engine.call(event, answer.take)
-        reply = answer.reply if answer.is_there else await self._wait(answer)
-        if isinstance(reply, AwsError):
-            raise reply
-        return reply
+            self._report_turns.take(partial(self._call, event, answer))
+        else:
+            self._call(event, answer)
 
-    def refuse_calls(self, message: str) -> None:
-        """Answer whoever waits, and whoever calls from now on, with ServiceUnavailable.
-
-        For the end of a server that has failed: what waits will never be durable.
-        """
-        self._refusal = message
-        for answer in list(self._waiting):
-            answer.take(ServiceUnavailable(message))
-
-    async def _wait(self, answer: "_PendingAnswer") -> object:
-        self._waiting[answer] = None
+    def _call(self, event: ApiCalled, answer: Answer) -> None:
+        assert self._engine is not None
         try:
-            return await answer.wait(self._loop)
-        finally:
-            del self._waiting[answer]
+            self._engine.call(event, answer)
+        except Exception as bug:  # noqa: BLE001 - nothing has changed: it is this caller's alone
+            answer(bug)
 
     def send_tasks(self, effect: SendTasks) -> None:
         """Pass an effect to the gateway."""
@@ -152,24 +134,3 @@ class EngineDriver:
             self.work_waits()
         else:
             self._turn = self._loop.call_later(wait_s, self._run_due)
-
-
-class _PendingAnswer:
-    """Most answers are there at once; only the others need a future."""
-
-    __slots__ = ("_future", "is_there", "reply")
-
-    def __init__(self) -> None:
-        self.is_there = False
-        self.reply: object = None
-        self._future: asyncio.Future[object] | None = None
-
-    def take(self, reply: object) -> None:
-        self.is_there = True
-        self.reply = reply
-        if self._future is not None and not self._future.done():
-            self._future.set_result(reply)
-
-    async def wait(self, loop: asyncio.AbstractEventLoop) -> object:
-        self._future = loop.create_future()
-        return await self._future

@@ -14,6 +14,7 @@ from homeport.model.arn import Scope
 from homeport.operations.homeport.history import PastChange, render_history
 from homeport.operations.homeport.resources import find_resource_arn
 from homeport.operations.render.events import encode_event
+from homeport.server.calls import Answer, Start
 from homeport.server.event_stream import EventStream
 from homeport.state.changes import Change
 from homeport.state.view import View
@@ -56,18 +57,19 @@ class ReadHistory(Protocol):
 
 
 class HomeportCalls:
-    """The server's `call`: answers what concerns the edges, and leaves the rest to the engine."""
+    """Where calls start: answers what concerns the edges, and leaves the rest to the engine."""
 
     def __init__(
         self,
-        call_engine: Call,
+        start_engine: Start,
         *,
         view: View,
         stream: EventStream,
         when_durable: Callable[[Callable[[], None]], None],
         read_history: ReadHistory,
     ) -> None:
-        self._call_engine = call_engine
+        self._start_engine = start_engine
+        self._running: set[asyncio.Task[None]] = set()
         self._view = view
         self._when_durable = when_durable
         self._stream = stream
@@ -78,10 +80,15 @@ class HomeportCalls:
             "ListHistory": self._list_history,
         }
 
-    async def call(self, event: ApiCalled) -> object:
-        """Carry out one API call: returns its reply's shape, or raises AwsError."""
+    def start(self, event: ApiCalled, answer: Answer) -> None:
+        """Carry out one API call; `answer` gets the reply's shape, or what is raised instead."""
         own = self._own.get(event.operation)
-        return await (self._call_engine(event) if own is None else own(event))
+        if own is None:
+            self._start_engine(event, answer)
+            return
+        task = asyncio.create_task(_answer_with(own(event), answer))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _list_events(self, event: ApiCalled) -> homeport.ListEventsResponse:
         """Answer events of the caller's account and region, waiting for one if asked to."""
@@ -141,6 +148,13 @@ class HomeportCalls:
 
         self._when_durable(tell)
         await done
+
+
+async def _answer_with(reply: Awaitable[object], answer: Answer) -> None:
+    try:
+        answer(await reply)
+    except Exception as error:  # noqa: BLE001 - refusals and bugs alike are the caller's to render
+        answer(error)
 
 
 def _check_events_request(request: homeport.ListEventsRequest) -> tuple[int, int]:

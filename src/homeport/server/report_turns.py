@@ -8,11 +8,14 @@ How many can wait is the server's limit of requests in flight.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 REPORT_OPERATIONS = frozenset(
     {"SubmitTaskStateChange", "SubmitContainerStateChange", "SubmitAttachmentStateChanges"}
 )
 REPORTS_PER_TURN = 32  # some 5 ms of the loop's time
+
+TakeIn = Callable[[], None]
 
 
 class ReportTurns:
@@ -20,20 +23,19 @@ class ReportTurns:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[TakeIn] = deque()
         self._taken = 0
         self._next_is_due = False
 
-    async def wait(self) -> None:
-        """Return when a report may be taken in: at once unless too many came in this turn."""
+    def take(self, take_in: TakeIn) -> None:
+        """Take a report in: at once, or in a later turn when too many came in this one."""
         if self._taken < REPORTS_PER_TURN and not self._waiting:
-            self._take()
-            return
-        turn: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append(turn)
-        await turn
+            self._count()
+            take_in()
+        else:
+            self._waiting.append(take_in)
 
-    def _take(self) -> None:
+    def _count(self) -> None:
         self._taken += 1
         if not self._next_is_due:
             self._next_is_due = True
@@ -42,7 +44,5 @@ class ReportTurns:
     def _next_turn(self) -> None:
         self._taken, self._next_is_due = 0, False
         while self._waiting and self._taken < REPORTS_PER_TURN:
-            turn = self._waiting.popleft()
-            if not turn.done():  # its client may have gone
-                turn.set_result(None)
-                self._take()
+            self._count()
+            self._waiting.popleft()()

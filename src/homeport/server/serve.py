@@ -10,8 +10,8 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from starlette.types import ASGIApp
 
+from homeport.server.asgi import ApiApp
 from homeport.server.connections import make_protocol_class
 from homeport.server.limits import ServerLimits
 
@@ -28,18 +28,23 @@ class ApiServer:
     """One listening server: `serve` it in a task, wait for `started`, and `stop` it."""
 
     def __init__(
-        self, app: ASGIApp, *, host: str, port: int, limits: ServerLimits | None = None
+        self, app: ApiApp, *, host: str, port: int, limits: ServerLimits | None = None
     ) -> None:
         self._limits = limits or ServerLimits()
         self._socket = _listen(host, port, self._limits.backlog_connections)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
         self.started = asyncio.Event()
+        self._calls = app.calls
         self._server = _Server(_make_config(app, self._limits), self.started)
 
     async def serve(self) -> None:
         """Accept connections until `stop` is called; returns when the last is done with."""
         await self._server.serve(sockets=[self._socket])
+
+    def refuse_calls(self, message: str) -> None:
+        """Answer whoever waits, and whoever calls from now on, with ServiceUnavailable."""
+        self._calls.refuse_calls(message)
 
     def stop(self) -> None:
         """Stop accepting, let requests in flight finish for `stop_grace_s`, then cut them off."""
@@ -70,10 +75,10 @@ class _Server(uvicorn.Server):
         await self.stop_wanted.wait()
 
 
-def _make_config(app: ASGIApp, limits: ServerLimits) -> uvicorn.Config:
+def _make_config(app: ApiApp, limits: ServerLimits) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http=make_protocol_class(limits),
+        http=make_protocol_class(app.calls, limits),
         ws="websockets-sansio",
         ws_max_size=limits.websocket_message_bytes,
         # The agent protocol has heartbeats of its own, and its frames are small.

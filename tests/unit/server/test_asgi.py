@@ -7,7 +7,8 @@ from starlette.types import Message, Receive, Scope, Send
 
 from homeport.api import ecs
 from homeport.engine.events import ApiCalled
-from homeport.server.asgi import make_app
+from homeport.server.asgi import ApiApp
+from homeport.server.calls import Answer
 
 
 class Client:
@@ -40,12 +41,12 @@ def make_scope(**members: Any) -> Scope:
 def make_recording_app(**settings: Any) -> tuple[Any, list[ApiCalled]]:
     calls: list[ApiCalled] = []
 
-    async def call(event: ApiCalled) -> object:
+    def start(event: ApiCalled, answer: Answer) -> None:
         calls.append(event)
-        return ecs.ListClustersResponse(cluster_arns=[])
+        answer(ecs.ListClustersResponse(cluster_arns=[]))
 
     account = {"default_account_id": "123456789012", "default_region": "eu-west-1"}
-    return make_app(call, **account, **settings), calls
+    return ApiApp(start, **account, **settings), calls
 
 
 async def test_a_websocket_goes_to_its_route_and_to_no_other() -> None:

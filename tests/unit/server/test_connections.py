@@ -9,8 +9,9 @@ import pytest
 
 from homeport.api import ecs
 from homeport.engine.events import ApiCalled
-from homeport.server.asgi import make_app
+from homeport.server.asgi import ApiApp
 from homeport.server.serve import ApiServer
+from served_api import start_with
 
 HOST = "127.0.0.1"
 LIMIT_S = 5
@@ -24,7 +25,9 @@ async def list_clusters(event: ApiCalled) -> object:
 
 @asynccontextmanager
 async def served() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    app = make_app(list_clusters, default_account_id="123456789012", default_region="us-east-1")
+    app = ApiApp(
+        start_with(list_clusters), default_account_id="123456789012", default_region="us-east-1"
+    )
     server = ApiServer(app, host=HOST, port=0)
     serving = asyncio.create_task(server.serve())
     await server.started.wait()

@@ -1,12 +1,10 @@
-"""Calls that wait for the disk, and what they hear when it fails: `server.driver`."""
+"""Calls that wait for the disk, and bugs in their decisions: `server.driver`."""
 
-import asyncio
 from collections.abc import Callable
 
-import pytest
+from msgspec.structs import replace
 
 from homeport.api import ecs
-from homeport.api.errors import ServiceUnavailable
 from homeport.core.effects import DisconnectAgent, SendTasks
 from homeport.engine.engine import Engine
 from homeport.engine.events import ApiCalled
@@ -62,39 +60,25 @@ def make_driver() -> tuple[EngineDriver, StuckJournal]:
     return driver, journal
 
 
-async def test_a_call_that_waits_when_the_server_fails_hears_that_it_is_unavailable() -> None:
+async def test_a_call_is_answered_when_the_disk_has_it() -> None:
     driver, journal = make_driver()
-    call = asyncio.create_task(driver.call(CREATE_CLUSTER))
-    await asyncio.sleep(0)
-    assert journal.waiting
-    driver.refuse_calls("it failed")
-    with pytest.raises(ServiceUnavailable, match="it failed"):
-        await call
-    with pytest.raises(ServiceUnavailable, match="it failed"):
-        await driver.call(CREATE_CLUSTER)
-
-
-async def test_a_reply_that_comes_too_late_is_not_given() -> None:
-    driver, journal = make_driver()
-    call = asyncio.create_task(driver.call(CREATE_CLUSTER))
-    await asyncio.sleep(0)
-    driver.refuse_calls("it failed")
+    answers: list[object] = []
+    driver.start(CREATE_CLUSTER, answers.append)
+    assert answers == []
     for then in journal.waiting:
         then()
-    with pytest.raises(ServiceUnavailable):
-        await call
+    (reply,) = answers
+    assert isinstance(reply, ecs.CreateClusterResponse)
 
 
-async def test_a_client_that_goes_while_its_call_waits_leaves_nothing_behind() -> None:
+async def test_a_bug_in_a_decision_is_its_callers_alone() -> None:
     driver, journal = make_driver()
-    call = asyncio.create_task(driver.call(CREATE_CLUSTER))
-    await asyncio.sleep(0)
-    call.cancel()
-    await asyncio.wait([call])
-    for then in journal.waiting:
-        then()
-    driver.refuse_calls("it failed")
-    assert call.cancelled()
+    answers: list[object] = []
+    for operation in ("CreateCluster", "SubmitTaskStateChange"):
+        driver.start(replace(CREATE_CLUSTER, operation=operation, request=None), answers.append)
+    assert [type(answer) for answer in answers] == [AttributeError, AttributeError]
+    assert journal.waiting == []
+    assert not driver.failed.done()
 
 
 def test_chance_is_drawn_afresh_each_time() -> None:

@@ -8,10 +8,12 @@ import pytest
 from builders import make_cluster, make_container_instance, make_service, make_store, put
 from homeport.api import ecs, homeport
 from homeport.engine.events import ApiCalled
+from homeport.server.calls import Answer
 from homeport.server.event_stream import EventStream
 from homeport.server.homeport_calls import HomeportCalls
 from homeport.state.view import View
 from homeport.storage.memory import MemoryStorage
+from served_api import ask
 
 SERVICE = make_service()
 
@@ -49,11 +51,11 @@ class World:
             read_history=self.journal.history,
         )
 
-    async def _engine(self, event: ApiCalled) -> object:
+    def _engine(self, event: ApiCalled, answer: Answer) -> None:
         self.passed_on.append(event.operation)
-        return None
+        answer(None)
 
-    def ask(self, operation: str, request: object) -> "asyncio.Task[object]":
+    def ask(self, operation: str, request: object) -> "asyncio.Future[object]":
         event = ApiCalled(
             operation=operation,
             request=request,
@@ -62,10 +64,7 @@ class World:
             endpoint="http://127.0.0.1:4566",
         )
 
-        async def call() -> object:
-            return await self.calls.call(event)
-
-        return asyncio.create_task(call())
+        return ask(self.calls.start, event)
 
 
 async def test_every_other_call_is_the_engines():
