@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 
 from homeport.api import ecs
+from homeport.core.capacity.handout import free_gpu_ids
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.record import Tag
 from homeport.model.resources import HostPort
@@ -23,7 +24,7 @@ class SeenInstance(msgspec.Struct, frozen=True, gc=False):
     version: int
     cpu_units: int
     memory_mib: int
-    gpu_count: int
+    free_gpu_ids: tuple[str, ...]
     ports: tuple[HostPort, ...]
     running: int
     pending: int
@@ -37,7 +38,7 @@ def see_instance(view: View, instance: ContainerInstance) -> SeenInstance:
         version=view.instance_version(instance),
         cpu_units=load.cpu_units,
         memory_mib=load.memory_mib,
-        gpu_count=load.gpu_count,
+        free_gpu_ids=free_gpu_ids(view, instance) if instance.resources.gpu_ids else (),
         ports=tuple(load.ports),
         running=load.running,
         pending=load.pending,
@@ -118,7 +119,7 @@ def _remaining_resources(seen: SeenInstance) -> list[ecs.Resource]:
         memory_mib=own.memory_mib - seen.memory_mib,
         tcp_ports=[*own.reserved_tcp_ports, *(p.port for p in used if p.protocol == "tcp")],
         udp_ports=[*own.reserved_udp_ports, *(p.port for p in used if p.protocol == "udp")],
-        gpu_ids=own.gpu_ids[seen.gpu_count :],
+        gpu_ids=seen.free_gpu_ids,
     )
 
 

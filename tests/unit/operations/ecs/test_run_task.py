@@ -19,6 +19,7 @@ from homeport.model.resources import InstanceResources, TaskResources
 from homeport.model.task_definition import ContainerSpec
 from homeport.operations.ecs.run_task import run_task
 from homeport.operations.ecs.tasks import describe_tasks
+from homeport.operations.render.container_instances import render_container_instance
 
 ZONE_A = make_container_instance("a", zone="us-east-1a")
 ZONE_B = make_container_instance("b", zone="us-east-1b")
@@ -281,6 +282,11 @@ def test_tasks_get_gpus_of_their_own_which_are_described():
     reply = run(desk, task_definition="learn", count=3)
     assert [task["containers"][0]["gpuIds"] for task in reply["tasks"]] == [["GPU-a"], ["GPU-b"]]
     assert [failure["reason"] for failure in reply["failures"]] == ["RESOURCE:GPU"]
+    (shown, _) = reply["tasks"]
+    desk.put(replace(desk.view.task(shown["taskArn"]), last_status="STOPPED", stopped_at_ms=1))
+    described = render_container_instance(desk.view, host)
+    free = {each.name: each.string_set_value for each in described.remaining_resources}
+    assert free["GPU"] == ["GPU-a"]
 
 
 def test_tags_are_the_definitions_if_propagated_then_the_calls_then_the_managed_ones():
