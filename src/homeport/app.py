@@ -191,7 +191,8 @@ def _open_storage(config: Config, failed: asyncio.Future[None]) -> Iterator[tupl
             if not failed.done():
                 failed.set_exception(error)
 
-        storage.start(asyncio.get_running_loop().call_soon_threadsafe, refuse)
+        loop = asyncio.get_running_loop()
+        storage.start(loop.call_soon_threadsafe, refuse, after_turn=loop.call_soon)
         yield storage, recovered.store
     finally:
         storage.close()

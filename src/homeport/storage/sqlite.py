@@ -1,8 +1,9 @@
 """`SqliteStorage`: the engine's Journal on SQLite, with group commit off the event loop.
 
 A writer thread takes whatever was appended while its last transaction was under way, writes it as
-one transaction, and hands the callbacks back to the loop in order. Nothing is delayed on purpose:
-one caller gets one fsync a commit, many callers share them. The file is `database`'s business.
+one transaction, and hands the callbacks back to the loop in order. It hears of commits at the end
+of the loop's turn: whoever called in the same turn shares a transaction, and the two threads change
+places once a turn, not once a commit. The file is `database`'s business.
 """
 
 import os
@@ -47,6 +48,7 @@ class SqliteStorage:
         self._appended = 0
         self._durable = 0
         self._waiting: deque[tuple[int, Then]] = deque()
+        self._this_turn: list[Commit] = []
         # The writer's side:
         self._transactions = 0
         self._is_log_long = False
@@ -68,27 +70,31 @@ class SqliteStorage:
         """Return when the newest commit was made, in epoch milliseconds; before `start`."""
         return self._database.newest_at_ms()
 
-    def start(self, call_soon: CallSoon, on_failure: OnFailure) -> None:
+    def start(
+        self, call_soon: CallSoon, on_failure: OnFailure, *, after_turn: CallSoon | None = None
+    ) -> None:
         """Begin to write; `call_soon` brings a callable to the loop's thread.
+
+        `after_turn`, called there, runs one when the loop's present turn is over; without it each
+        commit is a turn of its own.
 
         `on_failure` is called there if the disk refuses a commit: it must end the process, and
         if it doesn't within seconds, storage does.
         """
         assert self._thread is None, "started twice"
         self._call_soon = call_soon
+        self._after_turn = after_turn or (lambda then: then())
         self._on_failure = on_failure
         self._thread = threading.Thread(target=self._write_until_closed, name="journal")
         self._thread.daemon = True  # a crash of the main thread must not hang here
         self._thread.start()
 
     def append(self, commit: Commit) -> None:
-        """Take a commit to be made durable; returns at once while the disk keeps up."""
+        """Take a commit to be made durable; returns at once."""
         self._appended = commit.sequence
-        with self._turn:
-            while len(self._queue) >= PENDING_COMMITS and self._refusal is None:
-                self._turn.wait()
-            self._queue.append(commit)
-            self._turn.notify()
+        self._this_turn.append(commit)
+        if len(self._this_turn) == 1:
+            self._after_turn(self._hand_over)
 
     def when_durable(self, then: Then) -> None:
         """Call `then` once everything appended so far is durable: at once if it already is."""
@@ -102,6 +108,7 @@ class SqliteStorage:
 
         Raises StorageRefused if the disk has refused a commit, now or before.
         """
+        self._hand_over()
         with self._turn:
             self._is_closing = True
             self._turn.notify()
@@ -119,6 +126,17 @@ class SqliteStorage:
         return read_history(self._path, key, min(limit, HISTORY_LIMIT))
 
     # the loop's side
+
+    def _hand_over(self) -> None:
+        """Give the writer a turn's commits; waits, and the loop with it, while too many are queued."""
+        if not self._this_turn:
+            return
+        with self._turn:
+            while len(self._queue) >= PENDING_COMMITS and self._refusal is None:
+                self._turn.wait()
+            self._queue += self._this_turn
+            self._turn.notify()
+        self._this_turn = []
 
     def _became_durable(self, sequence: int) -> None:
         self._durable = max(self._durable, sequence)
