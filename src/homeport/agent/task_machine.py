@@ -183,7 +183,12 @@ class TaskMachine:
     ) -> list[stimuli.Instruction]:
         before = self.tasks.get(stimulus.task_arn)
         container = None if before is None else before.container(stimulus.container_name)
-        if before is None or container is None or container.phase is Phase.STOPPED:
+        if before is None or container is None:
+            return []
+        if container.phase is Phase.STOPPED:
+            # It ended while another start of it was under way, from before the agent's own restart.
+            if isinstance(stimulus, stimuli.ContainerStarted) and container.runtime_id:
+                return [stimuli.RemoveOrphan(runtime_id=container.runtime_id)]
             return []
         state = _change_container(before, container, stimulus, now_ms)
         if state is before:

@@ -1,7 +1,7 @@
 """The control plane as a process that can be killed: production's engine between simulated edges.
 
 What it knows when it starts is what its disk holds. What `server.driver` and `app` are for the real
-server, this is for the simulation.
+server, this is for the simulation. Two of them on one disk, and who is asked, are `nodes`.
 """
 
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from homeport.api import ecs
 from homeport.api.errors import AwsError
 from homeport.api.shapes import Shape
+from homeport.config import Config
 from homeport.core.decision import Moment
 from homeport.core.effects import DisconnectAgent, SendTasks
 from homeport.engine.engine import Engine
@@ -17,11 +18,12 @@ from homeport.operations.context import OperationSettings
 from homeport.operations.registry import OPERATIONS
 from homeport.sim.chance import Chance
 from homeport.sim.clock import Life, SkewedClock, Timeline, Timer
-from homeport.sim.disk import SimDisk
+from homeport.sim.disk import SimDisk, SimJournal
 from homeport.sim.gateway import SimGateway, Surroundings
 from homeport.sim.network import Direction, Network, Peer, Reply
 from homeport.sim.trace import Trace
 from homeport.state.store import Store
+from homeport.storage.errors import StorageRefused
 from homeport.wire.errors import render_error
 from homeport.wire.json11 import parse_request, render_reply
 
@@ -31,19 +33,36 @@ ENDPOINT = "http://control-plane"
 HTTP_OK = 200
 
 OnStart = Callable[["ControlPlane", Store], None]
+OnAnswer = Callable[[str, int, int], None]
+"""Gets an answer's operation, the commit that it was decided at, and the epoch of who answers."""
+
+_CONFIG = Config()
+SETTINGS = OperationSettings(
+    instance_loss_window_s=_CONFIG.instance_loss_window_s, strict_failures=_CONFIG.strict_failures
+)
+"""What `homeport server` runs with when it is told nothing."""
 
 
 class ControlPlane:
     """One control plane over many lives; `on_start` gets each life's store before it begins."""
 
     def __init__(
-        self, timeline: Timeline, chance: Chance, trace: Trace, *, disk: SimDisk, on_start: OnStart
+        self,
+        name: str,
+        timeline: Timeline,
+        chance: Chance,
+        trace: Trace,
+        *,
+        disk: SimDisk,
+        clock: SkewedClock,
+        on_start: OnStart,
     ) -> None:
-        self.clock = SkewedClock(timeline)
+        self.name = name
+        self.clock = clock
         self.disk = disk
         self.lives = 0
         self.network: Network | None = None
-        self.on_answer: Callable[[str, object, int], None] = lambda _name, _reply, _sequence: None
+        self.on_answer: OnAnswer = lambda _name, _sequence, _epoch: None
         self._timeline = timeline
         self._entropy = chance.stream("entropy")
         self._ids = chance.stream("gateway ids")
@@ -51,6 +70,7 @@ class ControlPlane:
         self._trace = trace
         self._on_start = on_start
         self._life: Life | None = None
+        self._journal: SimJournal | None = None
         self._engine: Engine | None = None
         self._gateway: SimGateway | None = None
         self._turn: Timer | None = None
@@ -78,17 +98,18 @@ class ControlPlane:
         if self.is_up:
             return
         self.lives += 1
-        self._trace.note("control plane starts at commit", self.disk.durable_sequence)
+        self._trace.note(self.name, "starts at commit", self.disk.durable_sequence)
         self._life = Life()
+        self._journal = self.disk.open(self.name, self._refused)
         store = self.disk.recover()
         self._engine = Engine(
             store=store,
-            journal=self.disk,
+            journal=self._journal,
             outlet=self,
             clock=self.clock,
             entropy=self._entropy,
             operations=OPERATIONS,
-            settings=OperationSettings(),
+            settings=SETTINGS,
         )
         around = Surroundings(self._timeline, self.clock, self._trace, self._life)
         ids = Moment(self.clock.now_ms(), self._ids.draw()).ids()
@@ -99,33 +120,39 @@ class ControlPlane:
 
     def crash(self) -> None:
         """Kill the process at once."""
-        if self._life is None or self._gateway is None or self.network is None:
+        life, gateway = self._life, self._gateway
+        if life is None or gateway is None or self._journal is None or self.network is None:
             return
-        self._trace.note("control plane is killed; durable commit", self.disk.durable_sequence)
-        self._life.end()
+        self._trace.note(self.name, "is killed; durable commit", self.disk.durable_sequence)
+        life.end()
         self._life = None
-        self.disk.crash()
-        self._gateway.break_all()
-        self.network.reset_calls()
-        self._engine = self._gateway = None
+        self._journal.crash()
+        gateway.break_all()
+        self.network.reset_calls(life)
+        self._engine = self._gateway = self._journal = None
+
+    def _refused(self, refusal: StorageRefused) -> None:
+        """The disk takes no more: that stops the process, as it stops the real server."""
+        self._trace.note(self.name, "can't write:", refusal)
+        self.crash()
 
     # what the network asks of it
-    def answer(self, operation: str, body: bytes, reply: Callable[[Reply], None]) -> bool:
-        """Carry out a call as the HTTP server does; False when nobody listens."""
-        if not self.is_up:
-            return False
-        life = self._life
+    def answer(self, operation: str, body: bytes, reply: Callable[[Reply], None]) -> Life | None:
+        """Carry out a call as the HTTP server does; None when nobody listens."""
+        life, journal = self._life, self._journal
+        if life is None or journal is None:
+            return None
         decided_at: int | None = None
 
         def answer(result: object) -> None:
-            assert life is not None and not life.is_over
+            assert not life.is_over
             if isinstance(result, AwsError):
                 self._trace.note("answer", operation, type(result).__name__, result.message)
                 error = render_error(result)
                 reply(Reply(error.status, error.body))
                 return
             sequence = self.engine.view.sequence if decided_at is None else decided_at
-            self.on_answer(operation, result, sequence)
+            self.on_answer(operation, sequence, journal.lease.epoch)
             assert isinstance(result, Shape) or result is None, type(result)
             reply(Reply(HTTP_OK, render_reply(result)))
 
@@ -133,7 +160,7 @@ class ControlPlane:
             request = parse_request(ecs.OPERATIONS[operation], body)
         except AwsError as refusal:
             answer(refusal)
-            return True
+            return life
         event = ApiCalled(
             operation=operation,
             request=request,
@@ -143,7 +170,7 @@ class ControlPlane:
         )
         self.engine.call(event, answer)
         decided_at = self.engine.view.sequence
-        return True
+        return life
 
     def accept(self, url: str, to_agent: Direction) -> tuple[Peer, Life] | None:
         """Let a socket in; None when nobody listens."""

@@ -1,7 +1,9 @@
-"""The control plane's disk: the engine's Journal with a latency, losses and a full disk.
+"""The control plane's disk: the engine's Journal with a latency, losses, leases and a full disk.
 
 Commits that come while a write is under way wait and share the next one, as `storage.sqlite` does
-it. A crash loses what isn't written; the write under way is lost or done as a whole.
+it. A crash loses what isn't written; the write under way is lost or done as a whole. The disk is
+what all control planes see, a `SimJournal` what one life of one of them has of it: by production's
+leases, only the newest may write.
 """
 
 import hashlib
@@ -13,6 +15,8 @@ from homeport.sim.clock import Life, Timeline
 from homeport.state.changes import Commit
 from homeport.state.store import Store
 from homeport.storage.encoding import RecordId, decode_changes, decode_record, encode_commits
+from homeport.storage.errors import StorageRefused
+from homeport.storage.lease import Lease, LeaseBook
 
 QUICK_S: Span = (0.001, 0.004)
 COMMITS_PER_WRITE = 1_000
@@ -20,58 +24,47 @@ SURVIVAL_OF_A_WRITE_UNDER_WAY = 0.5
 DIGEST_BYTES = 16
 
 Then = Callable[[], None]
+Refused = Callable[[StorageRefused], None]
 
 
 class SimDisk:
-    """What is on it survives every crash; `on_full` is called when it refuses a commit."""
+    """What is on it survives every crash; `on_crash` gets for how long its writer is to be down."""
 
     def __init__(self, timeline: Timeline, chance: Stream, kept_commits: int | None = None) -> None:
         self.latency_s: Span = QUICK_S
         self.is_full = False
-        self.on_full: Then = lambda: None
-        self.writes_until_crash: int | None = None
-        self.on_crash: Then = lambda: None
+        self.on_crash: Callable[[int], None] = lambda _down_ms: None
         self.durable_sequence = 0
         self.records: dict[RecordId, bytes] = {}
         self.journal: deque[tuple[int, int, str, bytes]] = deque(maxlen=kept_commits)
-        self._timeline = timeline
-        self._chance = chance
+        self.timeline = timeline
+        self.chance = chance
+        self.leases = LeaseBook()
+        self._taken_at: list[int] = []
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-        self._life = Life()
-        self._appended = 0
-        self._queue: deque[Commit] = deque()
-        self._writing: list[Commit] = []
-        self._waiting: deque[tuple[int, Then]] = deque()
+        self._crash_at: tuple[int, int] | None = None  # commit, how long to stay down
+        self._writes_until_crash: tuple[int, int] | None = None
 
     @property
     def digest(self) -> str:
         """A digest of every commit that ever became durable: the same run gives the same one."""
         return self._digest.hexdigest()
 
-    def append(self, commit: Commit) -> None:
-        """Take a commit to be made durable; returns at once."""
-        self._appended = commit.sequence
-        self._queue.append(commit)
-        if not self._writing:
-            self._write()
+    @property
+    def has_whole_journal(self) -> bool:
+        """Whether the journal goes back to the first commit."""
+        return not self.journal or self.journal[0][0] == 1
 
-    def when_durable(self, then: Then) -> None:
-        """Call `then` once everything appended so far is durable: at once if it already is."""
-        if self.durable_sequence == self._appended and not self._waiting:
-            then()
-        else:
-            self._waiting.append((self._appended, then))
+    def open(self, owner: str, on_refused: Refused) -> "SimJournal":
+        """Let a process write from now on, and nobody else."""
+        self._taken_at.append(self.durable_sequence)
+        return SimJournal(self, self.leases.take(owner), on_refused)
 
-    def crash(self) -> None:
-        """The control plane is killed: nobody hears of what wasn't acknowledged yet."""
-        self._life.end()
-        self._life = Life()
-        if self._writing and self._chance.happens(SURVIVAL_OF_A_WRITE_UNDER_WAY):
-            self._keep(self._writing)
-        self._writing = []
-        self._queue.clear()
-        self._waiting.clear()
-        self._appended = self.durable_sequence
+    def durable_under(self, epoch: int) -> int:
+        """Return the newest commit that the holder of a lease may ever have seen durable."""
+        if epoch < len(self._taken_at):
+            return self._taken_at[epoch]
+        return self.durable_sequence
 
     def recover(self) -> Store:
         """Fill a new store from what is on the disk, as `storage.recovery` does."""
@@ -89,45 +82,24 @@ class SimDisk:
             store.apply(Commit(sequence, at_ms, cause, decode_changes(body)))
         return store
 
-    @property
-    def has_whole_journal(self) -> bool:
-        """Whether the journal goes back to the first commit."""
-        return not self.journal or self.journal[0][0] == 1
+    # faults
+    def crash_after_writes(self, writes: int, down_ms: int) -> None:
+        """Kill the writer between one of its next writes and what that allows."""
+        self._writes_until_crash = (writes, down_ms)
 
-    def _write(self) -> None:
-        for _ in range(min(len(self._queue), COMMITS_PER_WRITE)):
-            self._writing.append(self._queue.popleft())
-        delay_ms = self._chance.milliseconds(self.latency_s)
-        self._timeline.after(delay_ms, self._written, self._life)
+    def crash_at_commit(self, sequence: int, down_ms: int) -> None:
+        """Kill the writer as soon as this commit is durable, before anybody hears of it."""
+        self._crash_at = (sequence, down_ms)
 
-    def _written(self) -> None:
-        if self.is_full:
-            self.on_full()
-            return
-        written, self._writing = self._writing, []
-        self._keep(written)
-        if self._is_time_to_crash():
-            self.on_crash()
-            return
-        if self._queue:
-            self._write()
-        life = self._life
-        while self._waiting and self._waiting[0][0] <= self.durable_sequence:
-            self._waiting.popleft()[1]()
-            if life.is_over:
-                return
+    def heal(self) -> None:
+        """Be quick and roomy, and crash no more, but for the commit that was asked for."""
+        self.is_full = False
+        self.latency_s = QUICK_S
+        self._writes_until_crash = None
 
-    def _is_time_to_crash(self) -> bool:
-        """Whether the process is to be killed between this write and what it allows."""
-        if self.writes_until_crash is None:
-            return False
-        self.writes_until_crash -= 1
-        if self.writes_until_crash > 0:
-            return False
-        self.writes_until_crash = None
-        return True
-
-    def _keep(self, commits: list[Commit]) -> None:
+    # what journals ask of it
+    def keep(self, commits: list[Commit]) -> None:
+        """Make commits durable as a whole."""
         rows, latest = encode_commits(commits)
         for row in rows:
             self._digest.update(b"%d %d %s " % (row.sequence, row.at_ms, row.cause.encode()))
@@ -139,3 +111,85 @@ class SimDisk:
             else:
                 self.records[key] = value
         self.durable_sequence = commits[-1].sequence
+
+    def take_planned_crash(self) -> int | None:
+        """Return for how long the writer has to be down now; None when it may go on."""
+        if self._crash_at is not None and self.durable_sequence >= self._crash_at[0]:
+            down_ms, self._crash_at = self._crash_at[1], None
+            return down_ms
+        if self._writes_until_crash is None:
+            return None
+        writes, down_ms = self._writes_until_crash
+        self._writes_until_crash = (writes - 1, down_ms) if writes > 1 else None
+        return down_ms if writes <= 1 else None
+
+
+class SimJournal:
+    """The engine's Journal of one life; `on_refused` is called when it can't write any more."""
+
+    def __init__(self, disk: SimDisk, lease: Lease, on_refused: Refused) -> None:
+        self.lease = lease
+        self._disk = disk
+        self._on_refused = on_refused
+        self._life = Life()
+        self._appended = disk.durable_sequence
+        self._written_through = disk.durable_sequence
+        self._queue: deque[Commit] = deque()
+        self._writing: list[Commit] = []
+        self._waiting: deque[tuple[int, Then]] = deque()
+
+    def append(self, commit: Commit) -> None:
+        """Take a commit to be made durable; returns at once."""
+        self._appended = commit.sequence
+        self._queue.append(commit)
+        if not self._writing:
+            self._write()
+
+    def when_durable(self, then: Then) -> None:
+        """Call `then` once everything appended so far is durable: at once if it already is."""
+        if self._written_through == self._appended and not self._waiting:
+            then()
+        else:
+            self._waiting.append((self._appended, then))
+
+    def crash(self) -> None:
+        """The process is killed: nobody hears of what wasn't acknowledged yet."""
+        self._life.end()
+        is_done = self._writing and self._disk.chance.happens(SURVIVAL_OF_A_WRITE_UNDER_WAY)
+        if is_done and self._refusal() is None:
+            self._disk.keep(self._writing)
+        self._writing = []
+        self._queue.clear()
+        self._waiting.clear()
+
+    def _write(self) -> None:
+        for _ in range(min(len(self._queue), COMMITS_PER_WRITE)):
+            self._writing.append(self._queue.popleft())
+        disk = self._disk
+        disk.timeline.after(disk.chance.milliseconds(disk.latency_s), self._written, self._life)
+
+    def _written(self) -> None:
+        refusal = self._refusal()
+        if refusal is not None:
+            self._on_refused(refusal)
+            return
+        written, self._writing = self._writing, []
+        self._disk.keep(written)
+        self._written_through = written[-1].sequence
+        down_ms = self._disk.take_planned_crash()
+        if down_ms is not None:
+            self._disk.on_crash(down_ms)
+            return
+        if self._queue:
+            self._write()
+        while self._waiting and self._waiting[0][0] <= self._written_through:
+            self._waiting.popleft()[1]()
+            if self._life.is_over:
+                return
+
+    def _refusal(self) -> StorageRefused | None:
+        try:
+            self._disk.leases.check(self.lease)
+        except StorageRefused as lost:
+            return lost
+        return StorageRefused("the disk is full") if self._disk.is_full else None

@@ -1,12 +1,12 @@
 """What breaks in a run's safety phase, when, and that it is whole again when the phase ends."""
 
-from homeport.sim.chance import Chance
+from homeport.sim.chance import Chance, Span
 from homeport.sim.clock import Timeline
-from homeport.sim.control_plane import ControlPlane
 from homeport.sim.disk import QUICK_S, SimDisk
 from homeport.sim.docker import Luck
 from homeport.sim.machine import SimMachine
 from homeport.sim.network import LATENCY_S, Network
+from homeport.sim.nodes import Nodes
 from homeport.sim.scenario import Fault, Scenario
 from homeport.sim.trace import Trace
 
@@ -25,7 +25,7 @@ class Faults:
         scenario: Scenario,
         *,
         chance: Chance,
-        control_plane: ControlPlane,
+        nodes: Nodes,
         disk: SimDisk,
         network: Network,
         machines: list[SimMachine],
@@ -35,14 +35,14 @@ class Faults:
         self._timeline = timeline
         self._scenario = scenario
         self._chance = chance
-        self._control_plane = control_plane
+        self._nodes = nodes
         self._disk = disk
         self._network = network
         self._machines = machines
         self._luck = luck
         self._trace = trace
         self._end_ms = timeline.start_ms + round(scenario.safety_s * 1_000)
-        disk.on_full = self._disk_refused
+        disk.on_crash = self._crash_control_plane
 
     def begin(self) -> None:
         """Plan every fault of the scenario."""
@@ -53,17 +53,14 @@ class Faults:
         """End the safety phase: everything works from now on."""
         self._luck.is_on = False
         self._luck.pulls_slowed_by = 1.0
-        self._disk.is_full = False
-        self._disk.writes_until_crash = None
-        self._disk.latency_s = QUICK_S
-        weather = self._network.weather
-        weather.latency_s = LATENCY_S
-        weather.loses_call = weather.loses_reply = weather.holds_call = 0.0
-        self._control_plane.clock.offset_ms = 0
+        self._disk.heal()
+        self._set_weather(LATENCY_S, 0.0)
+        self._nodes.clock.offset_ms = 0
         for machine in self._machines:
             machine.facts.clock.offset_ms = 0
             machine.start_agent()
-        self._control_plane.start()
+        self._nodes.end_old()
+        self._nodes.start()
 
     def _plan(self, fault: Fault, number: int, round_number: int) -> None:
         at_s = fault.at_s + round_number * (fault.every_s or 0)
@@ -87,8 +84,9 @@ class Faults:
             case "control_plane":
                 self._crash_control_plane(for_ms)
             case "control_plane_at_commit":
-                self._disk.writes_until_crash = chance.whole(WRITES_UNTIL_CRASH)
-                self._disk.on_crash = lambda: self._crash_control_plane(for_ms)
+                self._disk.crash_after_writes(chance.whole(WRITES_UNTIL_CRASH), for_ms)
+            case "lease":
+                self._nodes.take_over(for_ms)
             case "disk_full":
                 self._disk.is_full = True
                 self._timeline.after(for_ms, self._make_room)
@@ -97,7 +95,7 @@ class Faults:
                 self._timeline.after(for_ms, lambda: setattr(self._disk, "latency_s", QUICK_S))
             case "control_clock":
                 skew_ms = chance.milliseconds(fault.skew_s)
-                self._control_plane.clock.offset_ms = skew_ms
+                self._nodes.clock.offset_ms = skew_ms
             case "weather":
                 self._strike_weather(fault, for_ms)
             case "pulls":
@@ -107,15 +105,14 @@ class Faults:
                 self._strike_machines(fault, number, for_ms)
 
     def _strike_weather(self, fault: Fault, for_ms: int) -> None:
+        self._set_weather(fault.latency_s, fault.probability)
+        self._timeline.after(for_ms, lambda: self._set_weather(LATENCY_S, 0.0))
+
+    def _set_weather(self, latency_s: Span, probability: float) -> None:
         weather = self._network.weather
-        weather.latency_s = fault.latency_s
-        weather.loses_call = weather.loses_reply = weather.holds_call = fault.probability
-
-        def clear() -> None:
-            weather.latency_s = LATENCY_S
-            weather.loses_call = weather.loses_reply = weather.holds_call = 0.0
-
-        self._timeline.after(for_ms, clear)
+        weather.latency_s = latency_s
+        weather.loses_call = weather.loses_reply = probability
+        weather.holds_call = weather.doubles_call = probability
 
     def _strike_machines(self, fault: Fault, number: int, for_ms: int) -> None:
         chance = self._chance.stream(f"fault {number}")
@@ -152,14 +149,9 @@ class Faults:
                 raise AssertionError(fault.break_)
 
     def _crash_control_plane(self, down_ms: int) -> None:
-        self._control_plane.crash()
-        self._timeline.after(down_ms, self._control_plane.start)
-
-    def _disk_refused(self) -> None:
-        """A full disk stops the process, as it stops the real server."""
-        self._trace.note("the disk refuses a commit")
-        self._control_plane.crash()
+        self._nodes.crash()
+        self._timeline.after(down_ms, self._nodes.start)
 
     def _make_room(self) -> None:
         self._disk.is_full = False
-        self._control_plane.start()
+        self._nodes.start()

@@ -3,14 +3,20 @@
 The scenario is a plain record before anything runs: it can be looked at, changed and minimised.
 """
 
+from msgspec.structs import replace
+
 from homeport.sim.chance import Stream
 from homeport.sim.scenario import (
+    Breaker,
     Deed,
     Fault,
     Fleet,
     Image,
+    Provider,
     Scenario,
     ServiceWish,
+    Share,
+    Staging,
     Strategy,
     TaskFamily,
 )
@@ -19,6 +25,7 @@ MACHINE_FAULTS = ("sockets", "network", "agent", "instance", "docker", "docker_h
 OTHER_FAULTS = (
     "control_plane",
     "control_plane_at_commit",
+    "lease",
     "disk_full",
     "slow_disk",
     "clock",
@@ -40,23 +47,54 @@ STRATEGIES = (
     (Strategy(type="random"),),
 )
 PERCENTS = ((100, 200), (50, 200), (0, 100), (50, 100), (75, 150), (100, 110), (0, 200), (34, 134))
+DAEMON_PERCENTS = ((0, 100), (50, 100))
+PROVIDERS = ("east", "west")
+PAUSES = (
+    "PRE_SCALE_UP",
+    "POST_SCALE_UP",
+    "POST_TEST_TRAFFIC_SHIFT",
+    "PRE_PRODUCTION_TRAFFIC_SHIFT",
+)
+KINDS = ("plain", "plain", "plain", "breaker", "breaker", "staged", "daemon", "external", "shares")
+FLEET_DEEDS = ("run", "stop", "drain", "activate", "deregister", "join")
+SERVICE_DEEDS = (
+    "scale",
+    "scale",
+    "deploy",
+    "deploy",
+    "redeploy",
+    "stop_deployment",
+    "protect",
+    "unprotect",
+    "delete",
+    "create",
+    "percents",
+)
+STAGED_DEEDS = ("deploy", "redeploy", "answer", "answer", "stop_deployment", "scale")
+TASK_SET_DEEDS = ("task_set", "task_set", "shift", "primary", "delete_task_set", "scale", "protect")
 
 
 def generate_scenario(seed: int) -> Scenario:
     """Make up a scenario; the same seed gives the same one."""
     chance = Stream(seed, "scenario")
     fleet = _make_fleet(chance)
-    images = {"steady": Image(), "fickle": _make_fickle_image(chance), "job": _make_job(chance)}
+    images = {
+        "steady": Image(),
+        "fickle": _make_fickle_image(chance),
+        "job": _make_job(chance),
+        "poisoned": Image(is_poisoned=True),
+    }
     tasks = {f"task-{n}": _make_task(chance, n) for n in range(chance.whole((1, 4)))}
+    families = list(tasks)
     tasks["job"] = TaskFamily(image="job", cpu_units=64, memory_mib=64)
-    families = [name for name in tasks if name != "job"]
+    tasks["bad"] = TaskFamily(image="poisoned", cpu_units=64, memory_mib=64)
+    tasks["pooled"] = TaskFamily(image="steady", is_fargate=True)
     services = {
         f"service-{n}": _make_service(chance, families, fleet) for n in range(chance.whole((1, 5)))
     }
     safety_s = chance.whole((60, 240))
     deeds = tuple(
-        _make_deed(chance, sorted(services), families, safety_s)
-        for _ in range(chance.whole((2, 10)))
+        _make_deed(chance, services, families, safety_s) for _ in range(chance.whole((2, 10)))
     )
     faults = tuple(_make_fault(chance, fleet, safety_s) for _ in range(chance.whole((1, 8))))
     return Scenario(
@@ -65,6 +103,9 @@ def generate_scenario(seed: int) -> Scenario:
         fleet=fleet,
         images=images,
         tasks=tasks,
+        providers={
+            name: Provider(is_scaling_managed=chance.happens(0.5)) for name in PROVIDERS
+        },
         services=services,
         deeds=deeds,
         faults=faults,
@@ -78,8 +119,9 @@ def _make_fleet(chance: Stream) -> Fleet:
         zones=zones,
         cpu_units=chance.pick((1_024, 2_048, 4_096)),
         memory_mib=chance.pick((1_024, 2_048, 8_192)),
-        attributes={"stack": ("blue", "green")},
+        attributes={"stack": ("blue", "green"), "homeport.capacity-provider": PROVIDERS},
         starts_s=(0.0, chance.pick((1.0, 30.0))),
+        pool=chance.pick((0, 0, 1, 2)),
     )
 
 
@@ -118,7 +160,7 @@ def _make_task(chance: Stream, number: int) -> TaskFamily:
 
 def _make_service(chance: Stream, families: list[str], fleet: Fleet) -> ServiceWish:
     minimum, maximum = chance.pick(PERCENTS)
-    return ServiceWish(
+    plain = ServiceWish(
         task=chance.pick(families),
         count=chance.whole((0, 2 * fleet.instances)),
         minimum_healthy_percent=minimum,
@@ -127,40 +169,114 @@ def _make_service(chance: Stream, families: list[str], fleet: Fleet) -> ServiceW
         strategies=chance.pick(STRATEGIES),
         is_distinct=chance.happens(0.2),
         member_of="attribute:stack == blue" if chance.happens(0.2) else None,
+        rebalances_zones=chance.happens(0.8),
+        rebalances_instances=chance.happens(0.15),
+    )
+    match chance.pick(KINDS):
+        case "breaker":
+            return replace(plain, breaker=_make_breaker(chance))
+        case "staged":
+            return replace(plain, staging=_make_staging(chance))
+        case "external":
+            return replace(plain, is_external=True)
+        case "shares":
+            return _share(chance, plain, fleet)
+        case "daemon":
+            minimum, maximum = chance.pick(DAEMON_PERCENTS)
+            return replace(
+                plain,
+                is_daemon=True,
+                is_distinct=False,
+                strategies=(),
+                minimum_healthy_percent=minimum,
+                maximum_percent=maximum,
+                breaker=_make_breaker(chance) if chance.happens(0.3) else None,
+            )
+    early = chance.pick((100, max(minimum, 50))) if chance.happens(0.15) else None
+    return replace(plain, early_percent=early)
+
+
+def _make_breaker(chance: Stream) -> Breaker:
+    return Breaker(
+        rolls_back=chance.happens(0.7),
+        threshold_type=chance.pick(("BOUNDED_PERCENT", "UNBOUNDED_PERCENT", "COUNT")),
+        threshold_value=chance.pick((1, 3, 10, 50)),
+        resets_on_healthy=chance.happens(0.7),
     )
 
 
-def _make_deed(chance: Stream, services: list[str], families: list[str], safety_s: int) -> Deed:
-    minimum, maximum = chance.pick(PERCENTS)
-    counts = tuple(chance.whole((0, 12)) for _ in range(3))
-    what = chance.pick(
-        (
-            "scale",
-            "scale",
-            "deploy",
-            "deploy",
-            "redeploy",
-            "run",
-            "stop",
-            "drain",
-            "activate",
-            "deregister",
-            "delete",
-            "create",
-            "percents",
+def _make_staging(chance: Stream) -> Staging:
+    return Staging(
+        kind=chance.pick(("BLUE_GREEN", "LINEAR", "CANARY")),
+        bake_min=chance.pick((0, 0, 1)),
+        step_percent=chance.pick((20.0, 33.3, 50.0)),
+        step_bake_min=chance.pick((0, 1)),
+        pauses=tuple(chance.sample(PAUSES, chance.pick((0, 0, 1, 2)))),
+        pause_min=chance.pick((1, 3)),
+        pause_action=chance.pick(("ROLLBACK", "CONTINUE")),
+    )
+
+
+def _share(chance: Stream, plain: ServiceWish, fleet: Fleet) -> ServiceWish:
+    if fleet.pool and chance.happens(0.5):
+        return replace(
+            plain,
+            task="pooled",
+            count=chance.whole((0, 4)),
+            strategies=(),
+            is_distinct=False,
+            member_of=None,
+            shares=(
+                Share(provider="FARGATE", base=chance.whole((0, 2))),
+                Share(provider="FARGATE_SPOT", weight=chance.whole((0, 3))),
+            ),
         )
+    shares = (
+        Share(provider="east", weight=chance.whole((1, 3)), base=chance.whole((0, 2))),
+        Share(provider="west", weight=chance.whole((0, 3))),
     )
+    return replace(plain, shares=shares[: chance.whole((1, 2))])
+
+
+def _make_deed(
+    chance: Stream, services: dict[str, ServiceWish], families: list[str], safety_s: int
+) -> Deed:
+    minimum, maximum = chance.pick(PERCENTS)
+    name = chance.pick(sorted(services))
+    what = chance.pick(FLEET_DEEDS if chance.happens(0.35) else _deeds_of(services[name]))
+    task = _family_of(chance, what, services[name], families)
     return Deed(
         do=what,  # type: ignore[arg-type]
         at_s=chance.real((1, safety_s)),
         every_s=chance.pick((None, 7.0, 30.0)),
-        service=None if what == "stop" else chance.pick(services),
-        task="job" if what == "run" else chance.pick((None, *families)),
+        service=None if what == "stop" else name,
+        task=task,
         count=chance.whole((1, 5)),
-        counts=counts if what == "scale" else (),
+        counts=tuple(chance.whole((0, 12)) for _ in range(3)) if what == "scale" else (),
         percents=(minimum, maximum) if what == "percents" else None,
         instances=chance.whole((1, 3)),
+        shares=(Share(provider="east"),) if what == "run" and chance.happens(0.3) else (),
+        minutes=chance.whole((1, 5)),
+        percent=chance.pick((0.0, 10.0, 50.0, 100.0)),
+        action=chance.pick(("CONTINUE", "CONTINUE", "ROLLBACK")),
     )
+
+
+def _deeds_of(wish: ServiceWish) -> tuple[str, ...]:
+    if wish.is_external:
+        return TASK_SET_DEEDS
+    return STAGED_DEEDS if wish.staging is not None else SERVICE_DEEDS
+
+
+def _family_of(
+    chance: Stream, what: str, wish: ServiceWish, families: list[str]
+) -> str | None:
+    """Return whose tasks a deed is about; now and then they can't start at all."""
+    if what == "run":
+        return "job"
+    if wish.task == "pooled":
+        return "pooled"
+    return chance.pick((None, *families, "bad") if chance.happens(0.3) else (None, *families))
 
 
 def _make_fault(chance: Stream, fleet: Fleet, safety_s: int) -> Fault:

@@ -45,8 +45,8 @@ class Peer(Protocol):
 class Server(Protocol):
     """Who answers calls and sockets: the control plane, dead or alive."""
 
-    def answer(self, operation: str, body: bytes, reply: Callable[[Reply], None]) -> bool:
-        """Carry out a call; False when nobody listens."""
+    def answer(self, operation: str, body: bytes, reply: Callable[[Reply], None]) -> Life | None:
+        """Carry out a call; returns the process that does, None when nobody listens."""
 
     def accept(self, url: str, to_agent: "Direction") -> "tuple[Peer, Life] | None":
         """Let a socket in: its end here and the process that holds it; None: nobody listens."""
@@ -64,6 +64,7 @@ class Weather:
         self.loses_call = 0.0
         self.loses_reply = 0.0
         self.holds_call = 0.0  # so long that it may arrive after the caller's next try
+        self.doubles_call = 0.0  # it arrives a second time, long after the first
 
 
 class Network:
@@ -75,7 +76,7 @@ class Network:
         self._chance = chance
         self._server = server
         self._heals_ms: dict[str, int] = {}
-        self._open_calls: dict[int, Callable[[], None]] = {}
+        self._open_calls: dict[int, tuple[Life, Callable[[], None]]] = {}
         self._last_call = 0
 
     def cut_off(self, machine: str, until_ms: int = NEVER_MS) -> None:
@@ -111,11 +112,16 @@ class Network:
                 if heals_ms < NEVER_MS:
                     self.timeline.at(heals_ms + 1, arrive)
                 return
-            self._open_calls[number] = call.reset
-            if not self._server.answer(operation, body, call.answered):
+            process = self._server.answer(operation, body, call.answered)
+            if process is None:
                 call.reset()
+            elif call.is_open:
+                self._open_calls[number] = (process, call.reset)
 
         self.timeline.at(self.arrival_ms(machine) + held_ms, arrive)
+        if chance.happens(weather.doubles_call):
+            again_ms = chance.milliseconds(HELD_S)
+            self.timeline.at(self.arrival_ms(machine) + again_ms, arrive)
 
     def connect(self, machine: str, url: str, *, peer: Peer, on_open: OnOpen, owner: Life) -> None:
         """Open a socket; `peer` gets its frames, `on_open` is called once."""
@@ -138,10 +144,9 @@ class Network:
         """Draw whether a reply gets lost."""
         return self._chance.happens(self.weather.loses_reply)
 
-    def reset_calls(self) -> None:
-        """The control plane died: who waits for its answer hears that the connection broke."""
-        waiting = list(self._open_calls.values())
-        self._open_calls.clear()
+    def reset_calls(self, process: Life) -> None:
+        """A control plane died: who waits for its answer hears that the connection broke."""
+        waiting = [reset for holder, reset in self._open_calls.values() if holder is process]
         for reset in waiting:
             reset()
 
@@ -151,6 +156,7 @@ class _Call:
 
     def __init__(self, network: Network, machine: str, on_reply: OnReply, owner: Life) -> None:
         self.forget: Callable[[], object] = lambda: None
+        self.is_open = True  # nobody has answered yet
         self._network = network
         self._machine = machine
         self._on_reply: OnReply | None = on_reply
@@ -159,12 +165,14 @@ class _Call:
 
     def answered(self, reply: Reply) -> None:
         """The control plane answers: the reply sets out."""
+        self.is_open = False
         self.forget()
         if not self._network.loses_reply():
             self._set_out(lambda: self._end(reply))
 
     def reset(self) -> None:
         """Nobody listens, or not any more."""
+        self.is_open = False
         self.forget()
         self._set_out(lambda: self._end(None))
 

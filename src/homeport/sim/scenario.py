@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from homeport.model.capacity_provider import FARGATE_PROVIDERS
 from homeport.sim.chance import Span
 
 SUFFIX = ".toml"
@@ -33,6 +34,7 @@ class Fleet(Part, frozen=True):
     memory_mib: int = 8_192
     attributes: dict[str, tuple[str, ...]] = {}  # values go round over the instances
     starts_s: Span = (0.0, 2.0)
+    pool: int = 0  # further machines that take Fargate's place
 
 
 class Image(Part, frozen=True):
@@ -65,6 +67,7 @@ class TaskFamily(Part, frozen=True):
     sidecar_image: str | None = None
     sidecar_condition: Literal["START", "HEALTHY", "COMPLETE", "SUCCESS"] = "START"
     stop_timeout_s: int | None = None
+    is_fargate: bool = False
 
 
 class Strategy(Part, frozen=True):
@@ -74,17 +77,60 @@ class Strategy(Part, frozen=True):
     field: str | None = None
 
 
+class Breaker(Part, frozen=True):
+    """A deployment circuit breaker."""
+
+    rolls_back: bool = True
+    threshold_type: Literal["BOUNDED_PERCENT", "UNBOUNDED_PERCENT", "COUNT"] = "BOUNDED_PERCENT"
+    threshold_value: int = 50
+    resets_on_healthy: bool = True
+
+
+class Staging(Part, frozen=True):
+    """How a service's deployments go stage by stage; pauses are PAUSE hooks in these stages."""
+
+    kind: Literal["BLUE_GREEN", "LINEAR", "CANARY"]
+    bake_min: int = 0
+    step_percent: float = 25.0
+    step_bake_min: int = 1
+    pauses: tuple[str, ...] = ()
+    pause_min: int = 5
+    pause_action: Literal["ROLLBACK", "CONTINUE"] = "CONTINUE"
+
+
+class Provider(Part, frozen=True):
+    """A capacity provider of the cluster; its instances name it in an attribute of the fleet."""
+
+    is_scaling_managed: bool = False  # tasks without room wait in PROVISIONING
+
+
+class Share(Part, frozen=True):
+    """One capacity provider's part in a strategy."""
+
+    provider: str
+    weight: int = 1
+    base: int = 0
+
+
 class ServiceWish(Part, frozen=True):
-    """A service as it is created at the beginning."""
+    """A service as it is created at the beginning; without percents it has ECS's."""
 
     task: str
     count: int = 2
-    minimum_healthy_percent: int = 100
-    maximum_percent: int = 200
+    minimum_healthy_percent: int | None = None
+    maximum_percent: int | None = None
     grace_s: int = 0
     strategies: tuple[Strategy, ...] = ()
     is_distinct: bool = False
     member_of: str | None = None
+    is_daemon: bool = False
+    is_external: bool = False  # of task sets; the first one has all of its tasks
+    breaker: Breaker | None = None
+    staging: Staging | None = None
+    shares: tuple[Share, ...] = ()
+    rebalances_zones: bool = True  # as far as the percents let it
+    rebalances_instances: bool = False
+    early_percent: int | None = None  # healthy percent at which a deployment has succeeded
 
 
 class Deed(Part, frozen=True):
@@ -102,6 +148,15 @@ class Deed(Part, frozen=True):
         "delete",
         "create",
         "percents",
+        "protect",  # tasks of services from scale-in, for so many minutes
+        "unprotect",
+        "join",  # new container instances
+        "stop_deployment",
+        "answer",  # a PAUSE hook that waits
+        "task_set",  # a further one of the service, at so many percent
+        "shift",  # one task set of the service to so many percent
+        "primary",  # one task set of the service
+        "delete_task_set",
     ]
     at_s: float
     every_s: float | None = None
@@ -110,7 +165,11 @@ class Deed(Part, frozen=True):
     count: int | None = None
     counts: tuple[int, ...] = ()  # taken in turn, one each time
     percents: tuple[int, int] | None = None
-    instances: int = 1  # how many are drained or deregistered
+    instances: int = 1  # how many are drained, deregistered or join
+    shares: tuple[Share, ...] = ()  # of `run`
+    minutes: int = 5  # of `protect`
+    percent: float = 100.0  # of `task_set` and `shift`
+    action: Literal["CONTINUE", "ROLLBACK"] = "CONTINUE"  # of `answer`
 
 
 class Fault(Part, frozen=True):
@@ -126,6 +185,7 @@ class Fault(Part, frozen=True):
         "containers",
         "control_plane",
         "control_plane_at_commit",  # killed between a commit and its answer and effects
+        "lease",  # another one takes over, and the old one doesn't know
         "disk_full",
         "slow_disk",
         "clock",
@@ -138,7 +198,7 @@ class Fault(Part, frozen=True):
     every_s: float | None = None
     zone: str | None = None
     instances: int = 1
-    probability: float = 0.1  # of `weather`: lost, lost after, late
+    probability: float = 0.1  # of `weather`: a call lost, its reply lost, late, doubled
     latency_s: Span = (0.0002, 0.2)
     skew_s: Span = (-600.0, 600.0)
 
@@ -152,6 +212,7 @@ class Scenario(Part, frozen=True):
     fleet: Fleet = Fleet()
     images: dict[str, Image] = {}
     tasks: dict[str, TaskFamily] = {}
+    providers: dict[str, Provider] = {}
     services: dict[str, ServiceWish] = {}
     deeds: tuple[Deed, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -231,4 +292,10 @@ def _dangling(scenario: Scenario) -> list[str]:
     for deed in scenario.deeds:
         if deed.service is not None and deed.service not in scenario.services:
             found.append(f"deed {deed.do} names the service {deed.service!r}, which isn't there")
+    everybody = [(f"service {name}", wish.shares) for name, wish in scenario.services.items()]
+    everybody += [(f"deed {deed.do}", deed.shares) for deed in scenario.deeds]
+    for who, shares in everybody:
+        for share in shares:
+            if share.provider not in (*scenario.providers, *FARGATE_PROVIDERS):
+                found.append(f"{who} names the provider {share.provider!r}, which isn't there")
     return found

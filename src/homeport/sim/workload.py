@@ -7,19 +7,32 @@ from collections.abc import Callable
 from typing import Any
 
 from homeport.api import ecs
+from homeport.model.capacity_provider import FARGATE_PROVIDERS
 from homeport.sim.chance import Chance
 from homeport.sim.client import Client
 from homeport.sim.clock import Timeline
 from homeport.sim.machine import SimMachine
-from homeport.sim.scenario import Deed, Scenario, ServiceWish, TaskFamily
+from homeport.sim.requests import (
+    NETWORK,
+    make_definition_request,
+    make_percents,
+    make_provider_request,
+    make_service_request,
+    make_strategy,
+)
+from homeport.sim.scenario import Deed, Provider, Scenario
+from homeport.sim.service_deeds import ServiceDeeds
 
 CLUSTER = "default"
-CONTAINER_PORT = 8_080
 ARNS_PER_CHANGE = 10
+WHOLE_PERCENT = 100.0
 ACTIVATION_MS = 30_000
 
 Replace = Callable[[str], None]
 """Puts a fresh machine in the place of the one registered under an ARN."""
+
+Join = Callable[[int], None]
+"""Adds so many machines to the fleet."""
 
 
 class Workload:
@@ -34,6 +47,7 @@ class Workload:
         chance: Chance,
         machines: list[SimMachine],
         replace: Replace,
+        join: Join,
     ) -> None:
         self._timeline = timeline
         self._client = client
@@ -41,7 +55,9 @@ class Workload:
         self._chance = chance.stream("workload")
         self._machines = machines
         self._replace = replace
+        self._join = join
         self._is_over = False
+        self._of_services = ServiceDeeds(client, self._chance, lambda: self._is_over)
 
     def begin(self) -> None:
         """Create the cluster, the task definitions and the services, and plan the deeds."""
@@ -64,6 +80,30 @@ class Workload:
     def _register(self, _reply: Any) -> None:
         for name in self._scenario.tasks:
             self._client.call("RegisterTaskDefinition", self.definition(name))
+        self._make_providers(list(self._scenario.providers.items()))
+
+    def _make_providers(self, missing: list[tuple[str, Provider]]) -> None:
+        """Create the capacity providers one by one, give them to the cluster, begin services."""
+        if missing:
+            name, provider = missing[0]
+            request = make_provider_request(name, provider)
+
+            def go_on(_answer: Any) -> None:
+                # A refusal says that an earlier try has made it.
+                self._make_providers(missing[1:])
+
+            self._client.call("CreateCapacityProvider", request, go_on, go_on)
+            return
+        names = [*FARGATE_PROVIDERS, *self._scenario.providers]
+        self._client.call(
+            "PutClusterCapacityProviders",
+            ecs.PutClusterCapacityProvidersRequest(
+                cluster=CLUSTER, capacity_providers=names, default_capacity_provider_strategy=[]
+            ),
+            self._create_all,
+        )
+
+    def _create_all(self, _reply: Any) -> None:
         for name in self._scenario.services:
             self._create(name)
 
@@ -91,7 +131,7 @@ class Workload:
                 self._update(deed.service, force_new_deployment=True)
             case "percents":
                 assert deed.percents is not None
-                self._update(deed.service, deployment_configuration=_percents(*deed.percents))
+                self._update(deed.service, deployment_configuration=make_percents(*deed.percents))
             case "create":
                 self._create(deed.service or "")
             case "delete":
@@ -101,21 +141,38 @@ class Workload:
                 self._run(deed)
             case "stop":
                 self._stop(deed)
+            case _:
+                self._do_elsewhere(deed)
+
+    def _do_elsewhere(self, deed: Deed) -> None:
+        match deed.do:
             case "drain":
                 self._change_instances("ACTIVE", "DRAINING", deed.instances)
             case "activate":
                 self._change_instances("DRAINING", "ACTIVE", None)
             case "deregister":
                 self._deregister(deed.instances)
+            case "join":
+                self._join(deed.instances)
+            case _:
+                wish = self._scenario.services.get(deed.service or "")
+                self._of_services.do(deed, deed.task or (wish.task if wish is not None else ""))
 
     # services
     def _create(self, name: str) -> None:
         wish = self._scenario.services.get(name)
-        if wish is not None:
-            request = make_service_request(name, wish, self._client.next_token())
-            self._client.call(
-                "CreateService", request, refused=lambda text: self._retry(name, text)
-            )
+        if wish is None:
+            return
+        family = self._scenario.tasks[wish.task]
+        request = make_service_request(name, wish, family, self._client.next_token())
+
+        def created(_reply: Any) -> None:
+            if wish.is_external:
+                self._of_services.add_task_set(name, wish.task, WHOLE_PERCENT, is_primary=True)
+
+        self._client.call(
+            "CreateService", request, created, refused=lambda text: self._retry(name, text)
+        )
 
     def _retry(self, name: str, refusal: str) -> None:
         """A service that is made before its task definition is there is made again soon."""
@@ -146,7 +203,11 @@ class Workload:
             count=deed.count or 1,
             client_token=self._client.next_token(),
             started_by="workload",
+            capacity_provider_strategy=make_strategy(deed.shares) or None,
         )
+        family = self._scenario.tasks.get(deed.task or "")
+        if family is not None and family.is_fargate:
+            request.network_configuration = NETWORK
         self._client.call("RunTask", request)
 
     def _stop(self, deed: Deed) -> None:
@@ -187,65 +248,3 @@ class Workload:
     def definition(self, name: str) -> ecs.RegisterTaskDefinitionRequest:
         """Return the registration of a family."""
         return make_definition_request(name, self._scenario.tasks[name])
-
-
-def make_definition_request(name: str, task: TaskFamily) -> ecs.RegisterTaskDefinitionRequest:
-    """Write a family as RegisterTaskDefinition wants it."""
-    mappings = [
-        ecs.PortMapping(container_port=port, host_port=port, protocol="tcp")
-        for port in task.host_ports
-    ]
-    if task.has_dynamic_port:
-        mappings.append(ecs.PortMapping(container_port=CONTAINER_PORT, protocol="tcp"))
-    main = ecs.ContainerDefinition(
-        name="main",
-        image=task.image,
-        cpu=task.cpu_units,
-        memory=task.memory_mib,
-        essential=True,
-        port_mappings=mappings,
-        stop_timeout=task.stop_timeout_s,
-    )
-    if task.has_health_check:
-        main.health_check = ecs.HealthCheck(command=["CMD", "true"], interval=5)
-    containers = [main]
-    if task.sidecar_image is not None:
-        is_awaited = task.sidecar_condition in ("COMPLETE", "SUCCESS")
-        sidecar = ecs.ContainerDefinition(
-            name="sidecar", image=task.sidecar_image, cpu=16, memory=16, essential=not is_awaited
-        )
-        if task.sidecar_condition == "HEALTHY":
-            sidecar.health_check = ecs.HealthCheck(command=["CMD", "true"], interval=5)
-        main.depends_on = [
-            ecs.ContainerDependency(container_name="sidecar", condition=task.sidecar_condition)
-        ]
-        containers.append(sidecar)
-    return ecs.RegisterTaskDefinitionRequest(
-        family=name, network_mode="bridge", container_definitions=containers
-    )
-
-
-def make_service_request(name: str, wish: ServiceWish, token: str) -> ecs.CreateServiceRequest:
-    """Write a service as CreateService wants it."""
-    constraints = []
-    if wish.is_distinct:
-        constraints.append(ecs.PlacementConstraint(type="distinctInstance"))
-    if wish.member_of is not None:
-        constraints.append(ecs.PlacementConstraint(type="memberOf", expression=wish.member_of))
-    return ecs.CreateServiceRequest(
-        service_name=name,
-        task_definition=wish.task,
-        desired_count=wish.count,
-        client_token=token,
-        deployment_configuration=_percents(wish.minimum_healthy_percent, wish.maximum_percent),
-        placement_constraints=constraints or None,
-        placement_strategy=[
-            ecs.PlacementStrategy(type=s.type, field=s.field) for s in wish.strategies
-        ]
-        or None,
-        health_check_grace_period_seconds=wish.grace_s or None,
-    )
-
-
-def _percents(minimum: int, maximum: int) -> ecs.DeploymentConfiguration:
-    return ecs.DeploymentConfiguration(minimum_healthy_percent=minimum, maximum_percent=maximum)

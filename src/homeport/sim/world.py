@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from homeport.model.capacity_provider import ATTRIBUTE_FARGATE, ATTRIBUTE_SUBNET
 from homeport.model.task import Task
 from homeport.sim.agent_process import make_settings
 from homeport.sim.chance import Chance
@@ -17,10 +18,15 @@ from homeport.sim.checkers.acknowledged import AcknowledgedChecker
 from homeport.sim.checkers.capacity import CapacityChecker
 from homeport.sim.checkers.convergence import TRUTH as CONVERGES
 from homeport.sim.checkers.convergence import find_unsettled
-from homeport.sim.checkers.placements import check_placements
+from homeport.sim.checkers.daemons import check_daemons
+from homeport.sim.checkers.failures import FailureChecker
+from homeport.sim.checkers.placements import check_neighbours, check_placements
+from homeport.sim.checkers.protection import check_protection
 from homeport.sim.checkers.replay import check_replay, check_soundness
 from homeport.sim.checkers.rollout import check_rollout
+from homeport.sim.checkers.stages import check_stages
 from homeport.sim.checkers.status import check_status
+from homeport.sim.checkers.task_sets import check_task_sets
 from homeport.sim.client import Client
 from homeport.sim.clock import Timeline
 from homeport.sim.control_plane import ControlPlane
@@ -29,6 +35,7 @@ from homeport.sim.docker import Luck
 from homeport.sim.faults import Faults
 from homeport.sim.machine import SimMachine
 from homeport.sim.network import Network
+from homeport.sim.nodes import Nodes
 from homeport.sim.scenario import Fleet, Scenario
 from homeport.sim.trace import Trace
 from homeport.sim.violation import Violation
@@ -43,7 +50,11 @@ CALM_MS = 120_000
 CALM_TRIES = 5
 """For how long nothing may happen to any task once all has converged, and how soon."""
 
+CRASH_MS = 500
+"""For how long the control plane is down when a run is asked for with a crash at a commit."""
+
 COMMITS_PER_FULL_CHECK = 500
+SUBNET = "10.213.{}.0/24"
 STEPS_LIMIT = 20_000_000
 STEPS_PER_MOMENT = 2_000
 
@@ -77,7 +88,12 @@ class World:
     """Everything of one run."""
 
     def __init__(
-        self, scenario: Scenario, seed: int, show: Callable[[str], None] | None = None
+        self,
+        scenario: Scenario,
+        seed: int,
+        show: Callable[[str], None] | None = None,
+        *,
+        crash_at: int | None = None,
     ) -> None:
         self.scenario = scenario
         self.seed = seed
@@ -87,18 +103,17 @@ class World:
         self._chance = Chance(seed)
         self._luck = Luck()
         self._disk = SimDisk(self.timeline, self._chance.stream("disk"))
+        if crash_at is not None:
+            self._disk.crash_at_commit(crash_at, CRASH_MS)
         self._store = Store()
         self._acknowledged = AcknowledgedChecker(self._disk)
         self._tasks_made = 0
         self._commits_seen = 0
-        self._control_plane = ControlPlane(
+        self._nodes = Nodes(
             self.timeline, self._chance, self.trace, disk=self._disk, on_start=self._attach
         )
-        self._network = Network(self.timeline, self._chance.stream("network"), self._control_plane)
-        self._control_plane.network = self._network
-        self._control_plane.on_answer = lambda name, _reply, sequence: self._acknowledged.answered(
-            name, sequence
-        )
+        self._network = Network(self.timeline, self._chance.stream("network"), self._nodes)
+        self._nodes.attach(self._network, self._acknowledged.answered)
         self._client = Client(self.timeline, self._network, self.trace)
         self._workload = Workload(
             self.timeline,
@@ -107,12 +122,13 @@ class World:
             chance=self._chance,
             machines=self.machines,
             replace=self._replace_machine,
+            join=self._join_machines,
         )
         self._faults = Faults(
             self.timeline,
             scenario,
             chance=self._chance,
-            control_plane=self._control_plane,
+            nodes=self._nodes,
             disk=self._disk,
             network=self._network,
             machines=self.machines,
@@ -142,7 +158,7 @@ class World:
             steps=self.timeline.steps,
             commits=self._disk.durable_sequence,
             tasks=self._tasks_made,
-            lives=self._control_plane.lives,
+            lives=self._nodes.lives,
             simulated_s=self.timeline.seconds,
             converged_s=converged_s,
             failure=failure,
@@ -151,7 +167,7 @@ class World:
     # phases
     def _live(self, until_step: int) -> float | None:
         timeline, scenario = self.timeline, self.scenario
-        self._control_plane.start()
+        self._nodes.start()
         self._build_fleet(scenario.fleet)
         self._workload.begin()
         self._faults.begin()
@@ -173,6 +189,7 @@ class World:
         self.trace.note("converged")
         if self._stay_calm(until_step):
             check_soundness(self._store)
+            check_neighbours(self._store)
             check_replay(self._store, self._disk)
         return converged_s
 
@@ -210,7 +227,7 @@ class World:
         return False
 
     def _is_settled(self) -> bool:
-        is_busy = not self._client.is_idle or not self._control_plane.is_up
+        is_busy = not self._client.is_idle or not self._nodes.is_up
         return not is_busy and next(self._find_unsettled(), None) is None
 
     def _unsettled(self) -> list[str]:
@@ -222,14 +239,17 @@ class World:
     # the world's parts
     def _build_fleet(self, fleet: Fleet) -> None:
         starts = self._chance.stream("fleet")
-        for number in range(fleet.instances):
-            machine = self._add_machine(fleet, number)
+        for number in range(fleet.instances + fleet.pool):
+            machine = self._add_machine(fleet, number, is_pool=number >= fleet.instances)
             self.timeline.after(starts.milliseconds(fleet.starts_s), machine.start_agent)
 
-    def _add_machine(self, fleet: Fleet, number: int) -> SimMachine:
+    def _add_machine(self, fleet: Fleet, number: int, *, is_pool: bool = False) -> SimMachine:
         attributes = {
             name: values[number % len(values)] for name, values in fleet.attributes.items()
         }
+        if is_pool:
+            subnet = SUBNET.format(len(self.machines))
+            attributes = {ATTRIBUTE_FARGATE: "", ATTRIBUTE_SUBNET: subnet}
         name = f"machine-{len(self.machines) + 1}"
         settings = make_settings(
             name,
@@ -251,12 +271,18 @@ class World:
         self.machines.append(machine)
         return machine
 
+    def _join_machines(self, count: int) -> None:
+        """Let further machines join the fleet, in the zones and of the kinds that are next."""
+        for _ in range(count):
+            self._add_machine(self.scenario.fleet, len(self.machines)).start_agent()
+
     def _replace_machine(self, arn: str) -> None:
         """The container instance was deregistered: its machine goes, another one comes."""
         for number, machine in enumerate(self.machines):
             if machine.arn == arn and not machine.is_retired:
                 machine.retire()
-                self._add_machine(self.scenario.fleet, number).start_agent()
+                is_pool = ATTRIBUTE_FARGATE in machine.facts.settings.attributes
+                self._add_machine(self.scenario.fleet, number, is_pool=is_pool).start_agent()
                 return
 
     # checks
@@ -267,7 +293,7 @@ class World:
         check_soundness(store)
         check_replay(store, self._disk)
         control_plane.gateway.observe_frame = self._acknowledged.sent
-        capacity = CapacityChecker(store)
+        capacity, failures = CapacityChecker(store), FailureChecker(store)
 
         def watch(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
             self._commits_seen += 1
@@ -275,10 +301,16 @@ class World:
             check_status(commit, replaced)
             capacity.check(commit, replaced)
             check_placements(store, commit, replaced)
+            check_daemons(store, commit, replaced)
+            check_task_sets(store, commit, replaced)
+            check_protection(store, commit, replaced)
+            check_stages(store, commit, replaced)
             check_rollout(store, commit, replaced)
+            failures.check(commit, replaced)
             self._tasks_made += commit_starts(commit, replaced)
             if self._commits_seen % COMMITS_PER_FULL_CHECK == 0:
                 check_soundness(store)
+                check_neighbours(store)
 
         store.feed.watch(watch)
 

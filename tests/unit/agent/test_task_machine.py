@@ -400,3 +400,15 @@ def test_every_change_is_saved_as_it_then_stands():
     driver.bring_up(task, "web")
     encoded = msgspec.json.encode(driver.saved[task.arn])
     assert msgspec.json.decode(encoded, type=TaskState) == driver.state(task)
+
+
+def test_a_container_that_comes_up_after_its_end_was_told_is_removed():
+    driver, task = Driver(), make_task(make_container("i"))
+    driver.send(task)
+    driver.pulled(task, "web")
+    driver.created(task, "web")
+    driver.died(task, "web", 1)
+    driver.take(stimuli.RemoveOrphan)
+    driver.started(task, "web")
+    assert driver.take(stimuli.RemoveOrphan) == [stimuli.RemoveOrphan(runtime_id="id-web")]
+    assert driver.container(task, "web").phase is Phase.STOPPED

@@ -5,8 +5,9 @@ import pytest
 import builders
 from homeport.sim.chance import Stream
 from homeport.sim.clock import START_MS, Timeline
-from homeport.sim.disk import SimDisk
+from homeport.sim.disk import SimDisk, SimJournal
 from homeport.state.changes import Commit, Put
+from homeport.storage.errors import LeaseLost, StorageRefused
 
 
 def make_commit(sequence: int) -> Commit:
@@ -23,48 +24,58 @@ def disk(timeline: Timeline) -> SimDisk:
     return SimDisk(timeline, Stream(1, "disk"))
 
 
+@pytest.fixture
+def refusals() -> list[StorageRefused]:
+    return []
+
+
+@pytest.fixture
+def journal(disk: SimDisk, refusals: list[StorageRefused]) -> SimJournal:
+    return disk.open("a", refusals.append)
+
+
 def pass_time(timeline: Timeline) -> None:
     while timeline.step(timeline.now_ms + 10_000):
         pass
 
 
-def test_nobody_hears_of_a_commit_before_it_is_durable(timeline, disk):
+def test_nobody_hears_of_a_commit_before_it_is_durable(timeline, disk, journal):
     heard: list[int] = []
-    disk.append(make_commit(1))
-    disk.when_durable(lambda: heard.append(disk.durable_sequence))
+    journal.append(make_commit(1))
+    journal.when_durable(lambda: heard.append(disk.durable_sequence))
     assert heard == []
     pass_time(timeline)
     assert heard == [1]
 
 
-def test_what_is_durable_already_is_told_at_once(timeline, disk):
+def test_what_is_durable_already_is_told_at_once(timeline, disk, journal):
     heard: list[str] = []
-    disk.when_durable(lambda: heard.append("nothing to wait for"))
-    disk.append(make_commit(1))
+    journal.when_durable(lambda: heard.append("nothing to wait for"))
+    journal.append(make_commit(1))
     pass_time(timeline)
-    disk.when_durable(lambda: heard.append("all written"))
+    journal.when_durable(lambda: heard.append("all written"))
     assert heard == ["nothing to wait for", "all written"]
 
 
-def test_commits_that_come_during_a_write_share_the_next_one(timeline, disk):
+def test_commits_that_come_during_a_write_share_the_next_one(timeline, disk, journal):
     order: list[int] = []
     for sequence in (1, 2, 3):
-        disk.append(make_commit(sequence))
-        disk.when_durable(lambda sequence=sequence: order.append(sequence))
+        journal.append(make_commit(sequence))
+        journal.when_durable(lambda sequence=sequence: order.append(sequence))
     steps = timeline.steps
     pass_time(timeline)
     assert order == [1, 2, 3]
     assert timeline.steps - steps == 2
 
 
-def test_a_crash_loses_what_was_not_written_and_tells_nobody(timeline, disk):
+def test_a_crash_loses_what_was_not_written_and_tells_nobody(timeline, disk, journal):
     heard: list[int] = []
-    disk.append(make_commit(1))
+    journal.append(make_commit(1))
     pass_time(timeline)
-    disk.append(make_commit(2))
-    disk.append(make_commit(3))
-    disk.when_durable(lambda: heard.append(3))
-    disk.crash()
+    journal.append(make_commit(2))
+    journal.append(make_commit(3))
+    journal.when_durable(lambda: heard.append(3))
+    journal.crash()
     pass_time(timeline)
     assert heard == []
     # The write under way may have been done; what waited behind it was not.
@@ -74,40 +85,61 @@ def test_a_crash_loses_what_was_not_written_and_tells_nobody(timeline, disk):
     assert len(store.clusters) == disk.durable_sequence
 
 
-def test_recovery_and_replay_of_the_journal_give_the_same_state(timeline, disk):
+def test_recovery_and_replay_of_the_journal_give_the_same_state(timeline, disk, journal):
     for sequence in range(1, 6):
-        disk.append(make_commit(sequence))
+        journal.append(make_commit(sequence))
     pass_time(timeline)
     recovered, replayed = disk.recover(), disk.replay()
     assert recovered.every_record() == replayed.every_record()
     assert recovered.sequence == replayed.sequence == 5
 
 
-def test_a_full_disk_refuses_and_says_so(timeline, disk):
-    refused: list[str] = []
+def test_a_full_disk_refuses_and_says_so(timeline, disk, journal, refusals):
     disk.is_full = True
-    disk.on_full = lambda: refused.append("refused")
-    disk.append(make_commit(1))
+    journal.append(make_commit(1))
     pass_time(timeline)
-    assert refused == ["refused"]
+    assert [str(refusal) for refusal in refusals] == ["the disk is full"]
     assert disk.durable_sequence == 0
 
 
-def test_a_planned_crash_comes_between_a_write_and_its_answers(timeline, disk):
+def test_a_planned_crash_comes_between_a_write_and_its_answers(timeline, disk, journal):
     heard: list[str] = []
-    disk.writes_until_crash = 1
-    disk.on_crash = lambda: (heard.append("killed"), disk.crash())
-    disk.append(make_commit(1))
-    disk.when_durable(lambda: heard.append("answered"))
+    disk.crash_after_writes(1, 20)
+    disk.on_crash = lambda down_ms: (heard.append(f"down {down_ms}"), journal.crash())
+    journal.append(make_commit(1))
+    journal.when_durable(lambda: heard.append("answered"))
     pass_time(timeline)
-    assert heard == ["killed"]
+    assert heard == ["down 20"]
     assert disk.durable_sequence == 1
 
 
-def test_the_digest_depends_on_every_commit(timeline, disk):
+def test_a_crash_can_be_planned_for_one_commit(timeline, disk, journal):
+    killed: list[int] = []
+    disk.crash_at_commit(2, 20)
+    disk.on_crash = lambda _down_ms: killed.append(disk.durable_sequence)
+    for sequence in (1, 2, 3):
+        journal.append(make_commit(sequence))
+        pass_time(timeline)
+    assert killed == [2]
+
+
+def test_who_was_taken_over_from_writes_nothing_and_tells_nobody(timeline, disk, journal, refusals):
+    heard: list[str] = []
+    journal.append(make_commit(1))
+    journal.when_durable(lambda: heard.append("the old one's"))
+    successor = disk.open("b", refusals.append)
+    successor.append(make_commit(1))
+    successor.when_durable(lambda: heard.append("the new one's"))
+    pass_time(timeline)
+    assert heard == ["the new one's"]
+    assert [type(refusal) for refusal in refusals] == [LeaseLost]
+    assert (disk.durable_under(1), disk.durable_under(2)) == (0, 1)
+
+
+def test_the_digest_depends_on_every_commit(timeline, disk, journal):
     digests = [disk.digest]
     for sequence in (1, 2):
-        disk.append(make_commit(sequence))
+        journal.append(make_commit(sequence))
         pass_time(timeline)
         digests.append(disk.digest)
     assert len(set(digests)) == 3

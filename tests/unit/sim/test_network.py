@@ -12,17 +12,18 @@ class Server:
 
     def __init__(self) -> None:
         self.is_up = True
+        self.process = Life()
         self.is_silent = False
         self.seen: list[str] = []
         self.peer = Peer()
 
     def answer(self, operation, body, reply):
         if not self.is_up:
-            return False
+            return None
         self.seen.append(operation)
         if not self.is_silent:
             reply(Reply(200, body))
-        return True
+        return self.process
 
     def accept(self, url, to_agent):
         self.to_agent = to_agent
@@ -103,7 +104,7 @@ def test_who_waits_for_a_killed_server_hears_of_it(link):
     link.call()
     link.pass_time()
     assert link.replies == []
-    link.network.reset_calls()
+    link.network.reset_calls(link.server.process)
     link.pass_time()
     assert link.replies == [None]
 
@@ -150,3 +151,11 @@ def test_a_socket_to_nobody_does_not_open(link):
     agent, opened = open_socket(link)
     assert opened == [None]
     assert agent.heard == []
+
+
+def test_a_doubled_call_arrives_twice_and_is_answered_once(link):
+    link.network.weather.doubles_call = 1.0
+    link.call()
+    link.pass_time(CALL_TIMEOUT_MS * 4)
+    assert link.server.seen == ["Op", "Op"]
+    assert len(link.replies) == 1

@@ -85,7 +85,9 @@ def report_task(
 def _count(service: Service, task: Task, moment: Moment, *, is_strict: bool) -> Service:
     """Let a service count a task that is RUNNING or STOPPED since now."""
     if task.last_status == RUNNING:
-        return count_started_task(service, task, is_strict=is_strict)
+        service = count_started_task(service, task, is_strict=is_strict)
+        is_healthy = task.health_status == "HEALTHY"  # as telemetry may have said before
+        return count_healthy_task(service, task) if is_healthy else service
     if _has_failed_to_launch(task):
         return count_failed_launch(service, task, moment)
     if not is_strict and task.stop_code == "EssentialContainerExited":
@@ -135,7 +137,8 @@ def report_health(
         if known is None or healthy == known:
             continue
         changes.append(Put(replace(healthy, version=known.version + 1)))
-        if healthy.health_status == "HEALTHY" != known.health_status:
+        is_up = healthy.last_status == RUNNING  # not if a side container only is up so far
+        if is_up and healthy.health_status == "HEALTHY" != known.health_status:
             recovered.append(healthy)
     changes.extend(Put(service) for service in _without_failures(view, recovered))
     return Decision(changes=tuple(changes))

@@ -15,10 +15,13 @@ class AcknowledgedChecker:
         self._disk = disk
         self._heard_sequence = 0
 
-    def answered(self, operation: str, sequence: int) -> None:
-        """An answer leaves that was decided when the state was at this commit."""
-        if sequence > self._disk.durable_sequence:
-            durable = self._disk.durable_sequence
+    def answered(self, operation: str, sequence: int, epoch: int) -> None:
+        """An answer leaves, decided at this commit under this lease: it must hold for ever.
+
+        Who was taken over from may still tell of what was durable by then, and of nothing else.
+        """
+        durable = self._disk.durable_under(epoch)
+        if sequence > durable:
             raise Violation(TRUTH, f"{operation} was answered at {sequence}, {durable} is durable")
         self._heard_sequence = max(self._heard_sequence, sequence)
 

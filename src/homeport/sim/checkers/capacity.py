@@ -1,4 +1,4 @@
-"""Truth: nothing is over-committed, and no host port is held twice. Counts of its own."""
+"""Truth: nothing is over-committed, no host port or address is held twice. Counts of its own."""
 
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ class _Held:
     def __init__(self) -> None:
         self.cpu_units = 0
         self.memory_mib = 0
+        self.addresses: Counter[str] = Counter()
         self.ports: Counter[HostPort] = Counter()
 
 
@@ -39,7 +40,8 @@ class CapacityChecker:
                 self._count(old, -1)
             if isinstance(new, Task):
                 self._count(new, 1)
-                if not new.is_stopped and old is None and new.container_instance_arn is not None:
+                was_there = isinstance(old, Task) and old.container_instance_arn is not None
+                if not new.is_stopped and not was_there and new.container_instance_arn is not None:
                     grown[new.container_instance_arn] = None
         for arn in grown:
             self._check_instance(arn)
@@ -52,6 +54,8 @@ class CapacityChecker:
         held.memory_mib += sign * task.resources.memory_mib
         for port in task.resources.host_ports:
             held.ports[port] += sign
+        if task.private_ip is not None:
+            held.addresses[task.private_ip] += sign
 
     def _check_instance(self, arn: str) -> None:
         instance = self._store.container_instances.get(arn)
@@ -62,6 +66,9 @@ class CapacityChecker:
             raise Violation(TRUTH, f"{arn}: {held.cpu_units} of {has.cpu_units} CPU units")
         if held.memory_mib > has.memory_mib:
             raise Violation(TRUTH, f"{arn}: {held.memory_mib} of {has.memory_mib} MiB")
+        for address, count in sorted(held.addresses.items()):
+            if count > 1:
+                raise Violation(TRUTH, f"{arn}: {count} tasks have the address {address}")
         reserved = {("tcp", n) for n in has.reserved_tcp_ports}
         reserved |= {("udp", n) for n in has.reserved_udp_ports}
         for port, count in sorted(held.ports.items()):

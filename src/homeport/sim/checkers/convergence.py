@@ -5,9 +5,11 @@ The world is asked, not only the records: what Docker runs must be what the cont
 
 from collections.abc import Iterator
 
-from homeport.model.container_instance import ContainerInstance
-from homeport.model.service import Service
-from homeport.model.task import RUNNING
+from homeport.model.service import Deployment, Service, TaskSet
+from homeport.model.task import RUNNING, Task
+from homeport.sim.checkers.room import DAEMON, find_room, find_room_for, has_space
+from homeport.sim.checkers.shares import find_uneven_shares
+from homeport.sim.checkers.task_sets import wanted_of
 from homeport.sim.machine import SimMachine
 from homeport.sim.scenario import Scenario
 from homeport.state.store import Store
@@ -27,10 +29,16 @@ def find_unsettled(store: Store, machines: list[SimMachine], scenario: Scenario)
         yield from _unsettled_service(view, service, scenario)
     for cluster in store.clusters:
         for task in view.live_tasks(cluster.arn).values():
-            is_settled = task.last_status == task.desired_status
-            if not is_settled and not _is_poisoned(scenario, task.task_definition_arn):
+            if not _is_settled(view, task) and not _is_poisoned(scenario, task.task_definition_arn):
                 yield f"{task.arn} is {task.last_status}, wanted {task.desired_status}"
     yield from _untrue_containers(view, machines)
+
+
+def _is_settled(view: View, task: Task) -> bool:
+    """Whether it is as it is wanted, or waits for capacity that isn't there."""
+    if task.is_provisioning:
+        return find_room_for(view, task) is None
+    return task.last_status == task.desired_status
 
 
 def _unsettled_agent(view: View, machine: SimMachine) -> Iterator[str]:
@@ -46,22 +54,90 @@ def _unsettled_agent(view: View, machine: SimMachine) -> Iterator[str]:
 def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iterator[str]:
     if service.status == "DRAINING":
         yield f"{service.arn} is still DRAINING"
-    if service.status != "ACTIVE" or _is_poisoned(scenario, service.task_definition_arn):
+    if service.status != "ACTIVE":
+        return
+    if service.deployment_controller == "EXTERNAL":
+        for task_set in service.task_sets:
+            yield from _unsettled_task_set(view, service, task_set, scenario)
+        return
+    if _is_poisoned(scenario, service.task_definition_arn):
+        yield from _unbroken(service)
+        return
+    if service.scheduling_strategy == DAEMON:
+        yield from _unsettled_daemon(view, service)
         return
     if _is_stuck_by_configuration(view, service):
         return
-    load = view.deployment_load(service.arn, service.primary.id)
-    if load.pending or load.stopping or load.running > service.desired_count:
+    yield from _unsettled_deployment(view, service, service.primary, service.desired_count)
+    if service.primary.rollout_state != "FAILED" and not _lacks(view, service):
+        if len(service.deployments) > 1 or not service.is_steady:
+            yield f"{service.arn} hasn't reached its steady state"
+        yield from find_uneven_shares(view, service)
+
+
+def _lacks(view: View, service: Service) -> bool:
+    running = view.deployment_load(service.arn, service.primary.id).running
+    return running < service.desired_count
+
+
+def _unsettled_deployment(
+    view: View, service: Service, deployment: Deployment, wanted: int
+) -> Iterator[str]:
+    load = view.deployment_load(service.arn, deployment.id)
+    waiting = sum(
+        task.is_provisioning and task.deployment_id == deployment.id
+        for task in view.tasks_of_service(service.arn).values()
+    )
+    if load.pending > waiting or load.stopping or load.running > wanted:
         yield f"{service.arn} has {load.running} running, {load.pending} pending tasks"
-    elif load.running < service.desired_count:
-        roomy = _find_room(view, service)
+    elif load.running + waiting < wanted and deployment.rollout_state != "FAILED":
+        roomy = find_room(view, service, deployment.task_definition_arn)
         if roomy is not None:
-            yield (
-                f"{service.arn} runs {load.running} of {service.desired_count} tasks "
-                f"though {roomy} has room"
-            )
-    elif len(service.deployments) > 1 or not service.is_steady:
-        yield f"{service.arn} hasn't reached its steady state"
+            yield f"{service.arn} runs {load.running} of {wanted} tasks though {roomy} has room"
+
+
+def _unsettled_task_set(
+    view: View, service: Service, task_set: TaskSet, scenario: Scenario
+) -> Iterator[str]:
+    if task_set.status == "DRAINING":
+        yield f"{task_set.arn} is still DRAINING"
+    if _is_poisoned(scenario, task_set.task_definition_arn):
+        return
+    deployment = Deployment(
+        id=task_set.id, status="PRIMARY", task_definition_arn=task_set.task_definition_arn
+    )
+    wanted = wanted_of(service, task_set)
+    yield from _unsettled_deployment(view, service, deployment, wanted)
+    running = view.deployment_load(service.arn, task_set.id).running
+    if running == wanted and task_set.stability_status != "STEADY_STATE":
+        yield f"{task_set.arn} isn't in its steady state"
+
+
+def _unsettled_daemon(view: View, service: Service) -> Iterator[str]:
+    """Every instance with room has one task of the newest deployment, and that one is RUNNING."""
+    if service.primary.rollout_state == "FAILED" or service.placement_constraints:
+        return
+    definition = view.task_definition(service.primary.task_definition_arn)
+    assert definition is not None, service.arn
+    least = -(-service.desired_count * service.minimum_healthy_percent // PERCENT)
+    is_stuck = least >= service.desired_count  # no task may end, and none may start beside it
+    for arn, instance in view.container_instances(service.cluster_arn).items():
+        here = [t for t in view.tasks_of_instance(arn).values() if t.service_arn == service.arn]
+        is_roomy = has_space(view, instance, definition.resources)
+        if instance.is_available and not instance.is_fargate and not here and is_roomy:
+            yield f"{arn} has no task of {service.arn}"
+        for task in here:
+            is_older = task.deployment_id != service.primary.id
+            if task.last_status != RUNNING or (is_older and not is_stuck):
+                yield f"{arn} has {task.arn} of {task.deployment_id}, {task.last_status}"
+
+
+def _unbroken(service: Service) -> Iterator[str]:
+    """A circuit breaker ends every deployment that can't succeed."""
+    is_watched = service.circuit_breaker is not None and not service.primary.is_rollback
+    is_trying = service.primary.rollout_state == "IN_PROGRESS" and service.desired_count
+    if is_watched and is_trying and not service.capacity_provider_strategy:
+        yield f"{service.primary.id} of {service.arn} can't succeed, and hasn't FAILED"
 
 
 def _is_stuck_by_configuration(view: View, service: Service) -> bool:
@@ -73,37 +149,6 @@ def _is_stuck_by_configuration(view: View, service: Service) -> bool:
     lower = -(-service.desired_count * service.minimum_healthy_percent // PERCENT)
     running = sum(task.last_status == task.desired_status == RUNNING for task in tasks)
     return len(tasks) >= upper and running <= lower and running == len(tasks)
-
-
-def _find_room(view: View, service: Service) -> str | None:
-    """Return an instance that could take one more task of the service, by counts of its own."""
-    definition = view.task_definition(service.primary.task_definition_arn)
-    assert definition is not None
-    for arn, instance in view.container_instances(service.cluster_arn).items():
-        if instance.is_available and _fits(view, service, instance):
-            return arn
-    return None
-
-
-def _fits(view: View, service: Service, instance: ContainerInstance) -> bool:
-    definition = view.task_definition(service.primary.task_definition_arn)
-    assert definition is not None
-    tasks = list(view.tasks_of_instance(instance.arn).values())
-    needs = definition.resources
-    ports = {port for task in tasks for port in task.resources.host_ports}
-    if instance.resources.cpu_units - sum(t.resources.cpu_units for t in tasks) < needs.cpu_units:
-        return False
-    held_mib = sum(t.resources.memory_mib for t in tasks)
-    if instance.resources.memory_mib - held_mib < needs.memory_mib:
-        return False
-    if ports.intersection(needs.host_ports):
-        return False
-    for constraint in service.placement_constraints:
-        if constraint.kind == "memberOf":
-            return False  # whether it would fit is the query language's to say
-        if any(t.service_arn == service.arn for t in tasks):
-            return False
-    return True
 
 
 def _untrue_containers(view: View, machines: list[SimMachine]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from homeport.model.service import Service
 from homeport.model.task import RUNNING, STOPPED, Task
+from homeport.sim.checkers.task_sets import wanted_of
 from homeport.sim.violation import Violation
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.store import Store
@@ -10,6 +11,8 @@ TRUTH = "deployments stay inside their percents"
 
 PERCENT = 100
 SETTLING_TIME_S = 40
+DAEMON_HAS_NO_PLACE = "Task is not part of the daemon service"
+"""How the reason of a stop begins that is its container instance's fault: it counts no more."""
 
 
 def check_rollout(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
@@ -17,7 +20,7 @@ def check_rollout(store: Store, commit: Commit, replaced: tuple[AnyRecord | None
     if commit.cause != "Reconcile":
         return
     started: dict[str, None] = {}
-    stopped_healthy: dict[str, None] = {}
+    stopped_healthy: dict[tuple[str, str | None], None] = {}
     for change, old in zip(commit.changes, replaced, strict=True):
         new = change.record if isinstance(change, Put) else None
         if not isinstance(new, Task) or new.service_arn is None:
@@ -27,13 +30,14 @@ def check_rollout(store: Store, commit: Commit, replaced: tuple[AnyRecord | None
         elif (
             isinstance(old, Task)
             and new.desired_status == STOPPED
+            and not (new.stopped_reason or "").startswith(DAEMON_HAS_NO_PLACE)
             and (is_healthy(store, old) and _has_settled(old, commit.at_ms))
         ):
-            stopped_healthy[new.service_arn] = None
+            stopped_healthy[new.service_arn, new.deployment_id] = None
     for arn in started:
         _check_upper(store, arn)
-    for arn in stopped_healthy:
-        _check_lower(store, arn)
+    for arn, deployment_id in stopped_healthy:
+        _check_lower(store, arn, deployment_id)
 
 
 def is_healthy(store: Store, task: Task) -> bool:
@@ -56,18 +60,28 @@ def _check_upper(store: Store, arn: str) -> None:
     service = _active(store, arn)
     if service is None:
         raise Violation(TRUTH, f"{arn} isn't ACTIVE and starts tasks")
+    if service.scheduling_strategy == "DAEMON" or service.deployment_controller == "EXTERNAL":
+        return  # see `daemons` and `task_sets`
     live = len(store.tasks.group("service", arn))
     upper = service.desired_count * service.maximum_percent // PERCENT
+    if service.hold:
+        upper = max(upper, 2 * service.desired_count)  # a whole second set, whatever the percents
     if live > upper:
         raise Violation(TRUTH, f"{arn} has {live} tasks after a launch, {upper} are allowed")
 
 
-def _check_lower(store: Store, arn: str) -> None:
+def _check_lower(store: Store, arn: str, deployment_id: str | None) -> None:
+    """Count a service's healthy tasks, or those of the task set that had to give one up."""
     service = _active(store, arn)
     if service is None:
         return
-    healthy = sum(is_healthy(store, task) for task in store.tasks.group("service", arn).values())
-    lower = -(-service.desired_count * service.minimum_healthy_percent // PERCENT)
+    wanted = service.desired_count
+    tasks = list(store.tasks.group("service", arn).values())
+    if service.deployment_controller == "EXTERNAL":
+        wanted = sum(wanted_of(service, s) for s in service.task_sets if s.id == deployment_id)
+        tasks = [task for task in tasks if task.deployment_id == deployment_id]
+    healthy = sum(is_healthy(store, task) for task in tasks)
+    lower = -(-wanted * service.minimum_healthy_percent // PERCENT)
     if healthy < lower:
         raise Violation(TRUTH, f"{arn} keeps {healthy} healthy tasks of at least {lower}")
 

@@ -2,24 +2,26 @@
 
 from homeport.model.container_instance import INACTIVE, ContainerInstance
 from homeport.model.service import Service
-from homeport.model.task import PENDING, RUNNING, STOPPED, Task
+from homeport.model.task import PENDING, PROVISIONING, RUNNING, STOPPED, Task
 from homeport.sim.violation import Violation
 from homeport.state.changes import AnyRecord, Commit, Put
 
 TRUTH = "status never backwards"
 
-_ORDER = {PENDING: 0, RUNNING: 1, STOPPED: 2}
+_ORDER = {PROVISIONING: 0, PENDING: 1, RUNNING: 2, STOPPED: 3}
 _SERVICE_ORDER = {"ACTIVE": 0, "DRAINING": 1, "INACTIVE": 2}
 _FIXED = (
     "cluster_arn",
     "task_definition_arn",
-    "container_instance_arn",
     "service_arn",
     "deployment_id",
     "group",
     "resources",
+    "launch_type",
+    "capacity_provider",
     "created_at_ms",
 )
+_SET_ONCE = ("container_instance_arn", "availability_zone", "private_ip", "stop_code")
 
 
 def check_status(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
@@ -38,25 +40,31 @@ def check_status(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None
 
 def _check_task(old: AnyRecord | None, new: Task) -> None:
     if not isinstance(old, Task):
-        if new.last_status != PENDING:
+        if new.last_status not in (PROVISIONING, PENDING):
             raise Violation(TRUTH, f"{new.arn} begins its life {new.last_status}")
         return
     for member in ("last_status", "desired_status"):
         was, becomes = getattr(old, member), getattr(new, member)
         if _ORDER[becomes] < _ORDER[was]:
             raise Violation(TRUTH, f"{new.arn}: {member} went from {was} to {becomes}")
-    for member in _FIXED:
-        if getattr(old, member) != getattr(new, member):
-            raise Violation(TRUTH, f"{new.arn}: {member} changed")
+    _check_members(old, new)
     if old.is_stopped and new != old:
         raise Violation(TRUTH, f"{new.arn} changed after it was STOPPED")
     if new != old and new.version <= old.version:
         raise Violation(TRUTH, f"{new.arn} changed and kept its version {old.version}")
-    if old.stop_code is not None and new.stop_code != old.stop_code:
-        raise Violation(TRUTH, f"{new.arn}: stopCode {old.stop_code} became {new.stop_code}")
     for was_container, container in zip(old.containers, new.containers, strict=True):
         if _ORDER[container.last_status] < _ORDER[was_container.last_status]:
             raise Violation(TRUTH, f"{new.arn}: container {container.name} went backwards")
+
+
+def _check_members(old: Task, new: Task) -> None:
+    for member in _FIXED:
+        if getattr(old, member) != getattr(new, member):
+            raise Violation(TRUTH, f"{new.arn}: {member} changed")
+    for member in _SET_ONCE:
+        was = getattr(old, member)
+        if was is not None and getattr(new, member) != was:
+            raise Violation(TRUTH, f"{new.arn}: {member} {was} became {getattr(new, member)}")
 
 
 def _check_service(old: Service, new: Service) -> None:
@@ -67,7 +75,8 @@ def _check_service(old: Service, new: Service) -> None:
         raise Violation(TRUTH, f"{new.arn} went from {old.status} to {new.status}")
     done = {d.id for d in old.deployments if d.rollout_state == "COMPLETED"}
     for deployment in new.deployments:
-        if deployment.id in done and deployment.rollout_state != "COMPLETED":
+        is_undone = deployment.id in done and deployment.rollout_state != "COMPLETED"
+        if is_undone and not deployment.is_rollback:
             raise Violation(TRUTH, f"{new.arn}: deployment {deployment.id} is undone")
 
 

@@ -265,6 +265,19 @@ def test_a_health_check_that_passes_makes_up_for_earlier_failures():
     assert world.service().primary.failed_tasks == 0
 
 
+def test_a_side_container_that_is_healthy_makes_up_for_nothing_before_its_task_runs():
+    world = breaking(1)
+    deploy(world, "checked:1")
+    fail_launches(world, 2)
+    world.pass_time(60)
+    world.reconcile()
+    (new,) = [t for t in world.tasks() if t.last_status == PENDING]
+    world.agent_reports_health(new, "HEALTHY")
+    assert world.service().primary.failed_tasks == 2
+    world.report(new, RUNNING)
+    assert world.service().primary.failed_tasks == 0
+
+
 def test_a_task_that_finds_no_place_fails_the_deployment_in_the_end():
     world = breaking(1)
     deploy(world, "huge:1")

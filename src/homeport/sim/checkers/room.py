@@ -1,0 +1,72 @@
+"""Where there is room for one more task, by counts and rules of the checkers' own."""
+
+from homeport.model.capacity_provider import (
+    ATTRIBUTE_CAPACITY_PROVIDER,
+    ATTRIBUTE_FARGATE,
+    FARGATE,
+)
+from homeport.model.container_instance import ContainerInstance
+from homeport.model.resources import TaskResources
+from homeport.model.service import Service
+from homeport.model.task import Task
+from homeport.state.view import View
+
+DAEMON = "DAEMON"
+
+
+def find_room(view: View, service: Service, task_definition_arn: str) -> str | None:
+    """Return an instance that could take one more task of the service."""
+    definition = view.task_definition(task_definition_arn)
+    assert definition is not None, task_definition_arn
+    is_fargate = service.task_launch_type == FARGATE
+    for arn, instance in view.container_instances(service.cluster_arn).items():
+        if not _takes(instance, is_fargate=is_fargate, provider=None):
+            continue
+        if service.capacity_provider_strategy and not is_fargate:
+            continue  # which provider is next is the strategy's to say
+        if has_space(view, instance, definition.resources) and _may(view, service, instance):
+            return arn
+    return None
+
+
+def find_room_for(view: View, task: Task) -> str | None:
+    """Return an instance that could take a task that waits for capacity."""
+    is_fargate = task.launch_type == FARGATE
+    service = view.service(task.service_arn or "")
+    for arn, instance in view.container_instances(task.cluster_arn).items():
+        if not _takes(instance, is_fargate=is_fargate, provider=task.capacity_provider):
+            continue
+        if has_space(view, instance, task.resources) and (
+            service is None or _may(view, service, instance)
+        ):
+            return arn
+    return None
+
+
+def has_space(view: View, instance: ContainerInstance, needs: TaskResources) -> bool:
+    """Whether CPU units, memory and host ports are free."""
+    tasks = list(view.tasks_of_instance(instance.arn).values())
+    ports = {port for task in tasks for port in task.resources.host_ports}
+    if instance.resources.cpu_units - sum(t.resources.cpu_units for t in tasks) < needs.cpu_units:
+        return False
+    held_mib = sum(t.resources.memory_mib for t in tasks)
+    if instance.resources.memory_mib - held_mib < needs.memory_mib:
+        return False
+    return not ports.intersection(needs.host_ports)
+
+
+def _takes(instance: ContainerInstance, *, is_fargate: bool, provider: str | None) -> bool:
+    if not instance.is_available or (ATTRIBUTE_FARGATE in instance.attributes) != is_fargate:
+        return False
+    whose = instance.attributes.get(ATTRIBUTE_CAPACITY_PROVIDER)
+    return is_fargate or provider is None or whose == provider
+
+
+def _may(view: View, service: Service, instance: ContainerInstance) -> bool:
+    for constraint in service.placement_constraints:
+        if constraint.kind == "memberOf":
+            return False  # whether it would fit is the query language's to say
+        tasks = view.tasks_of_instance(instance.arn).values()
+        if any(t.service_arn == service.arn for t in tasks):
+            return False
+    return True

@@ -1,0 +1,121 @@
+"""Truth: a staged deployment goes through its stages in order, and at no one's bidding sooner.
+
+No stage is left while a PAUSE hook awaits its answer, traffic moves by the configured steps with
+their bake times between, and the older tasks stay until the bake time is over (services §10).
+"""
+
+from homeport.model.service import Service, StagedStrategy
+from homeport.model.service_deployment import ServiceDeployment
+from homeport.model.task import RUNNING, STOPPED, Task
+from homeport.sim.checkers.rollout import is_healthy
+from homeport.sim.violation import Violation
+from homeport.state.changes import AnyRecord, Commit, Put
+from homeport.state.store import Store
+
+TRUTH = "stages in order, and in their time"
+
+ORDER = (
+    "RECONCILE_SERVICE",
+    "PRE_SCALE_UP",
+    "SCALE_UP",
+    "POST_SCALE_UP",
+    "TEST_TRAFFIC_SHIFT",
+    "POST_TEST_TRAFFIC_SHIFT",
+    "PRE_PRODUCTION_TRAFFIC_SHIFT",
+    "PRODUCTION_TRAFFIC_SHIFT",
+    "POST_PRODUCTION_TRAFFIC_SHIFT",
+    "BAKE_TIME",
+    "CLEAN_UP",
+)
+MINUTE_MS = 60_000
+WHOLE = 100.0
+GRAIN = 0.11  # steps are rounded to a tenth of a percent
+
+
+def check_stages(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
+    """Look at every service deployment that changed, and at what was stopped meanwhile."""
+    for change, old in zip(commit.changes, replaced, strict=True):
+        record = change.record if isinstance(change, Put) else None
+        if isinstance(record, ServiceDeployment) and isinstance(old, ServiceDeployment):
+            _check_ending(record, old)
+            _check_progress(store, commit, record, old)
+    if commit.cause == "Reconcile":
+        _check_stops(store, commit, replaced)
+
+
+def _check_ending(new: ServiceDeployment, old: ServiceDeployment) -> None:
+    if old.has_ended and new.status != old.status:
+        raise Violation(TRUTH, f"{new.arn} had ended {old.status} and is {new.status}")
+    if old.status.startswith("ROLLBACK") and new.status in ("PENDING", "IN_PROGRESS", "SUCCESSFUL"):
+        raise Violation(TRUTH, f"{new.arn} was {old.status} and is {new.status}")
+
+
+def _check_progress(
+    store: Store, commit: Commit, new: ServiceDeployment, old: ServiceDeployment
+) -> None:
+    service = store.services.get(new.service_arn)
+    if service is None or service.staged is None or new.status not in ("IN_PROGRESS", "SUCCESSFUL"):
+        return
+    if old.lifecycle_stage is None or new.lifecycle_stage is None:
+        return
+    was, becomes = ORDER.index(old.lifecycle_stage), ORDER.index(new.lifecycle_stage)
+    if becomes < was or becomes > was + 1:
+        raise Violation(TRUTH, f"{new.arn}: {new.lifecycle_stage} after {old.lifecycle_stage}")
+    if new.production_weight != old.production_weight:
+        _check_shift(commit, service.staged, new, old)
+    if becomes == was:
+        return
+    waiting = [hook.id for hook in old.hooks if hook.status == "AWAITING_ACTION"]
+    if any(hook.expires_at_ms > commit.at_ms for hook in old.hooks if hook.id in waiting):
+        raise Violation(TRUTH, f"{new.arn} left {old.lifecycle_stage}, a hook awaits an action")
+    if new.lifecycle_stage == "BAKE_TIME" and new.production_weight < WHOLE:
+        raise Violation(TRUTH, f"{new.arn} bakes at {new.production_weight} % of the traffic")
+    if old.lifecycle_stage == "BAKE_TIME":
+        baked_ms = commit.at_ms - old.stage_started_at_ms
+        if baked_ms < service.staged.bake_time_min * MINUTE_MS:
+            raise Violation(TRUTH, f"{new.arn} baked for {baked_ms} ms only")
+
+
+def _check_shift(
+    commit: Commit, strategy: StagedStrategy, new: ServiceDeployment, old: ServiceDeployment
+) -> None:
+    step = WHOLE
+    if strategy.kind == "LINEAR" or (strategy.kind == "CANARY" and not old.production_weight):
+        step = strategy.step_percent
+    added = new.production_weight - old.production_weight
+    if added < 0 or added > step + GRAIN:
+        raise Violation(TRUTH, f"{new.arn}: {added} % of the traffic at once, {step} % a step")
+    if not old.production_weight:
+        return
+    baked_ms = commit.at_ms - old.weight_changed_at_ms
+    if baked_ms < strategy.step_bake_time_min * MINUTE_MS:
+        raise Violation(TRUTH, f"{new.arn}: the next step came after {baked_ms} ms")
+
+
+def _check_stops(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
+    """While the older revision has to stay, the scheduler keeps all of its tasks that it needs."""
+    for change, old in zip(commit.changes, replaced, strict=True):
+        new = change.record if isinstance(change, Put) else None
+        if not isinstance(new, Task) or not isinstance(old, Task) or not is_healthy(store, old):
+            continue
+        service = store.services.get(new.service_arn or "")
+        if new.desired_status != STOPPED or service is None or not _must_stay(service, new):
+            continue
+        tasks = store.tasks.group("service", service.arn).values()
+        kept = sum(
+            t.deployment_id != service.primary.id
+            and t.desired_status == RUNNING
+            and is_healthy(store, t)
+            for t in tasks
+        )
+        if kept < service.desired_count:
+            raise Violation(
+                TRUTH,
+                f"{service.arn} keeps {kept} older tasks of {service.desired_count} before the "
+                f"bake time is over",
+            )
+
+
+def _must_stay(service: Service, task: Task) -> bool:
+    is_held = service.status == "ACTIVE" and bool(service.hold)
+    return is_held and task.deployment_id != service.primary.id
