@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from builders import make_task_definition as make_definition
 from homeport.core.placement import bulk, picking, placing
 from homeport.core.placement.expressions import InstanceFacts, parse_expression
 from homeport.core.placement.placing import place_tasks, placement_chain
+from homeport.core.placement.ranking_rules import Chance
 from homeport.core.placement.request import PlacementRequest
 from homeport.core.reconcile.service_events import closest_refusal
 from homeport.model.container_instance import ContainerInstance
@@ -34,6 +36,7 @@ RACKS = PlacementStrategy("spread", "attribute:rack")
 HOSTS = PlacementStrategy("spread", "instanceId")
 CPU = PlacementStrategy("binpack", "cpu")
 MEMORY = PlacementStrategy("binpack", "memory")
+RANDOM = PlacementStrategy("random")
 
 GROUPS = ("service:web", "service:api", "family:job")
 CHAINS: tuple[tuple[PlacementStrategy, ...], ...] = (
@@ -46,6 +49,9 @@ CHAINS: tuple[tuple[PlacementStrategy, ...], ...] = (
     (MEMORY, ZONES),
     (HOSTS, ZONES, CPU),
     (RACKS, CPU),
+    (RANDOM,),
+    (ZONES, RANDOM),
+    (MEMORY, RANDOM, HOSTS),
 )
 CONSTRAINTS: tuple[tuple[PlacementConstraint, ...], ...] = (
     (),
@@ -63,7 +69,9 @@ NEEDS = (
     TaskResources(10, 10, (HostPort(80),)),
     TaskResources(10, 10, (HostPort(53, "udp"), HostPort(22))),
     TaskResources(10, 10, (), 1),
+    TaskResources(10, 10, interface_count=1),
 )
+ZONES_OF_SUBNETS: tuple[tuple[str, ...], ...] = ((), (), (), ("a", "c"))
 
 
 def instance_of(number: int, kind: dict[str, Any]) -> ContainerInstance:
@@ -80,6 +88,7 @@ def instance_of(number: int, kind: dict[str, Any]) -> ContainerInstance:
             memory_mib=kind["memory"],
             reserved_tcp_ports=(22,) if number % 3 else (),
             gpu_ids=("g0", "g1") if number % 4 == 0 else (),
+            interface_slots=number % 3,
         ),
     )
 
@@ -103,6 +112,7 @@ steps = st.one_of(
         st.sampled_from(CONSTRAINTS),
         st.sampled_from(NEEDS),
         st.sampled_from([1, 1, 2, 3, 7, 20]),
+        st.sampled_from(ZONES_OF_SUBNETS),
     ),
     st.tuples(st.just("change"), st.integers(0, 11), kinds),
     st.tuples(st.just("forget"), st.integers(0, 11)),
@@ -121,6 +131,12 @@ class Slow:
         self.instances = [i for i in store.container_instances if i.status == "ACTIVE"]
         is_service = request.service_arn is not None
         self.chain = placement_chain(request.strategies, is_service=is_service)
+        known = {instance.arn for instance in store.container_instances}
+        known |= {task.container_instance_arn or "" for task in self.tasks}
+        self.order = sorted(known)
+        self.chance = Chance(at().entropy)
+        self.turns: dict[str, int] = {}  # drawn when an instance's turn comes up first
+        self.placed: dict[str, int] = {}
 
     def on(self, instance: ContainerInstance) -> list[Task]:
         return [task for task in self.tasks if task.container_instance_arn == instance.arn]
@@ -129,23 +145,26 @@ class Slow:
         mine = [task for task in self.on(instance) if task.group == self.request.group]
         return sum(task.desired_status == "RUNNING" for task in mine)
 
-    def free(self, instance: ContainerInstance) -> tuple[int, int, int]:
+    def free(self, instance: ContainerInstance) -> tuple[int, int, int, int]:
         held, has = [task.resources for task in self.on(instance)], instance.resources
         return (
             has.cpu_units - sum(each.cpu_units for each in held),
             has.memory_mib - sum(each.memory_mib for each in held),
             len(has.gpu_ids) - sum(each.gpu_count for each in held),
+            has.interface_slots - sum(each.interface_count for each in held),
         )
 
     def fits(self, instance: ContainerInstance) -> bool:
         needs = self.request.resources
-        asked = (needs.cpu_units, needs.memory_mib, needs.gpu_count)
+        asked = (needs.cpu_units, needs.memory_mib, needs.gpu_count, needs.interface_count)
+        zones = self.request.zones
         held = {port for task in self.on(instance) for port in task.resources.host_ports}
         held |= {HostPort(port) for port in instance.resources.reserved_tcp_ports}
         return (
             instance.agent_connected
             and all(need <= free for need, free in zip(asked, self.free(instance), strict=True))
             and not held & set(needs.host_ports)
+            and (not zones or instance.availability_zone in zones)
             and all(self.allows(constraint, instance) for constraint in self.request.constraints)
         )
 
@@ -158,7 +177,9 @@ class Slow:
         return parse_expression(constraint.expression).is_match(facts)
 
     def number(self, strategy: PlacementStrategy, instance: ContainerInstance) -> int:
-        cpu_units, memory_mib, _ = self.free(instance)
+        cpu_units, memory_mib, _, _ = self.free(instance)
+        if strategy.kind == "random":
+            return self.turn(instance)
         if strategy.kind == "binpack":
             return cpu_units if strategy.field == "cpu" else memory_mib
         if strategy.kind == "least-loaded":
@@ -173,6 +194,17 @@ class Slow:
         value = instance.attributes.get(name)
         return sum(self.wanted(i) for i in self.instances if i.attributes.get(name) == value)
 
+    def turn(self, instance: ContainerInstance) -> int:
+        rank = self.order.index(instance.arn)
+        if instance.arn not in self.turns:
+            self.turns[instance.arn] = int(self.chance.first_turns(np.array([rank]))[0])
+        return self.turns[instance.arn]
+
+    def take_turn(self, instance: ContainerInstance) -> None:
+        rank, placed = self.order.index(instance.arn), self.placed.get(instance.arn, 0) + 1
+        self.placed[instance.arn] = placed
+        self.turns[instance.arn] = self.chance.turn_after(self.turn(instance), rank, placed)
+
     def place(self) -> list[str]:
         placed: list[str] = []
         while len(placed) < self.request.count:
@@ -181,6 +213,7 @@ class Slow:
                 break
             best = min(fit, key=lambda i: ([self.number(s, i) for s in self.chain], i.arn))
             self.tasks.append(new_task(self.request, best, f"slow{len(placed)}"))
+            self.take_turn(best)
             placed.append(best.arn)
         return placed
 
@@ -209,12 +242,14 @@ class History:
         constraints: tuple[PlacementConstraint, ...],
         needs: TaskResources,
         count: int,
+        zones: tuple[str, ...],
     ) -> None:
         request = PlacementRequest(
             cluster_arn=CLUSTER.arn,
             group=group,
             service_arn=group if group.startswith("service:") else None,
             resources=needs,
+            zones=zones,
             constraints=constraints,
             strategies=chain,
             count=count,

@@ -19,6 +19,7 @@ from homeport.core.placement.filters import (
     REASON_MEMBER_OF,
     REASON_MEMORY,
     REASON_PORTS,
+    REASONS,
     compile_filters,
     is_reserved,
 )
@@ -29,21 +30,6 @@ from homeport.model.container_instance import ACTIVE, ContainerInstance
 from homeport.state.view import View
 
 REASON_STATUS = "STATUS"
-
-# The order in which placement judges: the further an instance came, the closer it matches.
-REASONS = (
-    REASON_STATUS,
-    REASON_AGENT,
-    REASON_CPU,
-    REASON_MEMORY,
-    REASON_PORTS,
-    REASON_GPU,
-    REASON_INTERFACES,
-    REASON_ATTRIBUTE,
-    REASON_LOCATION,
-    REASON_MEMBER_OF,
-    REASON_DISTINCT_INSTANCE,
-)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +82,7 @@ def explain_refusals(
 
 def closest_first(verdicts: Iterable[Verdict]) -> list[Verdict]:
     """Order by how far each instance came, then by how little is short."""
-    ranks = {reason: rank for rank, reason in enumerate(REASONS)}
+    ranks = {reason: rank for rank, reason in enumerate((REASON_STATUS, *REASONS))}
     return sorted(
         verdicts,
         key=lambda v: (-ranks.get(v.reason, len(ranks)), v.shortage, v.instance.arn),

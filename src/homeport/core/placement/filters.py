@@ -29,6 +29,20 @@ REASON_LOCATION = "LOCATION"
 REASON_MEMBER_OF = "MemberOf placement constraint unsatisfied."
 REASON_DISTINCT_INSTANCE = "DistinctInstance placement constraint unsatisfied."
 
+# In the order in which they are judged: the further an instance came, the closer it matches.
+REASONS = (
+    REASON_AGENT,
+    REASON_CPU,
+    REASON_MEMORY,
+    REASON_PORTS,
+    REASON_GPU,
+    REASON_INTERFACES,
+    REASON_ATTRIBUTE,
+    REASON_LOCATION,
+    REASON_MEMBER_OF,
+    REASON_DISTINCT_INSTANCE,
+)
+
 ATTRIBUTE_EXTERNAL = "ecs.capability.external"
 
 _Why = tuple[str, str]  # reason and detail

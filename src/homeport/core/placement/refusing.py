@@ -57,8 +57,13 @@ def find_refusals(
     return tuple(refusals)
 
 
-def _matches(expressions: Sequence[Expression], instance: ContainerInstance) -> bool:
-    return all(each.is_match(InstanceFacts(instance, 0)) for each in expressions)
+def _rows_matching(fleet: Fleet, static: Sequence[Expression]) -> Flags:
+    """Return the rows that match expressions about the instance itself. Not to alter."""
+
+    def is_match(instance: ContainerInstance) -> bool:
+        return all(each.is_match(InstanceFacts(instance, 0)) for each in static)
+
+    return rows_that(fleet, ("matching", tuple(each.text for each in static)), is_match, static)
 
 
 def _matches_again(view: View, fleet: Fleet, filters: Filters, row: int) -> bool:
@@ -80,13 +85,12 @@ def _count_passed(
     placed[list(placed_on)] = list(placed_on.values())
     takes_once = placed == 0
     static = [each for each in filters.expressions if each.is_static]
-    key = tuple(each.text for each in static)
     group = fleet.group(request.group)
     distinct: Flags = np.ones(len(fleet), np.bool_)
     if filters.needs_distinct_instance:
         distinct &= takes_once
         distinct[list(group.wanted if group is not None else ())] = False
-    matching = rows_that(fleet, ("matching", key), lambda i: _matches(static, i), static)
+    matching = _rows_matching(fleet, static)
     now = matching_now(view, fleet, filters)
     if now is not None:
         matching = matching & now
@@ -105,6 +109,7 @@ def _count_passed(
             ("suitable", request.launch_type, request.requires_attributes),
             lambda instance: is_suitable(instance, request),
         ),
+        _rows_matching(fleet, filters.expressions[:1] if request.zones else ()),
         matching,
         distinct,
     ):

@@ -6,6 +6,7 @@ Reference: services §4, placement §8. When something is worth saying is decide
 from collections.abc import Iterator, Sequence
 
 from homeport.core.decision import Moment
+from homeport.core.placement.filters import REASONS
 from homeport.core.placement.request import Refusal
 from homeport.model.arn import dashed_uuid, short_id
 from homeport.model.service import Deployment, Service, ServiceEvent
@@ -17,18 +18,6 @@ EVENTS_KEPT = 100
 TASKS_PER_EVENT = 100  # named in one message; more tasks make more events
 REPEAT_AFTER_S = 6 * 3_600  # an identical complaint is kept back for that long
 
-# The order in which placement refuses: the further an instance came, the closer it matches.
-_REFUSAL_ORDER = (
-    "AGENT",
-    "RESOURCE:CPU",
-    "RESOURCE:MEMORY",
-    "RESOURCE:PORTS",
-    "RESOURCE:GPU",
-    "ATTRIBUTE",
-    "LOCATION",
-    "MemberOf placement constraint unsatisfied.",
-    "DistinctInstance placement constraint unsatisfied.",
-)
 _TAILS = {
     "RESOURCE:CPU": "has insufficient CPU units available.",
     "RESOURCE:MEMORY": "has insufficient memory available.",
@@ -129,7 +118,7 @@ def unplaced_message(service: Service, refusals: Sequence[Refusal]) -> str:
 
 def closest_refusal(refusals: Sequence[Refusal]) -> Refusal:
     """Return the refusal of the container instance that passed most checks; ties by ARN."""
-    ranks = {reason: rank for rank, reason in enumerate(_REFUSAL_ORDER)}
+    ranks = {reason: rank for rank, reason in enumerate(REASONS)}
     return min(refusals, key=lambda r: (-ranks.get(r.reason, len(ranks)), r.container_instance_arn))
 
 
@@ -166,20 +155,27 @@ def event_changes(
     if not messages:
         return []
     changes: list[Change] = [
-        Put(
-            ServiceEvent(
-                id=dashed_uuid(next(ids)),
-                service_arn=service.arn,
-                sequence=service.event_sequence + number,
-                created_at_ms=moment.now_ms,
-                message=message,
-            )
-        )
-        for number, message in enumerate(messages, start=1)
+        Put(event) for event in make_events(service, messages, ids=ids, moment=moment)
     ]
     kept = max(0, EVENTS_KEPT - len(messages))
     changes.extend(delete_of(event) for event in view.service_events(service.arn)[kept:])
     return changes
+
+
+def make_events(
+    service: Service, messages: Sequence[str], *, ids: Iterator[str], moment: Moment
+) -> tuple[ServiceEvent, ...]:
+    """Make one event a message, numbered behind those that the service has."""
+    return tuple(
+        ServiceEvent(
+            id=dashed_uuid(next(ids)),
+            service_arn=service.arn,
+            sequence=service.event_sequence + number,
+            created_at_ms=moment.now_ms,
+            message=message,
+        )
+        for number, message in enumerate(messages, start=1)
+    )
 
 
 def _batches(tasks: Sequence[Task]) -> Iterator[Sequence[Task]]:
