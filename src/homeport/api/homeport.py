@@ -256,7 +256,51 @@ class PlanPlacementResponse(
     rules: list[RefusingRule]
 
 
+class ExplainServicesRequest(Shape, kw_only=True):
+    """Which services: up to ten, by name or ARN."""
+
+    cluster: str | None = None
+    services: list[str] | None = None
+
+
+class ExplainedService(
+    Shape,
+    kw_only=True,
+    omit_defaults=False,
+    rename={
+        "service_arn": "serviceArn",
+        "is_steady": "isSteady",
+        "next_launch_at": "nextLaunchAt",
+        "failed_rounds": "failedRounds",
+    },
+):
+    """What one service waits for: nothing, if there is no reason.
+
+    `next_launch_at` is in epoch seconds, null while its launches aren't throttled.
+    """
+
+    service_arn: str
+    is_steady: bool
+    next_launch_at: float | None
+    failed_rounds: Integer
+    reasons: list[str]
+
+
+class ExplainServicesResponse(Shape, kw_only=True, omit_defaults=False):
+    """The services that were found, in the order in which they were asked for."""
+
+    services: list[ExplainedService]
+
+
 OPERATIONS: dict[str, OperationModel] = {
+    "ExplainServices": OperationModel(
+        name="ExplainServices",
+        snake_name="explain_services",
+        input_type=ExplainServicesRequest,
+        output_type=ExplainServicesResponse,
+        is_read_only=True,
+        errors=(ecs.ClusterNotFoundException, ecs.InvalidParameterException),
+    ),
     "ExplainPlacement": OperationModel(
         name="ExplainPlacement",
         snake_name="explain_placement",

@@ -11,6 +11,9 @@ WAIT_S = 20
 SHORT_ID_CHARS = 12
 RESTART_LIMIT_S = 60  # how long those who follow wait for a server that restarts
 
+# What of an event's detail is worth a line to people.
+SAID = ("eventName", "deploymentId", "lifecycleStage", "hookId", "reason")
+
 Event = Mapping[str, Any]
 
 
@@ -69,10 +72,12 @@ def describe_event(event: Event) -> str:
         return f"{time} task {name[:SHORT_ID_CHARS]} {_describe_task(detail)}"
     if kind == "ECS Container Instance State Change":
         agent = "connected" if detail.get("agentConnected") else "disconnected"
-        return f"{time} instance {name[:SHORT_ID_CHARS]} {detail.get('status')}, agent {agent}"
+        running, pending = detail.get("runningTasksCount", 0), detail.get("pendingTasksCount", 0)
+        state = f"{detail.get('status')}, agent {agent}, {running} running, {pending} pending"
+        return f"{time} instance {name[:SHORT_ID_CHARS]} {state}"
     said = " ".join(
         str(each)
-        for each in (detail.get("eventName"), detail.get("deploymentId"), detail.get("reason"))
+        for each in (detail.get(member) for member in SAID)
         if each
     )
     return f"{time} service {name} {said}"

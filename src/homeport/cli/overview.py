@@ -3,10 +3,12 @@
 Reads the public API like any client and lays its answers out as tables. No decisions.
 """
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from homeport.cli.api_client import ApiClient
@@ -55,19 +57,33 @@ def _read_cluster(client: ApiClient, cluster: str, has_stopped_tasks: bool) -> d
         client.list_all("ListContainerInstances", "containerInstanceArns", in_cluster)
     )
     service_arns = list(client.list_all("ListServices", "serviceArns", in_cluster))
+    explained = _explain(client, cluster, service_arns)
     return {
         "containerInstances": client.describe_all(
             "DescribeContainerInstances", "containerInstances", instance_arns, request=in_cluster
         ),
-        "services": client.describe_all(
-            "DescribeServices",
-            "services",
-            service_arns,
-            page_size=SERVICES_PAGE_SIZE,
-            request=in_cluster,
-        ),
+        "services": [
+            {**service, **explained.get(service["serviceArn"], {})}
+            for service in client.describe_all(
+                "DescribeServices",
+                "services",
+                service_arns,
+                page_size=SERVICES_PAGE_SIZE,
+                request=in_cluster,
+            )
+        ],
         "tasks": client.describe_all("DescribeTasks", "tasks", task_arns, request=in_cluster),
     }
+
+
+def _explain(client: ApiClient, cluster: str, arns: list[str]) -> dict[str, dict[str, Any]]:
+    """What each service waits for, under `homeport`, so that it isn't taken for ECS's answer."""
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(arns), SERVICES_PAGE_SIZE):
+        request = {"cluster": cluster, "services": arns[start : start + SERVICES_PAGE_SIZE]}
+        for each in client.call_homeport("ExplainServices", request)["services"]:
+            found[each["serviceArn"]] = {"homeport": each}
+    return found
 
 
 def overview_tables(clusters: Iterable[Mapping[str, Any]]) -> list[Table]:
@@ -122,13 +138,12 @@ def instance_table(instances: Iterable[Mapping[str, Any]], *, cluster: str) -> T
 
 
 def service_table(services: Iterable[Mapping[str, Any]], *, cluster: str) -> Table:
-    """One line a service, with its newest event."""
+    """One line a service, with what it waits for, else its newest event."""
     table = _table(
         f"Services of {cluster}",
-        *("Service", "Status", "#Desired", "#Running", "#Pending", "Task definition", "Last event"),
+        *("Service", "Status", "#Desired", "#Running", "#Pending", "Task definition", "State"),
     )
     for service in sorted(services, key=lambda each: str(each["serviceName"])):
-        events = service.get("events", [])
         table.add_row(
             service["serviceName"],
             _status(service["status"]),
@@ -136,9 +151,23 @@ def service_table(services: Iterable[Mapping[str, Any]], *, cluster: str) -> Tab
             str(service.get("runningCount", 0)),
             str(service.get("pendingCount", 0)),
             last_part(service.get("taskDefinition", "")),
-            events[0]["message"] if events else "",
+            service_state(service),
         )
     return table
+
+
+def service_state(service: Mapping[str, Any], now_s: float | None = None) -> str:
+    """When a service's next launch is tried and what it waits for, or the newest event."""
+    explained = service.get("homeport", {})
+    lines = list(explained.get("reasons", []))
+    next_launch_at = explained.get("nextLaunchAt")
+    if next_launch_at is not None:
+        left_s = max(0, round(next_launch_at - (time.time() if now_s is None else now_s)))
+        lines.insert(0, f"next try in {left_s} s")
+    if lines:
+        return escape("\n".join(lines))
+    events = service.get("events", [])
+    return escape(events[0]["message"]) if events else ""
 
 
 def task_table(tasks: Iterable[Mapping[str, Any]], *, cluster: str) -> Table:

@@ -108,6 +108,7 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     steady_at_ms: int = 0  # when it was written last
     failed_launches: int = 0  # tasks in a row that stopped without ever RUNNING: the throttle
     quick_exits: int = 0  # rounds of tasks in a row that exited as soon as they were RUNNING
+    last_failure_reason: str = ""  # why the last of them stopped
     last_failed_round_at_ms: int = 0  # when one of the two was counted last
     next_launch_at_ms: int = 0  # no launch before this moment while throttled
     rebalances_zones: bool = False

@@ -1,5 +1,6 @@
 """What the status command reads, and how it lays it out."""
 
+import time
 from typing import Any
 
 from rich.console import Console
@@ -31,6 +32,7 @@ INSTANCE = {
     ],
 }
 SERVICE = {
+    "serviceArn": "arn:aws:ecs:us-east-1:123456789012:service/default/web",
     "serviceName": "web",
     "status": "ACTIVE",
     "desiredCount": 4,
@@ -51,6 +53,10 @@ class FakeClient:
 
     def describe_all(self, operation, member, names, *, page_size=100, request=None):
         return self.answers.get(operation, []) if names else []
+
+    def call_homeport(self, operation, request):
+        self.asked.append((operation, request))
+        return {"services": self.answers.get(operation, [])}
 
 
 def render(tables: list[Table]) -> str:
@@ -100,6 +106,23 @@ def test_the_tables_show_the_instances_name_the_newest_event_and_the_host_port()
         assert part in shown
     assert "127.0.1.2:49153" in shown
     assert "older" not in shown
+
+
+def test_a_service_that_is_stuck_shows_when_it_is_tried_again_and_why():
+    client = make_client()
+    client.answers["ExplainServices"] = [
+        {
+            "serviceArn": SERVICE["serviceArn"],
+            "nextLaunchAt": time.time() + 12.4,
+            "reasons": ["tasks don't stay up: app: CannotPullContainerError [x]"],
+        }
+    ]
+    overview = read_overview(client)  # type: ignore[arg-type]
+    assert overview[0]["services"][0]["homeport"]["reasons"]
+    shown = render(overview_tables(overview))
+    assert "next try in 12 s" in shown
+    assert "CannotPullContainerError [x]" in shown
+    assert "steady state" not in shown
 
 
 def test_a_kind_of_which_there_is_none_has_no_table():

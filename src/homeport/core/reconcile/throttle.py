@@ -49,6 +49,7 @@ def count_failed_launch(service: Service, task: Task, moment: Moment) -> Service
     return replace(
         counted,
         failed_launches=failures,
+        last_failure_reason=_reason_of(task),
         last_failed_round_at_ms=moment.now_ms,
         next_launch_at_ms=moment.now_ms + launch_delay_s(failures) * 1_000,
     )
@@ -103,9 +104,21 @@ def count_exit(service: Service, task: Task, moment: Moment) -> Service:
     return replace(
         service,
         quick_exits=exits,
+        last_failure_reason=_reason_of(task),
         last_failed_round_at_ms=moment.now_ms,
         next_launch_at_ms=max(service.next_launch_at_ms, moment.now_ms + delay_s * 1_000),
     )
+
+
+def _reason_of(task: Task) -> str:
+    """Say why a task stopped: a container's own reason tells more than that it is essential."""
+    for container in task.containers:
+        if container.reason:
+            return f"{container.name}: {container.reason}"
+    for container in task.containers:
+        if container.exit_code is not None:
+            return f"{container.name} exited with {container.exit_code}"
+    return task.stopped_reason or "no reason was reported"
 
 
 def _give_up_one(service: Service, task: Task) -> Service:
