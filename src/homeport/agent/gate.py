@@ -6,10 +6,10 @@ Small edges shared by the runner, the reporter and the sessions. No Docker, no w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import random
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class PriorityGate:
         self._order = itertools.count()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def slot(self, priority: int) -> AsyncIterator[None]:
         """Hold one slot for the block."""
         await self._enter(priority)
@@ -54,6 +54,33 @@ class PriorityGate:
                 turn.set_result(None)
                 return
         self._free += 1
+
+
+class Precedence:
+    """Lets some work go first: other work waits while there is any, but never longer than so."""
+
+    def __init__(self, *, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._ahead = 0
+        self._nobody_ahead = asyncio.Event()
+        self._nobody_ahead.set()
+
+    def begin(self) -> None:
+        """Work that goes first has come up."""
+        self._ahead += 1
+        self._nobody_ahead.clear()
+
+    def end(self) -> None:
+        """Work that goes first is done, or given up."""
+        self._ahead -= 1
+        if self._ahead == 0:
+            self._nobody_ahead.set()
+
+    async def wait(self) -> None:
+        """Return once nothing goes first any more, or the patience is at its end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._patience_s):
+                await self._nobody_ahead.wait()
 
 
 class Backoff:

@@ -15,7 +15,7 @@ import msgspec
 
 from homeport.agent import container_spec, stimuli
 from homeport.agent.docker import OUT_OF_MEMORY, EngineRefusal, EngineTimeout, EngineUnavailable
-from homeport.agent.gate import PriorityGate
+from homeport.agent.gate import Precedence, PriorityGate
 from homeport.agent.state_file import NewReport
 from homeport.agent.task_state import Phase
 
@@ -39,7 +39,14 @@ START_PRIORITY: Final = 0
 CREATE_PRIORITY: Final = 1
 """A task half way through goes before one that hasn't begun: the first is up the sooner."""
 
-CONCURRENT_STOPS: Final = 16
+CONCURRENT_STOPS: Final = 64
+"""A stop mostly waits for the container's process, for 30 s and more if that ignores SIGTERM. With
+starts and samples it stays below the 100 connections that the Engine's client opens at most."""
+
+STOP_PATIENCE_S: Final = 10.0
+"""How long a stop waits while containers are being started: what takes over is up the sooner, and
+the Engine's work for the end of a container (its network, its mounts) comes behind. The room of
+what stops isn't given away before it has stopped, so nobody's start waits for a stop here."""
 
 
 class Runner:
@@ -67,6 +74,7 @@ class Runner:
         self._tasks = tasks
         self._starts = PriorityGate(settings.concurrent_starts)
         self._stops = PriorityGate(CONCURRENT_STOPS)
+        self._starts_first = Precedence(patience_s=STOP_PATIENCE_S)
         self._steps: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self._carriers: dict[type[stimuli.Instruction], Callable[[Any], None]] = {
@@ -153,10 +161,16 @@ class Runner:
     ) -> None:
         """Start a step; a container has at most one under way."""
         key = (instruction.task_arn, instruction.container_name)
+        # Counted here, not when the step runs: one step begins the next, and nobody gets between.
+        is_start = isinstance(instruction, stimuli.CreateContainer | stimuli.StartContainer)
+        if is_start:
+            self._starts_first.begin()
         step = self._tasks.create_task(self._guard(instruction, work))
         self._steps[key] = step
 
         def forget(done: asyncio.Task[None]) -> None:
+            if is_start:
+                self._starts_first.end()
             if self._steps.get(key) is done:
                 del self._steps[key]
 
@@ -251,6 +265,7 @@ class Runner:
             raise
 
     async def _stop(self, step: stimuli.StopContainer) -> None:
+        await self._starts_first.wait()
         async with self._stops.slot(0):
             await self._engine.stop_container(step.runtime_id, step.timeout_s)
         state = self.machine.tasks.get(step.task_arn)

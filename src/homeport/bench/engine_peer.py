@@ -1,4 +1,7 @@
-"""What Homeport is measured against: plain Docker Engine calls, `docker run`, a Swarm service."""
+"""What Homeport is measured against: plain Docker Engine calls, `docker run`.
+
+Docker Swarm is in `swarm_peer`.
+"""
 
 import asyncio
 import contextlib
@@ -15,8 +18,6 @@ import aiodocker
 IMAGE = "homeport-bench/busybox:1"
 LABEL = "homeport.bench"
 PARALLEL_STARTS = 8
-SWARM_POLL_S = 0.02
-SWARM_LIMIT_S = 300.0
 WEB_COMMAND = ["/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/"]
 MEMORY_MIB = 16
 BUSYBOX = Path("/bin/busybox")
@@ -109,32 +110,3 @@ def docker_run_seconds() -> float:
         capture_output=True,
     )
     return time.perf_counter() - begun
-
-
-async def swarm_service_seconds(docker: aiodocker.Docker, count: int) -> float | None:
-    """Time a Swarm service of `count` replicas until all run; None where Swarm can't be used."""
-    info = await docker.system.info()
-    if info["Swarm"]["LocalNodeState"] == "inactive":
-        try:
-            await docker.swarm.init(advertise_addr="127.0.0.1", listen_addr="127.0.0.1")
-        except aiodocker.DockerError:
-            return None
-    name = "homeport-bench"
-    template = {
-        "ContainerSpec": {"Image": IMAGE, "Command": WEB_COMMAND, "Labels": {LABEL: "1"}},
-        "Resources": {"Limits": {"MemoryBytes": MEMORY_MIB * 1024 * 1024}},
-    }
-    begun = time.perf_counter()
-    service = await docker.services.create(
-        task_template=template, name=name, mode={"Replicated": {"Replicas": count}}
-    )
-    try:
-        while time.perf_counter() - begun < SWARM_LIMIT_S:
-            tasks = await docker.tasks.list(filters={"service": name})
-            if sum(task["Status"]["State"] == "running" for task in tasks) >= count:
-                return time.perf_counter() - begun
-            await asyncio.sleep(SWARM_POLL_S)
-        return None
-    finally:
-        await docker.services.delete(service["ID"])
-        await docker.swarm.leave(force=True)

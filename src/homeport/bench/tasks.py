@@ -1,39 +1,28 @@
 """How fast tasks start and heal on real containers, beside plain Docker on the same Engine."""
 
 import asyncio
-import contextlib
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable
 
 import aiodocker
 import msgspec
 
-from homeport.bench.engine_peer import (
-    IMAGE,
-    MEMORY_MIB,
-    WEB_COMMAND,
-    docker_run_seconds,
-    remove_containers,
-    start_containers,
-    swarm_service_seconds,
+from homeport.bench.engine_peer import docker_run_seconds, remove_containers, start_containers
+from homeport.bench.local_cluster import (
+    CALM_POLL_S,
+    EcsCalls,
+    running_homeport,
+    until,
+    web_container,
 )
-from homeport.bench.http_load import make_request
-from homeport.bench.processes import (
-    command_line_of,
-    cpu_seconds,
-    family_of,
-    homeport_command,
-    resident_mib,
-    running,
-)
+from homeport.bench.processes import command_line_of, cpu_seconds, family_of, resident_mib
+from homeport.bench.swarm_peer import swarm, swarm_service_seconds
 
-POLL_S = 0.004
-LIMIT_S = 180.0
 START_ROUNDS = 15
 HEAL_ROUNDS = 9
 SERVICE_TASKS = 50
+SERVICE_ROUNDS = 3
 IDLE_TASKS = 10
 IDLE_S = 40.0
 
@@ -46,94 +35,19 @@ class TaskMeasurements(msgspec.Struct, frozen=True, kw_only=True):
     engine_service_s: float
     swarm_service_s: float | None
     service_s: float
+    service_cpu_s: float
     heal_s: float
     idle_cpu_percent: float
     server_mib: float
-
-
-class EcsCalls:
-    """The few calls that the measurements make, on one kept connection."""
-
-    def __init__(self, url: str) -> None:
-        self._host = url.partition("//")[2]
-        self._reader: asyncio.StreamReader | None = None
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def __call__(self, operation: str, **body: object) -> dict[str, Any]:
-        """Make one call; raises RuntimeError for anything but 200."""
-        if self._writer is None:
-            host, _, port = self._host.partition(":")
-            self._reader, self._writer = await asyncio.open_connection(host, int(port))
-        assert self._reader is not None
-        self._writer.write(make_request(self._host, operation, msgspec.json.encode(body)))
-        head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
-        start = head.index(b"content-length:") + 15
-        length = int(head[start : head.index(b"\r\n", start)])
-        reply = await self._reader.readexactly(length)
-        if int(head[9:12]) != 200:
-            raise RuntimeError(f"{operation}: {reply.decode()}")
-        decoded: dict[str, Any] = msgspec.json.decode(reply)
-        return decoded
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._writer is not None:
-            self._writer.close()
-
-
-@contextlib.asynccontextmanager
-async def _homeport(folder: str) -> AsyncIterator[tuple[int, EcsCalls]]:
-    command = homeport_command("up", "--port", "0", "--data-dir", folder)
-    with running(command, r"Homeport is up at http://127\.0\.0\.1:\d+") as (process, line):
-        url = next(word for word in line.split() if word.startswith("http://"))
-        calls = EcsCalls(url.rstrip(".,"))
-        await _wait_for_agents(calls)
-        await calls(
-            "RegisterTaskDefinition",
-            family="bench",
-            containerDefinitions=[
-                {
-                    "name": "web",
-                    "image": IMAGE,
-                    "command": WEB_COMMAND,
-                    "cpu": 10,
-                    "memory": MEMORY_MIB,
-                    "stopTimeout": 2,
-                    "portMappings": [{"containerPort": 80, "hostPort": 0}],
-                }
-            ],
-        )
-        try:
-            yield process.pid, calls
-        finally:
-            calls.close()
-
-
-async def _wait_for_agents(calls: EcsCalls) -> None:
-    async def connected() -> bool:
-        arns = (await calls("ListContainerInstances"))["containerInstanceArns"]
-        if len(arns) < 2:
-            return False
-        found = await calls("DescribeContainerInstances", containerInstances=arns)
-        return all(instance["agentConnected"] for instance in found["containerInstances"])
-
-    await _until(connected, "both agents to connect")
-
-
-async def _until(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.perf_counter() + LIMIT_S
-    while not await condition():
-        if time.perf_counter() > deadline:
-            raise TimeoutError(f"waited {LIMIT_S:.0f} s for {what}")
-        await asyncio.sleep(POLL_S)
 
 
 async def measure_tasks(
     docker: aiodocker.Docker, folder: str, progress: Callable[[str], None]
 ) -> TaskMeasurements:
     """Take all measurements on real containers, one after the other, in one run."""
-    engine_runs = [await _engine_seconds(docker)]
-    async with _homeport(folder) as (pid, calls):
+    async with running_homeport(folder) as (pid, calls):
+        web = web_container()
+        await calls("RegisterTaskDefinition", family="bench", containerDefinitions=[web])
         runs, tasks = [], []
         for _ in range(START_ROUNDS):
             runs.append(await asyncio.to_thread(docker_run_seconds))
@@ -143,41 +57,67 @@ async def measure_tasks(
             f"docker run -d {statistics.median(runs) * 1e3:.0f} ms, "
             f"RunTask to RUNNING {statistics.median(tasks) * 1e3:.0f} ms"
         )
-        service_runs = []
-        for name in ("fifty", "fifty-again"):
-            service_runs.append(await _service_seconds(calls, name, SERVICE_TASKS))
-            await _delete_service(calls, name)
-        service_s = statistics.mean(service_runs)
-        progress(f"a service of {SERVICE_TASKS}: {service_s:.2f} s")
+        fifty = await _fifty_in_turns(docker, calls, pid, progress)
         await _service_seconds(calls, "idle", IDLE_TASKS)
         idle_percent, server_mib = await _idle(pid)
         progress(f"idle: {idle_percent:.2f} % of a core, server {server_mib:.0f} MiB")
         heals = [await _heal_seconds(docker, calls, "idle") for _ in range(HEAL_ROUNDS)]
         progress(f"a killed container's replacement: {statistics.median(heals):.3f} s")
-        await _delete_service(calls, "idle")
-    # Before and after: the Engine's own pace differs by a fifth from one minute to the next.
-    engine_runs.append(await _engine_seconds(docker))
-    engine_s = statistics.mean(engine_runs)
-    progress(f"{SERVICE_TASKS} containers by Engine calls: {engine_s:.2f} s")
-    swarm_s = await swarm_service_seconds(docker, SERVICE_TASKS)
+        await calls.delete_service("idle")
+    swarm_s = await _swarm_seconds(docker)
     if swarm_s is not None:
         progress(f"a Swarm service of {SERVICE_TASKS}: {swarm_s:.2f} s")
     return TaskMeasurements(
         docker_run_s=statistics.median(runs),
         run_task_s=statistics.median(tasks),
-        engine_service_s=engine_s,
+        engine_service_s=statistics.mean(fifty.engine_runs_s),
         swarm_service_s=swarm_s,
-        service_s=service_s,
+        service_s=statistics.mean(fifty.service_runs_s),
+        service_cpu_s=fifty.own_cpu_s,
         heal_s=statistics.median(heals),
         idle_cpu_percent=idle_percent,
         server_mib=server_mib,
     )
 
 
+class _Fifty(msgspec.Struct, frozen=True):
+    """The same containers by plain Engine calls and by a service, in turns; seconds."""
+
+    engine_runs_s: list[float]
+    service_runs_s: list[float]
+    own_cpu_s: float  # of server, agents and `up` for one service
+
+
+async def _fifty_in_turns(
+    docker: aiodocker.Docker, calls: EcsCalls, pid: int, progress: Callable[[str], None]
+) -> _Fifty:
+    """Take turns: the Engine's own pace differs by a fifth from one minute to the next."""
+    engine_runs, service_runs = [await _engine_seconds(docker)], []
+    own_cpu_s = 0.0
+    for number in range(SERVICE_ROUNDS):
+        family = family_of(pid)
+        before_s = cpu_seconds(family)
+        service_runs.append(await _service_seconds(calls, f"fifty-{number}", SERVICE_TASKS))
+        own_cpu_s += (cpu_seconds(family) - before_s) / SERVICE_ROUNDS
+        await calls.delete_service(f"fifty-{number}")
+        engine_runs.append(await _engine_seconds(docker))
+        progress(
+            f"a service of {SERVICE_TASKS}: {service_runs[-1]:.2f} s; "
+            f"by Engine calls before and after: {engine_runs[-2]:.2f} s, {engine_runs[-1]:.2f} s"
+        )
+    progress(f"Homeport's own processor time: {own_cpu_s / SERVICE_TASKS * 1e3:.1f} ms a task")
+    return _Fifty(engine_runs, service_runs, own_cpu_s)
+
+
 async def _engine_seconds(docker: aiodocker.Docker) -> float:
     took = await start_containers(docker, SERVICE_TASKS)
     await remove_containers(docker)
     return took
+
+
+async def _swarm_seconds(docker: aiodocker.Docker) -> float | None:
+    async with swarm(docker) as is_usable:
+        return await swarm_service_seconds(docker, SERVICE_TASKS) if is_usable else None
 
 
 async def _run_task_seconds(calls: EcsCalls) -> float:
@@ -188,10 +128,10 @@ async def _run_task_seconds(calls: EcsCalls) -> float:
         tasks = (await calls("DescribeTasks", tasks=[arn]))["tasks"]
         return bool(tasks[0]["lastStatus"] == status)
 
-    await _until(lambda: has("RUNNING"), "a task to be RUNNING")
+    await until(lambda: has("RUNNING"), "a task to be RUNNING")
     took = time.perf_counter() - begun
     await calls("StopTask", task=arn)
-    await _until(lambda: has("STOPPED"), "a task to be STOPPED")
+    await until(lambda: has("STOPPED"), "a task to be STOPPED")
     return took
 
 
@@ -200,21 +140,10 @@ async def _service_seconds(calls: EcsCalls, name: str, count: int) -> float:
     await calls("CreateService", serviceName=name, taskDefinition="bench", desiredCount=count)
 
     async def all_run() -> bool:
-        service = (await calls("DescribeServices", services=[name]))["services"][0]
-        return bool(service["runningCount"] >= count)
+        return bool((await calls.describe_service(name))["runningCount"] >= count)
 
-    await _until(all_run, f"{count} tasks to be RUNNING")
+    await until(all_run, f"{count} tasks to be RUNNING", CALM_POLL_S)
     return time.perf_counter() - begun
-
-
-async def _delete_service(calls: EcsCalls, name: str) -> None:
-    await calls("DeleteService", service=name, force=True)
-
-    async def gone() -> bool:
-        service = (await calls("DescribeServices", services=[name]))["services"][0]
-        return bool(service["status"] == "INACTIVE")
-
-    await _until(gone, f"service {name} to be gone")
 
 
 async def _heal_seconds(docker: aiodocker.Docker, calls: EcsCalls, name: str) -> float:
@@ -233,7 +162,7 @@ async def _heal_seconds(docker: aiodocker.Docker, calls: EcsCalls, name: str) ->
         now = await running_arns()
         return before[0] not in now and len(now) >= len(before)
 
-    await _until(replaced, "a replacement to be RUNNING")
+    await until(replaced, "a replacement to be RUNNING")
     return time.perf_counter() - begun
 
 

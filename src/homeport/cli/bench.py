@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from homeport.cli import bench_scale
+from homeport.cli import bench_scale, bench_services
 from homeport.cli.bench_scale import Profile
 
 app = typer.Typer(
@@ -121,6 +121,7 @@ def placement(
             Console().print(msgspec.to_builtins(result))
 
 
+app.command("rolling")(bench_services.rolling)
 app.command("fleet")(bench_scale.fleet)
 app.command("scale")(bench_scale.scale)
 app.command("commits")(bench_scale.commits)
@@ -138,7 +139,14 @@ def _report(
     import uvloop
     from rich.console import Console
 
-    from homeport.bench.report import Line, api_lines, lines_as_json, print_lines, task_lines
+    from homeport.bench.report import (
+        Line,
+        api_lines,
+        lines_as_json,
+        print_lines,
+        rolling_lines,
+        task_lines,
+    )
 
     progress = Console(stderr=True)
 
@@ -156,6 +164,7 @@ def _report(
 
             lines += api_lines(await measure_api(seconds, progress.print))
         if with_everything:
+            lines += rolling_lines(await bench_services.measure_rolling_here())
             from homeport.bench.instances import DEFAULT_INSTANCES, measure_instances
             from homeport.bench.report import instance_lines
 

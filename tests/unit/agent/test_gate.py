@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from homeport.agent.gate import Backoff, PriorityGate
+from homeport.agent.gate import Backoff, Precedence, PriorityGate
 
 
 async def hold(gate: PriorityGate, name: str, priority: int, log: list[str]) -> None:
@@ -71,3 +71,25 @@ def test_waits_grow_to_a_limit_and_start_over():
         assert 0.8 * middle <= wait <= 1.2 * middle
     backoff.reset()
     assert backoff.next_s() <= 1.2
+
+
+async def test_what_waits_goes_on_once_nothing_goes_first_any_more():
+    precedence = Precedence(patience_s=60)
+    precedence.begin()
+    precedence.begin()
+    waiting = asyncio.create_task(precedence.wait())
+    precedence.end()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    precedence.end()
+    await asyncio.wait_for(waiting, 1)
+
+
+async def test_nobody_waits_when_nothing_goes_first():
+    await asyncio.wait_for(Precedence(patience_s=60).wait(), 1)
+
+
+async def test_what_waits_goes_on_when_its_patience_is_at_its_end():
+    precedence = Precedence(patience_s=0.001)
+    precedence.begin()
+    await asyncio.wait_for(precedence.wait(), 1)
