@@ -6,6 +6,7 @@ import msgspec
 
 from homeport.core.decision import Decision, Moment
 from homeport.core.lifecycle.definition import forget_unreferenced
+from homeport.core.reconcile.service_deployments import forget_expired
 from homeport.model.instance_turnover import InstanceTurnover
 from homeport.state.changes import Change, Delete, Put, delete_of
 from homeport.state.view import View
@@ -20,6 +21,7 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
     stopped_task_s: int = 3_600
     deregistered_instance_s: int = 3_600
     inactive_service_s: int = 86_400
+    service_deployment_s: int = 90 * 86_400  # as ECS does (reference: services §11)
 
     @property
     def inactive_cluster_s(self) -> int:
@@ -42,6 +44,7 @@ def expire_records(view: View, limits: RetentionLimits, moment: Moment) -> Decis
             changes.extend(deletions)
     forgotten = [change for change in changes if isinstance(change, Delete)]
     changes.extend(forget_unreferenced(view, forgotten))
+    changes.extend(forget_expired(view, forgotten))
     changes.extend(_keep_turnover(view, forgotten))
     return Decision(changes=tuple(changes))
 
@@ -80,6 +83,10 @@ def _streams(view: View, limits: RetentionLimits) -> tuple[_Expiring, ...]:
             for s in view.inactive_services()
         ),
         ((t.expires_at_ms, (delete_of(t),)) for t in view.expiring_tokens()),
+        (
+            ((d.finished_at_ms or 0) + limits.service_deployment_s * 1_000, (delete_of(d),))
+            for d in view.ended_service_deployments()
+        ),
         # Last, so that what refers to a cluster goes before it or with it.
         (
             (

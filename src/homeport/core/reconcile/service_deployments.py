@@ -3,7 +3,7 @@
 It decides nothing: deployments complete in `step`, fail and go back in `rollback` (services §11).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -18,7 +18,7 @@ from homeport.core.reconcile.circuit_breaker import (
 from homeport.core.reconcile.rollback import BREAKER_REASON
 from homeport.model.service import Deployment, Service
 from homeport.model.service_deployment import ServiceDeployment
-from homeport.state.changes import Change, Put, delete_of
+from homeport.state.changes import Change, Delete, Put, delete_of
 from homeport.state.view import View
 
 HISTORY_LIMIT = 100  # service deployments a service: beyond it the oldest are forgotten
@@ -43,6 +43,18 @@ def follow_service_deployment(
     known = view.service_deployment(service.service_deployment_arn)
     if known is None:
         return replace(service, service_deployment_arn=None), []
+    record = follow_record(known, service, moment)
+    if record == known:
+        return service, []
+    if record.has_ended:
+        service = replace(service, service_deployment_arn=None)
+    return service, [Put(record)]
+
+
+def follow_record(
+    known: ServiceDeployment, service: Service, moment: Moment
+) -> ServiceDeployment:
+    """Return the record of a service deployment as far as it is now."""
     record = _with_breaker(known, service)
     if record.status == "PENDING":
         record = replace(record, status="IN_PROGRESS", started_at_ms=moment.now_ms)
@@ -56,11 +68,7 @@ def follow_service_deployment(
         is_asked = record.status == "STOP_REQUESTED"
         reason = REASON_ABORTED if is_asked else REASON_BREAKER_FAILED
         record = end_service_deployment(record, "STOPPED", moment, reason=reason)
-    if record == known:
-        return service, []
-    if record.has_ended:
-        service = replace(service, service_deployment_arn=None)
-    return service, [Put(replace(record, updated_at_ms=moment.now_ms))]
+    return known if record == known else replace(record, updated_at_ms=moment.now_ms)
 
 
 def end_service_deployment(
@@ -96,17 +104,36 @@ def forget_oldest(view: View, service: Service) -> list[Change]:
     kept = records[: HISTORY_LIMIT - 1]
     if len(kept) == len(records):
         return []
+    return [
+        *(delete_of(record) for record in records[HISTORY_LIMIT - 1 :]),
+        *_unreferenced_revisions(view, service, kept),
+    ]
+
+
+def forget_expired(view: View, forgotten: Sequence[Delete]) -> list[Delete]:
+    """Forget the revisions that only service deployments referred to which are `forgotten` now."""
+    gone = {deletion.key for deletion in forgotten if deletion.table == "service_deployment"}
+    records = [view.service_deployment(arn) for arn in sorted(gone)]
+    changes: list[Delete] = []
+    for service_arn in dict.fromkeys(r.service_arn for r in records if r is not None):
+        service = view.service(service_arn)
+        if service is not None:
+            kept = [r for r in view.service_deployments(service_arn) if r.arn not in gone]
+            changes.extend(_unreferenced_revisions(view, service, kept))
+    return changes
+
+
+def _unreferenced_revisions(
+    view: View, service: Service, kept: Sequence[ServiceDeployment]
+) -> list[Delete]:
     referenced = {arn for record in kept for arn in _revisions_of(record)}
     referenced.update(deployment.revision_arn for deployment in service.deployments)
     if service.last_completed is not None:
         referenced.add(service.last_completed.revision_arn)
     return [
-        *(delete_of(record) for record in records[HISTORY_LIMIT - 1 :]),
-        *(
-            delete_of(revision)
-            for revision in view.service_revisions(service.arn)
-            if revision.arn not in referenced
-        ),
+        delete_of(revision)
+        for revision in view.service_revisions(service.arn)
+        if revision.arn not in referenced
     ]
 
 

@@ -20,7 +20,8 @@ from homeport.core.lifecycle.expiry import (
 from homeport.model.client_token import ClientToken
 from homeport.model.instance_turnover import InstanceTurnover
 from homeport.model.record import ResourceTags, Tag
-from homeport.model.service import ServiceEvent
+from homeport.model.service import Deployment, ServiceEvent
+from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
 from homeport.state.view import View
 
 LIMITS = RetentionLimits()
@@ -132,3 +133,55 @@ def test_what_is_kept_of_forgotten_tasks_goes_with_their_container_instance():
     apply(store, expire_records(View(store), LIMITS, at(NOW_MS + HOUR_MS)))
     assert list(store.container_instances) == []
     assert list(store.instance_turnovers) == []
+
+
+def test_ended_service_deployments_are_kept_for_ninety_days_and_go_with_their_revisions():
+    service = make_service(deployments=(Deployment(**CURRENT, revision_arn="second"),))
+    day_ms = 24 * HOUR_MS
+    store = make_store(
+        make_cluster(),
+        make_task_definition(),
+        service,
+        make_record("a", NOW_MS, target="first"),
+        make_record("b", NOW_MS + day_ms, target="second", sources=("first",)),
+        make_record("c", None, target="third", sources=("second",)),
+        *(make_revision(arn) for arn in ("first", "second", "third")),
+    )
+    view = View(store)
+    assert next_expiry_ms(view, LIMITS) == NOW_MS + 90 * day_ms
+    apply(store, expire_records(view, LIMITS, at(NOW_MS + 90 * day_ms)))
+    assert view.service_deployment("a") is None
+    assert view.service_revision("first") is not None  # the next one came from it
+    apply(store, expire_records(view, LIMITS, at(NOW_MS + 91 * day_ms)))
+    assert view.service_deployment("b") is None
+    assert view.service_revision("first") is None
+    assert view.service_revision("second") is not None  # it still runs
+    assert next_expiry_ms(view, LIMITS) is None  # what hasn't ended stays
+
+
+CURRENT = {"id": "ecs-svc/1", "status": "PRIMARY", "task_definition_arn": "web:1"}
+
+
+def make_record(
+    arn: str, finished_at_ms: int | None, *, target: str, sources: tuple[str, ...] = ()
+) -> ServiceDeployment:
+    service = make_service()
+    return ServiceDeployment(
+        arn=arn,
+        service_arn=service.arn,
+        cluster_arn=service.cluster_arn,
+        deployment_id="ecs-svc/1",
+        target_revision_arn=target,
+        source_revision_arns=sources,
+        finished_at_ms=finished_at_ms,
+    )
+
+
+def make_revision(arn: str) -> ServiceRevision:
+    service = make_service()
+    return ServiceRevision(
+        arn=arn,
+        service_arn=service.arn,
+        cluster_arn=service.cluster_arn,
+        task_definition_arn="web:1",
+    )
