@@ -21,8 +21,10 @@ from homeport.server.driver import EngineDriver, SystemClock, SystemEntropy
 from homeport.server.event_stream import EventStream
 from homeport.server.homeport_calls import HomeportCalls
 from homeport.server.limits import ServerLimits
+from homeport.server.metrics_call import MetricsCall
 from homeport.server.serve import ApiServer
 from homeport.state.store import Store
+from homeport.state.view import View
 from homeport.storage.database import JournalLimits
 from homeport.storage.errors import StorageError
 from homeport.storage.memory import MemoryStorage
@@ -57,7 +59,7 @@ async def run_server(config: Config) -> None:
     metrics_dir = None if config.ephemeral else Path(config.data_dir)
     with (
         _open_storage(config, storage_failed) as (journal, store),
-        open_time_series(metrics_dir) as series,
+        open_time_series(metrics_dir, View(store).task) as series,
     ):
         clock = SystemClock()
         engine = Engine(
@@ -92,6 +94,7 @@ async def run_server(config: Config) -> None:
             stream=stream,
             when_durable=journal.when_durable,
             read_history=journal.history,
+            others={"ListMetrics": MetricsCall(View(store), series, clock).list_metrics},
         )
         app = ApiApp(
             calls.start,

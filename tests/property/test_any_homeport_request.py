@@ -1,6 +1,7 @@
 """Whatever is asked of Homeport's own namespace: an answer or AWS's kind of refusal, no bug."""
 
 import asyncio
+import json
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import (
+    NOW_MS,
     make_cluster,
     make_container_instance,
     make_service,
@@ -18,11 +20,16 @@ from builders import (
 from homeport.api import homeport
 from homeport.api.errors import AwsError
 from homeport.engine.events import ApiCalled
+from homeport.model.metrics import PARTS
+from homeport.operations.paging import make_token
 from homeport.server.calls import Answer
 from homeport.server.event_stream import EventStream
 from homeport.server.homeport_calls import HomeportCalls
+from homeport.server.metrics_call import MetricsCall
 from homeport.state.view import View
 from homeport.storage.memory import MemoryStorage
+from homeport.storage.time_series import TimeSeries
+from homeport.wire.agent_messages import tcs
 from homeport.wire.json11 import parse_request, render_reply
 from served_api import ask as ask_start
 
@@ -57,6 +64,42 @@ history_requests = st.fixed_dictionaries(
 )
 
 
+metrics_requests = st.fixed_dictionaries(
+    {},
+    optional={
+        "resource": names | st.text() | json_values,
+        "cluster": names | st.text(),
+        "part": st.sampled_from([*PARTS, "SUM"]) | json_values,
+        "startTime": st.floats() | numbers | json_values,
+        "endTime": st.floats() | numbers | json_values,
+        "periodSeconds": numbers,
+        "maxResults": numbers,
+        "nextToken": st.text() | st.builds(make_token, st.text() | json_values.map(json.dumps)),
+    },
+)
+
+
+class Clock:
+    def now_ms(self) -> int:
+        return NOW_MS
+
+
+METRICS = TimeSeries(None, {TASK.arn: TASK}.get)
+METRICS.keep_metrics(
+    INSTANCE.arn,
+    tcs.PublishMetricsRequest(
+        task_metrics=(
+            tcs.TaskMetric(
+                task_arn=TASK.arn,
+                container_metrics=(tcs.ContainerMetric(container_name="web"),),
+            ),
+        )
+    ),
+    NOW_MS - 1,
+)
+METRICS.flush()
+
+
 def make_calls() -> HomeportCalls:
     """A server's own calls over a store with one of everything, and the journal of that."""
     store, journal = make_store(), MemoryStorage()
@@ -74,6 +117,7 @@ def make_calls() -> HomeportCalls:
         stream=stream,
         when_durable=journal.when_durable,
         read_history=journal.history,
+        others={"ListMetrics": MetricsCall(View(store), METRICS, Clock()).list_metrics},
     )
 
 
@@ -122,3 +166,12 @@ def test_any_question_for_history_is_answered_or_refused(request):
     if answer is not None:
         assert answer["resourceArn"] in (TASK.arn, SERVICE.arn, INSTANCE.arn)
         assert 1 <= len(answer["entries"]) <= request.get("limit", 100)
+
+
+@settings(max_examples=200, deadline=None)
+@given(metrics_requests)
+def test_any_question_for_metrics_is_answered_or_refused(request):
+    answer = ask("ListMetrics", request)
+    if answer is not None:
+        assert 20 <= answer["periodSeconds"] <= 10_800
+        assert len(answer["points"]) <= 1

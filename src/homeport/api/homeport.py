@@ -121,6 +121,76 @@ class ListHistoryResponse(
     entries: list[HistoryEntry]
 
 
+class ListMetricsRequest(
+    Shape,
+    kw_only=True,
+    rename={
+        "start_time": "startTime",
+        "end_time": "endTime",
+        "period_seconds": "periodSeconds",
+        "max_results": "maxResults",
+        "next_token": "nextToken",
+    },
+):
+    """Of which service, task or container instance, or of the whole cluster; times are seconds.
+
+    `part` is TOTAL, TASK or CONTAINER: whether the points are of all that together, or of each.
+    """
+
+    resource: str | None = None
+    cluster: str | None = None
+    part: str | None = None
+    start_time: float | None = None
+    end_time: float | None = None
+    period_seconds: Integer | None = None
+    max_results: Integer | None = None
+    next_token: str | None = None
+
+
+class MetricPoint(
+    Shape,
+    kw_only=True,
+    rename={
+        "task_arn": "taskArn",
+        "container_name": "containerName",
+        "cpu_average": "cpuAverage",
+        "cpu_maximum": "cpuMaximum",
+        "memory_average": "memoryAverage",
+        "memory_maximum": "memoryMaximum",
+    },
+):
+    """One period from `timestamp` on: CPU in percent of a core, memory in MiB; absent if unknown.
+
+    Of several containers it is the sum, of their averages or of their maxima.
+    """
+
+    timestamp: float
+    tasks: Integer
+    task_arn: str | None = None
+    container_name: str | None = None
+    cpu_average: float | None = None
+    cpu_maximum: float | None = None
+    memory_average: float | None = None
+    memory_maximum: float | None = None
+
+
+class ListMetricsResponse(
+    Shape,
+    kw_only=True,
+    rename={
+        "resource_arn": "resourceArn",
+        "period_seconds": "periodSeconds",
+        "next_token": "nextToken",
+    },
+):
+    """Points in order of time, task and container; a period in which nobody published has none."""
+
+    resource_arn: str
+    period_seconds: Integer
+    points: list[MetricPoint]
+    next_token: str | None = None
+
+
 class RefusedInstance(
     Shape,
     kw_only=True,
@@ -333,6 +403,18 @@ OPERATIONS: dict[str, OperationModel] = {
         output_type=ListEventsResponse,
         is_read_only=True,
         errors=(ecs.InvalidParameterException,),
+    ),
+    "ListMetrics": OperationModel(
+        name="ListMetrics",
+        snake_name="list_metrics",
+        input_type=ListMetricsRequest,
+        output_type=ListMetricsResponse,
+        is_read_only=True,
+        errors=(
+            ecs.ClientException,
+            ecs.ClusterNotFoundException,
+            ecs.InvalidParameterException,
+        ),
     ),
     "ListHistory": OperationModel(
         name="ListHistory",

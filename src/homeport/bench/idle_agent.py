@@ -7,6 +7,7 @@ connection with Amazon's waits. What all agents together have seen is kept in an
 import asyncio
 import contextlib
 import random
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
@@ -176,7 +177,7 @@ class IdleAgent:
 
 
 async def _send(
-    socket: ClientConnection, kind: str, message: dict[str, object], head: str = ""
+    socket: ClientConnection, kind: str, message: Mapping[str, object], head: str = ""
 ) -> None:
     text = msgspec.json.encode({"type": kind, "message": message}).decode()
     await socket.send(f"{head}{text}")

@@ -23,6 +23,7 @@ from homeport.cli import (
     replay,
     server,
     simulate,
+    stats,
     status,
     up,
     why,
@@ -53,6 +54,7 @@ app.command("events")(events.events)
 app.command("history")(history.history)
 app.command("why")(why.why)
 app.command("plan")(plan.plan)
+app.command("stats")(stats.stats)
 app.command("logs")(logs_command.logs)
 app.command("demo")(demo.demo)
 app.command("simulate")(simulate.simulate)

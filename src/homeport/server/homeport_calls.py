@@ -5,7 +5,7 @@ call is passed on to the engine as it comes.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from homeport.api import ecs, homeport
@@ -67,7 +67,9 @@ class HomeportCalls:
         stream: EventStream,
         when_durable: Callable[[Callable[[], None]], None],
         read_history: ReadHistory,
+        others: Mapping[str, Call] | None = None,
     ) -> None:
+        """`others` are calls that are answered elsewhere, by operation."""
         self._start_engine = start_engine
         self._running: set[asyncio.Task[None]] = set()
         self._view = view
@@ -78,6 +80,7 @@ class HomeportCalls:
         self._own: dict[str, Call] = {
             "ListEvents": self._list_events,
             "ListHistory": self._list_history,
+            **(others or {}),
         }
 
     def start(self, event: ApiCalled, answer: Answer) -> None:
