@@ -31,6 +31,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_cold: bool = False  # the first of its images on its container instance
     pull_ms: int | None = None
     start_ms: int | None = None  # from its placement until RUNNING, without the pull
+    unstarted_ms: int = 0  # for so long it wasn't RUNNING, and then it had to stop
     fails_ms: int | None = None  # from its placement until it is STOPPED, never RUNNING
     runs_ms: int | None = None  # from RUNNING until it ends by itself
     stop_ms: int | None = None  # from the wish to stop it until STOPPED
@@ -55,11 +56,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 Kind = tuple[str | None, str]
 """A service's ARN, or None, and a task definition's."""
 
+WAIT_FACTOR = 2  # what waited so long, and never started, is taken to need so many times that
+
 
 class Behaviours:
     """All that is known of how tasks behave; each `plan` draws one."""
 
-    def __init__(self, lives: Iterable[TaskLife], *, begins_ms: int, chance: Stream) -> None:
+    def __init__(
+        self, lives: Iterable[TaskLife], *, begins_ms: int, ends_ms: int, chance: Stream
+    ) -> None:
         self._chance = chance
         self._base: dict[Kind, deque[Behaviour]] = defaultdict(deque)
         self._next: dict[Kind, deque[Behaviour]] = defaultdict(deque)
@@ -74,7 +79,10 @@ class Behaviours:
         for life in sorted(lives, key=lambda each: (each.created_ms, each.call, each.arn)):
             is_cold = (life.instance_arn, life.images) not in held
             held.add((life.instance_arn, life.images))
-            self._learn(life, _behave(life, is_cold=is_cold, begins_ms=begins_ms), begins_ms)
+            if life.created_ms < begins_ms:
+                self._learn_base(life, _behave(life, begins_ms, ends_ms, is_cold=False))
+            elif life.placed_ms is not None:
+                self._learn(life, _behave(life, life.placed_ms, ends_ms, is_cold=is_cold))
 
     def plan(
         self, kind: Kind, *, images: str, is_cold: bool, source_arn: str | None = None
@@ -86,34 +94,43 @@ class Behaviours:
             found = queue.popleft() if queue else self._draw(kind, images)
         return self._complete(found, images, is_cold=is_cold)
 
-    def plan_base(self, kind: Kind, *, early_ms: int, source_arn: str | None = None) -> Plan:
-        """Decide how a task behaves that is there when the journal begins: it runs at once.
+    def plan_base(
+        self, kind: Kind, *, images: str, early_ms: int, source_arn: str | None = None
+    ) -> Plan:
+        """Decide how a task behaves that is made `early_ms` before the journal begins.
 
-        It starts `early_ms` before that, and what it does is so much later for it.
+        One that ran by then does so at once. All else that it does is so much later for it.
         """
         found = self._by_arn.pop(source_arn, None) if source_arn is not None else None
+        if found is None and self._base[kind]:
+            found = self._base[kind].popleft()
         if found is None:
-            queue = self._base[kind]
-            found = queue.popleft() if queue else Behaviour()
-        plan = self._complete(found, "", is_cold=False)
+            plan = self.plan(kind, images=images, is_cold=False)
+        else:
+            plan = self._complete(found, images, is_cold=False)
+        is_up = found is not None and found.start_ms == 0
+        late_ms = early_ms if is_up else 0
         return msgspec.structs.replace(
             plan,
-            start_ms=0,
-            fails_ms=None,
-            runs_ms=None if plan.runs_ms is None else plan.runs_ms + early_ms,
-            health=tuple((after_ms + early_ms, status) for after_ms, status in plan.health),
+            start_ms=0 if is_up else plan.start_ms + early_ms,
+            fails_ms=None if plan.fails_ms is None else plan.fails_ms + early_ms,
+            runs_ms=None if plan.runs_ms is None else plan.runs_ms + late_ms,
+            health=tuple((after_ms + late_ms, status) for after_ms, status in plan.health),
         )
 
-    def _learn(self, life: TaskLife, behaviour: Behaviour, begins_ms: int) -> None:
-        kind = (life.service_arn, life.definition_arn)
-        is_base = life.created_ms < begins_ms
+    def _learn_base(self, life: TaskLife, behaviour: Behaviour) -> None:
         if life.service_arn is None:
             self._by_arn[life.arn] = behaviour
         else:
-            (self._base if is_base else self._next)[kind].append(behaviour)
+            self._base[life.service_arn, life.definition_arn].append(behaviour)
         _sample(self._stops[life.images], behaviour.stop_ms)
-        if is_base:
-            return
+
+    def _learn(self, life: TaskLife, behaviour: Behaviour) -> None:
+        kind = (life.service_arn, life.definition_arn)
+        if life.service_arn is None:
+            self._by_arn[life.arn] = behaviour
+        else:
+            self._next[kind].append(behaviour)
         for pool in (
             self._of_kind[kind],
             self._of_definition[life.definition_arn],
@@ -122,6 +139,7 @@ class Behaviours:
             if len(pool) < SAMPLES_PER_POOL:
                 pool.append(behaviour)
         _sample(self._starts[life.images], behaviour.start_ms)
+        _sample(self._stops[life.images], behaviour.stop_ms)
         _sample(self._pulls[life.images, behaviour.is_cold], behaviour.pull_ms)
 
     def _draw(self, kind: Kind, images: str) -> Behaviour:
@@ -145,6 +163,8 @@ class Behaviours:
         stop_ms = behaviour.stop_ms
         if stop_ms is None:
             stop_ms = self._sampled(self._stops.get(images), STOP_DEFAULT_MS)
+        if pull_ms + start_ms <= behaviour.unstarted_ms:
+            start_ms = behaviour.unstarted_ms * WAIT_FACTOR - pull_ms
         return Plan(
             source_arn=behaviour.source_arn,
             start_ms=pull_ms + start_ms,
@@ -160,39 +180,43 @@ class Behaviours:
         return self._chance.pick(samples) if samples else default
 
 
-def _behave(life: TaskLife, *, is_cold: bool, begins_ms: int) -> Behaviour:
-    """Learn from one life; what began before the journal counts from the journal's beginning."""
-    start_ms = fails_ms = runs_ms = stop_ms = None
-    # One that was there before is simulated as RUNNING from the journal's beginning on.
-    running_ms = life.started_ms
-    if life.created_ms < begins_ms:
-        running_ms = max(begins_ms, life.started_ms or begins_ms)
+def _behave(life: TaskLife, from_ms: int, ends_ms: int, *, is_cold: bool) -> Behaviour:
+    """Learn from one life; its start counts from `from_ms`, when it was placed or known first."""
     has_ended_itself = life.stop_code in ("EssentialContainerExited", "TaskFailedToStart")
-    if life.started_ms is not None and life.placed_ms is not None:
-        start_ms = max(0, life.started_ms - life.placed_ms - (life.pull_ms or 0))
-    if life.stopped_ms is not None and life.placed_ms is not None:
+    is_new = life.created_ms >= from_ms or life.placed_ms == from_ms
+    pull_ms = life.pull_ms if is_new else 0
+    start_ms = fails_ms = runs_ms = stop_ms = running_ms = None
+    unstarted_ms = 0
+    if life.started_ms is not None:
+        running_ms = max(from_ms, life.started_ms)
+        start_ms = max(0, running_ms - from_ms - (pull_ms or 0))
+    elif not has_ended_itself:
+        unstarted_ms = max(0, _first(life.stopping_ms, life.stopped_ms, ends_ms) - from_ms)
+    if life.stopped_ms is not None:
         if has_ended_itself and running_ms is None:
-            fails_ms = max(0, life.stopped_ms - life.placed_ms)
+            fails_ms = max(0, life.stopped_ms - from_ms)
         elif has_ended_itself and running_ms is not None:
             runs_ms = max(0, life.stopped_ms - running_ms)
         elif life.stopping_ms is not None and life.stop_code in STOPPED_BY_AGENTS:
             stop_ms = max(0, life.stopped_ms - life.stopping_ms)
+    health = life.health if running_ms is not None else ()
     return Behaviour(
         source_arn=life.arn,
         is_cold=is_cold,
-        pull_ms=life.pull_ms,
+        pull_ms=pull_ms,
         start_ms=start_ms,
+        unstarted_ms=unstarted_ms,
         fails_ms=fails_ms,
         runs_ms=runs_ms,
         stop_ms=stop_ms,
         reason=life.reason,
         exits=life.exits if has_ended_itself else (),
-        health=tuple(
-            (max(0, at_ms - running_ms), status) for at_ms, status in life.health
-        )
-        if running_ms is not None
-        else (),
+        health=tuple((max(0, at_ms - (running_ms or 0)), status) for at_ms, status in health),
     )
+
+
+def _first(*moments: int | None) -> int:
+    return min(each for each in moments if each is not None)
 
 
 def _sample(samples: list[int], value: int | None) -> None:

@@ -72,6 +72,15 @@ class ServiceCreated(Deed, frozen=True, kw_only=True):
     service: Service
 
 
+class ServiceResumed(Deed, frozen=True, kw_only=True):
+    """A service that lacked tasks when the journal begins: it wants them from then on.
+
+    Its record says how many, and how long it was to wait for the next try.
+    """
+
+    service: Service
+
+
 class ServiceUpdated(Deed, frozen=True, kw_only=True):
     """UpdateService: the service before and after the call."""
 

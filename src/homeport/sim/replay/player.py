@@ -33,6 +33,7 @@ from homeport.sim.replay.deeds import (
     InstanceLeft,
     ServiceCreated,
     ServiceDeleted,
+    ServiceResumed,
     ServiceUpdated,
     StatusSet,
     TaskProtected,
@@ -41,7 +42,7 @@ from homeport.sim.replay.deeds import (
     Written,
 )
 from homeport.sim.replay.fleet import PlayedFleet
-from homeport.sim.replay.lives import Chronicle, TaskLife
+from homeport.sim.replay.lives import Chronicle, TaskLife, images_of
 from homeport.sim.replay.requests import (
     create_service_request,
     run_task_request,
@@ -89,6 +90,7 @@ class Player:
         self._behaviours = Behaviours(
             workload.past.tasks.values(),
             begins_ms=workload.begins_ms,
+            ends_ms=workload.ends_ms,
             chance=Stream(seed, "behaviour"),
         )
         self._store = Store()
@@ -167,10 +169,12 @@ class Player:
         source_arn = self._sources.pop(task.arn, None)
         kind = (task.service_arn, task.task_definition_arn)
         early_ms = self._workload.begins_ms - task.created_at_ms
+        images = images_of(task)
         if early_ms > 0:
-            plan = self._behaviours.plan_base(kind, early_ms=early_ms, source_arn=source_arn)
+            plan = self._behaviours.plan_base(
+                kind, images=images, early_ms=early_ms, source_arn=source_arn
+            )
         else:
-            images = " ".join(container.image for container in task.containers)
             plan = self._behaviours.plan(
                 kind, images=images, is_cold=is_cold, source_arn=source_arn
             )
@@ -185,6 +189,8 @@ class Player:
                 self._call(WRITE, deed.changes)
             case ServiceCreated():
                 self._create(deed.service)
+            case ServiceResumed():
+                self._resume(deed.service)
             case ServiceUpdated():
                 self._update(deed)
             case ServiceDeleted():
@@ -238,6 +244,22 @@ class Player:
         request = create_service_request(service)
         wish = self._what_if.wish_for(service)
         self._call("CreateService", _apply(request, wish, is_new=True))
+
+    def _resume(self, service: Service) -> None:
+        now = self._view.service(service.arn)
+        if now is None:
+            return
+        wished = self._what_if.wish_for(service).desired_count
+        resumed = replace(
+            now,
+            desired_count=service.desired_count if wished is None else wished,
+            failed_launches=service.failed_launches,
+            quick_exits=service.quick_exits,
+            last_failed_round_at_ms=service.last_failed_round_at_ms,
+            next_launch_at_ms=service.next_launch_at_ms,
+            is_steady=False,
+        )
+        self._write(resumed)
 
     def _update(self, deed: ServiceUpdated) -> None:
         now = self._view.service(deed.after.arn)

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from homeport.api import ecs
-from homeport.model.arn import parse_arn
 from homeport.model.placement import PlacementConstraint, PlacementStrategy
 from homeport.model.service import Service
 from homeport.model.task import Task
@@ -116,19 +115,14 @@ def render_constraints(
     constraints: tuple[PlacementConstraint, ...],
 ) -> list[ecs.PlacementConstraint]:
     """Write constraints as requests have them; those of a definition come with the definition."""
-    return [ecs.PlacementConstraint(type=each.kind, expression=each.expression)
-            for each in constraints]
+    return [
+        ecs.PlacementConstraint(type=each.kind, expression=each.expression) for each in constraints
+    ]
 
 
 def render_strategies(strategies: tuple[PlacementStrategy, ...]) -> list[ecs.PlacementStrategy]:
     """Write strategies as requests have them; an empty list takes them away."""
     return [ecs.PlacementStrategy(type=each.kind, field=each.field) for each in strategies]
-
-
-def cluster_name(arn: str) -> str:
-    """Return the cluster's name in the ARN of anything that belongs to one."""
-    parsed = parse_arn(arn)
-    return "" if parsed is None else parsed.path[0]
 
 
 def _changed_members(old: ServiceDocument, new: ServiceDocument) -> dict[str, Any]:

@@ -39,6 +39,7 @@ from homeport.sim.replay.deeds import (
     InstanceLeft,
     ServiceCreated,
     ServiceDeleted,
+    ServiceResumed,
     ServiceUpdated,
     StatusSet,
     TaskProtected,
@@ -202,7 +203,7 @@ class _Reading:
             else:
                 self._note_first(record, None)
             self._past.follow(self._begins_ms, 0, (Put(record),))
-        self._count_turned()
+        resumed = self._count_tasks()
         return Workload(
             cluster=self._cluster,
             begins_ms=self._begins_ms,
@@ -210,33 +211,49 @@ class _Reading:
             first_commit=self._first_commit,
             last_commit=self.last_commit,
             base=in_order(self._base),
-            deeds=self._deeds,
+            deeds=[*resumed, *self._deeds],
             past=self._past,
             loss_window_s=self._loss_window_s,
             left_out=dict(self._left_out),
         )
 
-    def _count_turned(self) -> None:
-        """Say how many tasks were wanted before the first call: as many as there were then."""
-        if not self._turned:
-            return
+    def _count_tasks(self) -> list[Deed]:
+        """Begin with the tasks that each service had then, and resume those that lacked some.
+
+        One whose first known change was a call is taken to have wanted just those that it had.
+        """
         counts = count_tasks(self._past, self._begins_ms)
-        for arn, at_ms in self._turned.items():
-            life = self._past.services.get(arn)
-            if life is not None:
-                (_, wanted), *later = life.wishes
-                life.wishes = [(self._begins_ms, counts[arn]), (at_ms, wanted), *later]
+        resumed: list[Deed] = []
         for number, deed in enumerate(self._base):
-            if isinstance(deed, ServiceCreated) and deed.service.arn in self._turned:
-                service = replace(deed.service, desired_count=counts[deed.service.arn])
-                self._base[number] = replace(deed, service=service)
+            if not isinstance(deed, ServiceCreated):
+                continue
+            service, count = deed.service, counts[deed.service.arn]
+            if service.arn in self._turned:
+                self._note_turn(service.arn, count)
+            elif service.desired_count > count:
+                resumed.append(ServiceResumed(at_ms=self._begins_ms, service=service))
+            else:
+                continue
+            begun = replace(service, desired_count=count)
+            self._base[number] = replace(deed, service=begun)
+        return resumed
+
+    def _note_turn(self, arn: str, count: int) -> None:
+        """Say how many tasks a service wanted before the first call that is known."""
+        at_ms = self._turned[arn]
+        life = self._past.services.get(arn)
+        if life is not None:
+            (_, wanted), *later = life.wishes
+            life.wishes = [(self._begins_ms, count), (at_ms, wanted), *later]
         for number, deed in enumerate(self._deeds):
             if (
                 isinstance(deed, ServiceUpdated)
-                and self._turned.get(deed.after.arn) == deed.at_ms
+                and deed.after.arn == arn
+                and deed.at_ms == at_ms
             ):
-                service = replace(deed.before, desired_count=counts[deed.after.arn])
-                self._deeds[number] = replace(deed, before=service)
+                before = replace(deed.before, desired_count=count)
+                self._deeds[number] = replace(deed, before=before)
+                return
 
     def _is_setting(self, record: AnyRecord) -> bool:
         """Whether a record only says what there is, and is written again as it stands."""

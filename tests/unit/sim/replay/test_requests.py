@@ -1,0 +1,143 @@
+"""Calls made again from what they wrote, by production's operations."""
+
+import pytest
+from msgspec.structs import replace
+
+from builders import make_cluster, make_container_instance, make_task_definition
+from desk import Desk
+from homeport.api import ecs
+from homeport.model.service import Service
+from homeport.operations.ecs.run_task import run_task
+from homeport.operations.ecs.service_updates import update_service
+from homeport.operations.ecs.services import create_service
+from homeport.operations.ecs.start_task import start_task
+from homeport.sim.replay.requests import (
+    create_service_request,
+    run_task_request,
+    start_task_request,
+    update_service_request,
+)
+
+ZONE = "attribute:ecs.availability-zone"
+REQUESTS = {
+    "plain": ecs.CreateServiceRequest(desired_count=3),
+    "placed": ecs.CreateServiceRequest(
+        desired_count=2,
+        placement_strategy=[
+            ecs.PlacementStrategy(type="spread", field=ZONE),
+            ecs.PlacementStrategy(type="binpack", field="memory"),
+        ],
+        placement_constraints=[
+            ecs.PlacementConstraint(type="distinctInstance"),
+            ecs.PlacementConstraint(type="memberOf", expression="attribute:stack == blue"),
+        ],
+    ),
+    "careful": ecs.CreateServiceRequest(
+        desired_count=1,
+        health_check_grace_period_seconds=30,
+        availability_zone_rebalancing="DISABLED",
+        deployment_configuration=ecs.DeploymentConfiguration(
+            minimum_healthy_percent=50,
+            maximum_percent=150,
+            deployment_circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
+        ),
+    ),
+    "daemon": ecs.CreateServiceRequest(scheduling_strategy="DAEMON"),
+    "external": ecs.CreateServiceRequest(launch_type="EXTERNAL", desired_count=1),
+}
+UPDATES = {
+    "scaled": ecs.UpdateServiceRequest(desired_count=7),
+    "deployed": ecs.UpdateServiceRequest(task_definition="web:2"),
+    "forced": ecs.UpdateServiceRequest(force_new_deployment=True),
+    "placed": ecs.UpdateServiceRequest(
+        placement_strategy=[ecs.PlacementStrategy(type="binpack", field="cpu")]
+    ),
+    "configured": ecs.UpdateServiceRequest(
+        health_check_grace_period_seconds=5,
+        deployment_configuration=ecs.DeploymentConfiguration(
+            minimum_healthy_percent=0, maximum_percent=100
+        ),
+    ),
+}
+
+
+def make_desk() -> Desk:
+    return Desk(
+        make_cluster(),
+        make_container_instance(),
+        make_task_definition(),
+        make_task_definition(revision=2),
+    )
+
+
+def create(desk: Desk, request: ecs.CreateServiceRequest) -> Service:
+    named = replace(request, cluster="default", service_name="web")
+    if named.task_definition is None:
+        named = replace(named, task_definition="web:1")
+    desk.decide(create_service, named)
+    return web_of(desk)
+
+
+def web_of(desk: Desk) -> Service:
+    service = next(iter(desk.store.services))
+    assert isinstance(service, Service)
+    return service
+
+
+def wanted(service: Service) -> Service:
+    """What a service is to be, without the names of its deployments and of the call."""
+    return replace(
+        service, deployments=(), service_deployment_arn=None, document=b"", created_at_ms=0
+    )
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_service_is_created_again_as_it_was(name):
+    original = create(make_desk(), REQUESTS[name])
+    again = create(make_desk(), create_service_request(original))
+    assert wanted(again) == wanted(original)
+    assert create_service_request(again) == create_service_request(original)
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_an_update_is_done_again_with_the_same_end(name):
+    desk = make_desk()
+    before = create(desk, REQUESTS["careful"])
+    desk.decide(update_service, replace(UPDATES[name], cluster="default", service="web"))
+    after = web_of(desk)
+    other = make_desk()
+    now = create(other, create_service_request(before))
+    other.decide(update_service, update_service_request(before, after, now))
+    assert wanted(web_of(other)) == wanted(after)
+    assert len(web_of(other).deployments) == len(after.deployments)
+
+
+def test_tasks_run_again_with_their_group_and_overrides():
+    overrides = ecs.TaskOverride(
+        container_overrides=[ecs.ContainerOverride(name="app", cpu=512, memory=999)]
+    )
+    request = ecs.RunTaskRequest(
+        task_definition="web:1", count=2, group="nightly", started_by="cron", overrides=overrides
+    )
+    desk = make_desk()
+    desk.decide(run_task, request)
+    first = next(iter(desk.store.tasks))
+    other = make_desk()
+    other.decide(run_task, run_task_request(first, 2, None))
+    assert len(list(other.store.tasks)) == 2
+    again = next(iter(other.store.tasks))
+    assert (again.group, again.started_by) == ("nightly", "cron")
+    assert again.resources == first.resources
+    assert again.resources.cpu_units == 512
+
+
+def test_a_task_starts_again_on_the_instance_that_was_named():
+    desk = make_desk()
+    arn = make_container_instance().arn
+    desk.decide(
+        start_task, ecs.StartTaskRequest(task_definition="web:1", container_instances=[arn])
+    )
+    task = next(iter(desk.store.tasks))
+    other = make_desk()
+    other.decide(start_task, start_task_request(task, [arn], None))
+    assert next(iter(other.store.tasks)).container_instance_arn == arn
