@@ -6,7 +6,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from homeport.gateway.connections import Gateway, GatewaySettings
 from homeport.operations.context import OperationSettings
 from homeport.operations.homeport import placement_questions
 from homeport.operations.registry import OPERATIONS
+from homeport.operations.render.events import first_sequence_behind
 from homeport.server.asgi import ApiApp
 from homeport.server.driver import EngineDriver, SystemClock, SystemEntropy
 from homeport.server.event_stream import EventStream
@@ -28,6 +29,7 @@ from homeport.state.view import View
 from homeport.storage.database import JournalLimits
 from homeport.storage.errors import StorageError
 from homeport.storage.memory import MemoryStorage
+from homeport.storage.outbox import Outbox
 from homeport.storage.recovery import recover_store
 from homeport.storage.sqlite import SqliteStorage
 from homeport.storage.time_series import open_time_series
@@ -104,7 +106,7 @@ async def run_server(config: Config) -> None:
             websocket_routes=gateway.routes,
         )
         server = ApiServer(app, host=config.host, port=config.port, limits=limits)
-        async with _deliver_events(config, stream):
+        async with _deliver_events(config, stream, store.sequence):
             _tune_interpreter()
             engine.start()
             await _serve(server, gateway, stream, driver=driver, storage_failed=storage_failed)
@@ -146,14 +148,24 @@ async def _serve(
         failure.result()  # raises what went wrong
 
 
-def _deliver_events(
-    config: Config, stream: EventStream
-) -> contextlib.AbstractAsyncContextManager[None]:
+@contextlib.asynccontextmanager
+async def _deliver_events(
+    config: Config, stream: EventStream, commit_sequence: int
+) -> AsyncIterator[None]:
     if not config.event_webhooks:
-        return contextlib.nullcontext()
+        yield
+        return
     from homeport.server.webhooks import deliver_events  # late: few servers need an HTTP client
 
-    return deliver_events(config.event_webhooks, stream)
+    urls = tuple(dict.fromkeys(config.event_webhooks))
+    known_through = first_sequence_behind(commit_sequence)
+    directory = None if config.ephemeral else Path(config.data_dir)
+    outbox = Outbox(directory, urls, known_through=known_through)
+    try:
+        async with deliver_events(urls, stream, outbox, known_through=known_through):
+            yield
+    finally:
+        outbox.close()
 
 
 def _tune_interpreter() -> None:

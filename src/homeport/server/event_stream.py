@@ -59,17 +59,25 @@ class EventStream:
         self._kept: dict[Scope, _Kept] = {}
         self._pollers: dict[asyncio.Future[None], Scope] = {}
         self._listeners: list[Listener] = []
+        self._keepers: list[Listener] = []
         self.is_closed = False
 
     def follow(self, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
         """Take one applied commit; its events are told as soon as it is durable."""
         events = read_commit(self._view, commit, replaced)
         if events:
+            for keep in self._keepers:
+                keep(events)
             self._journal.when_durable(lambda: self._tell(events))
 
-    def listen(self, listener: Listener) -> None:
-        """Call `listener` with the events of every commit from now on."""
+    def listen(self, listener: Listener, *, keep: Listener | None = None) -> None:
+        """Call `listener` with the events of every commit from now on, once it is durable.
+
+        `keep` hears of them as soon as they are decided, so that what is durable is kept, too.
+        """
         self._listeners.append(listener)
+        if keep is not None:
+            self._keepers.append(keep)
 
     def read(
         self,

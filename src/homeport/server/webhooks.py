@@ -1,14 +1,14 @@
-"""Events delivered to HTTP endpoints, each in order, with retries and a bounded queue.
+"""Events delivered to HTTP endpoints, each in order, with retries and a bounded outbox.
 
-An endpoint gets every event of the server, one a request, as EventBridge would POST it. At least
-once while the server lives: what was not delivered when it stops is lost, the journal still has it.
+An endpoint gets every event of the server, one a request, as EventBridge would POST it: at least
+once, across restarts too, since what wasn't delivered waits in the outbox.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
 
 import aiohttp
 
@@ -16,7 +16,7 @@ from homeport import __version__
 from homeport.operations.render.events import StateChange, encode_event
 from homeport.server.event_stream import EventStream
 
-QUEUED_EVENTS = 10_000  # of one endpoint; beyond, the oldest are given up
+EVENTS_PER_READ = 100  # from the outbox
 REQUEST_TIMEOUT_S = 10.0
 FIRST_RETRY_S = 0.5
 LONGEST_RETRY_S = 60.0
@@ -32,17 +32,50 @@ Sleep = Callable[[float], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
+class Outbox(Protocol):
+    """Where events wait; it outlives the process."""
+
+    def add(self, events: Iterable[tuple[int, bytes]]) -> int:
+        """Keep numbered events; returns how many are lost."""
+
+    def taken(self, url: str) -> int:
+        """Return the number of the last event that an endpoint needs no more."""
+
+    def read(self, after: int, through: int, limit: int) -> list[tuple[int, bytes]]:
+        """Return events behind one number, up to another, oldest first."""
+
+    def note_taken(self, url: str, sequence: int) -> None:
+        """Note that an endpoint needs nothing up to a number any more."""
+
+    def count_behind(self, sequence: int) -> int:
+        """Return how many events there are behind a number."""
+
+
 @contextlib.asynccontextmanager
-async def deliver_events(urls: Sequence[str], stream: EventStream) -> AsyncIterator[None]:
-    """Deliver the stream's events to every URL while the block runs."""
-    if not urls:
-        yield
-        return
+async def deliver_events(
+    urls: Sequence[str], stream: EventStream, outbox: Outbox, *, known_through: int
+) -> AsyncIterator[None]:
+    """Deliver the stream's events, and what waits from before, to every URL while the block runs.
+
+    Events up to `known_through` are durable already.
+    """
     timeout = aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as session:
-        webhooks = [Webhook(url, session) for url in dict.fromkeys(urls)]
+        webhooks = [Webhook(url, session, outbox) for url in urls]
         for webhook in webhooks:
-            stream.listen(webhook.offer)
+            webhook.allow(known_through)
+            webhook.say_waiting("wait from before")
+
+        def keep(events: Sequence[StateChange]) -> None:
+            lost = outbox.add((each.sequence, bytes(encode_event(each))) for each in events)
+            if lost:
+                log.warning("%d events given up: too many wait for webhooks", lost)
+
+        def tell(events: Sequence[StateChange]) -> None:
+            for webhook in webhooks:
+                webhook.allow(events[-1].sequence)
+
+        stream.listen(tell, keep=keep)
         work = [asyncio.create_task(webhook.run()) for webhook in webhooks]
         try:
             yield
@@ -51,50 +84,57 @@ async def deliver_events(urls: Sequence[str], stream: EventStream) -> AsyncItera
                 task.cancel()
             await asyncio.gather(*work, return_exceptions=True)
             for webhook in webhooks:
-                webhook.say_undelivered()
+                webhook.say_waiting("wait for the next start")
 
 
 class Webhook:
-    """One endpoint and what waits for it."""
+    """One endpoint, which takes what waits for it in the outbox, one event after the other."""
 
     def __init__(
-        self, url: str, session: aiohttp.ClientSession, *, sleep: Sleep = asyncio.sleep
+        self,
+        url: str,
+        session: aiohttp.ClientSession,
+        outbox: Outbox,
+        *,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._url = url
         self._session = session
+        self._outbox = outbox
         self._sleep = sleep
-        self._queue: deque[StateChange] = deque()
+        self._taken = outbox.taken(url)
+        self._allowed = self._taken  # events up to this number may be told
         self._has_events = asyncio.Event()
         self._given_up = 0
         self._is_failing = False
 
-    def offer(self, events: list[StateChange]) -> None:
-        """Queue events; the oldest go when the endpoint is too far behind."""
-        self._queue.extend(events)
-        while len(self._queue) > QUEUED_EVENTS:
-            self._queue.popleft()
-            self._give_up("too many wait")
+    def allow(self, through: int) -> None:
+        """Let events up to a number be told: their commits are durable."""
+        self._allowed = through
         self._has_events.set()
 
     async def run(self) -> None:
         """Deliver one event after the other, without end."""
         while True:
-            while self._queue:
-                await self._deliver(self._queue.popleft())
             self._has_events.clear()
+            while batch := self._outbox.read(self._taken, self._allowed, EVENTS_PER_READ):
+                for sequence, body in batch:
+                    await self._deliver(sequence, body)
+                    self._taken = sequence
+                    self._outbox.note_taken(self._url, sequence)
             await self._has_events.wait()
 
-    def say_undelivered(self) -> None:
-        """Log how many events nobody will deliver any more."""
-        if self._queue:
-            log.warning("%s: %d events were not delivered", self._url, len(self._queue))
+    def say_waiting(self, words: str) -> None:
+        """Log how many events haven't been delivered, if any."""
+        waiting = self._outbox.count_behind(self._taken)
+        if waiting:
+            log.warning("%s: %d events %s", self._url, waiting, words)
 
-    async def _deliver(self, change: StateChange) -> None:
-        body = bytes(encode_event(change))
+    async def _deliver(self, sequence: int, body: bytes) -> None:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"homeport/{__version__}",
-            "X-Homeport-Sequence": str(change.sequence),
+            "X-Homeport-Sequence": str(sequence),
         }
         retry_s, waited_s = FIRST_RETRY_S, 0.0
         while True:

@@ -3,21 +3,31 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from builders import make_store
+from builders import make_store, make_task
 from homeport.model.arn import Scope
-from homeport.operations.render.events import StateChange
+from homeport.operations.render.events import (
+    SeenAction,
+    StateChange,
+    encode_event,
+    first_sequence_behind,
+)
+from homeport.operations.render.service_actions import ServiceAction
 from homeport.server import webhooks
 from homeport.server.event_stream import EventStream
 from homeport.server.webhooks import Webhook, deliver_events
+from homeport.state.changes import Commit, Put
 from homeport.state.view import View
 from homeport.storage.memory import MemoryStorage
+from homeport.storage.outbox import Outbox
 
 SCOPE = Scope("123456789012", "us-east-1")
 
@@ -71,7 +81,7 @@ def change(sequence: int) -> StateChange:
         detail_type="ECS Service Action",
         resource_arn="arn:service",
         at_ms=1,
-        detail=b'{"eventName":"SERVICE_STEADY_STATE"}',
+        detail=SeenAction("arn:cluster", ServiceAction("INFO", "SERVICE_STEADY_STATE")),
     )
 
 
@@ -87,9 +97,14 @@ class Hook:
 
     async def __aenter__(self) -> "Hook":
         self._session = aiohttp.ClientSession()
-        self.webhook = Webhook(self._url, self._session, sleep=self._sleep)
-        self._work = asyncio.create_task(self.webhook.run())
+        self._outbox = Outbox(None, [self._url], known_through=0)
+        self._webhook = Webhook(self._url, self._session, self._outbox, sleep=self._sleep)
+        self._work = asyncio.create_task(self._webhook.run())
         return self
+
+    def offer(self, changes: list[StateChange]) -> None:
+        self._outbox.add((each.sequence, bytes(encode_event(each))) for each in changes)
+        self._webhook.allow(changes[-1].sequence)
 
     async def __aexit__(self, *_: object) -> None:
         self._work.cancel()
@@ -97,20 +112,118 @@ class Hook:
         await self._session.close()
 
 
-async def test_the_streams_events_arrive_in_order_as_eventbridge_has_them(endpoint):
-    stream = EventStream(View(make_store()), MemoryStorage(), commit_sequence=0)
-    async with deliver_events([endpoint.url, endpoint.url], stream):
-        stream._tell([change(1), change(2)])
-        stream._tell([change(3)])
-        assert await endpoint.wait_taken(3) == ["1", "2", "3"]
-    assert endpoint.taken[0]["detail"] == {"eventName": "SERVICE_STEADY_STATE"}
-    assert endpoint.taken[0]["detail-type"] == "ECS Service Action"
+class Server:
+    """A stream whose events are delivered while the `async with` block runs, as the app does it."""
+
+    def __init__(self, directory: Path, url: str, *, commit_sequence: int = 0) -> None:
+        self.store = make_store()
+        self.journal = HeldJournal()
+        self.stream = EventStream(
+            View(self.store), self.journal, commit_sequence=commit_sequence
+        )
+        known_through = first_sequence_behind(commit_sequence)
+        self.outbox = Outbox(directory, [url], known_through=known_through)
+        self._delivery = deliver_events(
+            [url], self.stream, self.outbox, known_through=known_through
+        )
+
+    async def __aenter__(self) -> "Server":
+        await self._delivery.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._delivery.__aexit__(None, None, None)
+        self.outbox.close()
+
+    def commit(self, sequence: int) -> None:
+        """Follow a commit that changes a task, and so is one event."""
+        task = make_task(f"task {sequence}", instance=None)
+        self.stream.follow(Commit(sequence, 1, "RunTask", (Put(task),)), (None,))
+
+
+class HeldJournal(MemoryStorage):
+    """Makes commits durable when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: list[Callable[[], None]] = []
+
+    def when_durable(self, then: Callable[[], None]) -> None:
+        self._waiting.append(then)
+
+    def release(self) -> None:
+        for then in self._waiting:
+            then()
+        self._waiting.clear()
+
+
+def number(commit_sequence: int) -> str:
+    """The number of the first event of a commit."""
+    return str(first_sequence_behind(commit_sequence - 1) + 1)
+
+
+async def test_the_streams_events_arrive_in_order_as_eventbridge_has_them(endpoint, tmp_path):
+    async with Server(tmp_path, endpoint.url) as server:
+        server.commit(1)
+        server.commit(2)
+        server.journal.release()
+        assert await endpoint.wait_taken(2) == [number(1), number(2)]
+    assert endpoint.taken[0]["detail-type"] == "ECS Task State Change"
+    assert endpoint.taken[0]["detail"]["lastStatus"] == "PENDING"
+
+
+async def test_what_was_not_delivered_when_the_server_stops_is_after_its_next_start(
+    endpoint, tmp_path, caplog
+):
+    endpoint.statuses = [503] * 1_000
+    with caplog.at_level(logging.WARNING):
+        async with Server(tmp_path, endpoint.url) as server:
+            server.commit(1)
+            server.commit(2)
+            server.journal.release()
+            async with asyncio.timeout(10):
+                while not endpoint.refused:
+                    await asyncio.sleep(0)
+    assert "2 events wait for the next start" in caplog.text
+    endpoint.statuses = []
+    async with Server(tmp_path, endpoint.url, commit_sequence=2) as server:
+        server.commit(3)
+        server.journal.release()
+        assert await endpoint.wait_taken(3) == [number(1), number(2), number(3)]
+        async with asyncio.timeout(10):
+            while server.outbox.count_behind(0):
+                await asyncio.sleep(0)
+
+
+async def test_a_killed_server_loses_no_event_of_a_durable_commit(endpoint, tmp_path):
+    killed = Server(tmp_path, endpoint.url)
+    await killed.__aenter__()
+    killed.commit(1)  # durable, though nobody got to know
+    killed.commit(2)  # taken back by the crash
+    copy = tmp_path / "disk as the crash left it"
+    shutil.copytree(tmp_path, copy, ignore=shutil.ignore_patterns(copy.name))
+    await killed.__aexit__()
+    async with Server(copy, endpoint.url, commit_sequence=1) as server:
+        assert await endpoint.wait_taken(1) == [number(1)]
+        server.commit(2)
+        server.journal.release()
+        assert await endpoint.wait_taken(2) == [number(1), number(2)]
+    assert [each["detail"]["version"] for each in endpoint.taken] == [1, 1]
+
+
+async def test_nothing_is_told_before_its_commit_is_durable(endpoint, tmp_path):
+    async with Server(tmp_path, endpoint.url) as server:
+        server.commit(1)
+        await asyncio.sleep(0)
+        assert endpoint.taken == []
+        server.journal.release()
+        assert await endpoint.wait_taken(1) == [number(1)]
 
 
 async def test_trouble_is_tried_again_ever_more_slowly_and_nothing_is_lost(endpoint):
     endpoint.statuses = [500, 429, 503]
     async with Hook(endpoint.url) as hook:
-        hook.webhook.offer([change(1), change(2)])
+        hook.offer([change(1), change(2)])
         assert await endpoint.wait_taken(2) == ["1", "2"]
     assert hook.waits == [0.5, 1.0, 2.0]
 
@@ -120,7 +233,7 @@ async def test_a_final_refusal_gives_that_event_up_and_goes_on(endpoint, status,
     endpoint.statuses = [status]
     with caplog.at_level(logging.WARNING):
         async with Hook(endpoint.url) as hook:
-            hook.webhook.offer([change(1), change(2)])
+            hook.offer([change(1), change(2)])
             assert await endpoint.wait_taken(1) == ["2"]
     assert hook.waits == []
     assert f"answered {status}" in caplog.text
@@ -131,7 +244,7 @@ async def test_an_event_is_given_up_after_an_hour_and_the_wait_is_bounded(endpoi
     attempts = 1 + 7 + 59
     endpoint.statuses = [500] * attempts
     async with Hook(endpoint.url) as hook:
-        hook.webhook.offer([change(1), change(2)])
+        hook.offer([change(1), change(2)])
         assert await endpoint.wait_taken(1) == ["2"]
     assert endpoint.refused == attempts
     assert max(hook.waits) == webhooks.LONGEST_RETRY_S
@@ -140,16 +253,9 @@ async def test_an_event_is_given_up_after_an_hour_and_the_wait_is_bounded(endpoi
 
 async def test_an_endpoint_that_is_not_there_is_tried_again(endpoint, free_port):
     async with Hook(f"http://127.0.0.1:{free_port}/") as hook:
-        hook.webhook.offer([change(1)])
+        hook.offer([change(1)])
         while len(hook.waits) < 2:
             await asyncio.sleep(0)
     assert hook.waits[:2] == [0.5, 1.0]
 
 
-async def test_the_oldest_events_go_when_too_many_wait(endpoint, monkeypatch, caplog):
-    monkeypatch.setattr(webhooks, "QUEUED_EVENTS", 2)
-    with caplog.at_level(logging.WARNING):
-        async with Hook(endpoint.url) as hook:
-            hook.webhook.offer([change(1), change(2), change(3)])
-            assert await endpoint.wait_taken(2) == ["2", "3"]
-    assert "1 events given up so far: too many wait" in caplog.text
