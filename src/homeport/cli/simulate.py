@@ -1,6 +1,6 @@
 """`homeport simulate`: a whole cluster on virtual time, from a seed; a failure says how to see it.
 
-The run itself is `sim.world`'s; here are its flags, and what is printed.
+The runs themselves are `sim.world`'s and `sim.batch`'s; here are flags, and what is printed.
 """
 
 import logging
@@ -15,7 +15,9 @@ import typer
 from homeport.cli.failure import CommandFailure
 
 if TYPE_CHECKING:
-    from homeport.sim.scenario import Scenario
+    from collections.abc import Iterator
+
+    from homeport.sim.batch import Job
     from homeport.sim.world import Failure, Outcome
 
 FRESH_SEED_BITS = 32
@@ -40,6 +42,15 @@ def simulate(
     seeds: Annotated[
         int, typer.Option(min=1, help="How many seeds to run, counting up from --seed.")
     ] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="How many processes to run them in.")] = 1,
+    crash_at: Annotated[
+        int | None,
+        typer.Option(min=1, help="Kill the control plane right behind this commit, once."),
+    ] = None,
+    each_commit: Annotated[
+        bool,
+        typer.Option("--each-commit", help="Run each seed once for each commit to be killed at."),
+    ] = False,
     until: Annotated[
         int | None, typer.Option(min=1, help="Stop behind this step, as a failure names it.")
     ] = None,
@@ -49,7 +60,7 @@ def simulate(
     minimise: Annotated[
         bool, typer.Option("--minimise", help="Shrink a failing scenario and print what is left.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a seed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a run.")] = False,
 ) -> None:
     """Simulate a cluster with faults on virtual time, and check that what must be true is."""
     # The agent's own log would drown the report; the trace has what it says.
@@ -57,58 +68,66 @@ def simulate(
     if scenario == LIST:
         _print_library()
         return
+    # Only who simulates pays for the agent's and the gateway's libraries.
+    from homeport.sim.batch import Job, crashes_at_each_commit, run_jobs
+    from homeport.sim.scenario import ScenarioError
+
     first = secrets.randbits(FRESH_SEED_BITS) if seed is None else seed
-    failed = 0
-    for number in range(first, first + seeds):
-        chosen = choose_scenario(scenario, number)
-        started_s = time.monotonic()
-        outcome = _run(chosen, number, until=until, is_shown=trace)
-        _print_outcome(scenario, outcome, time.monotonic() - started_s, as_json=as_json)
-        if outcome.failure is not None:
-            failed += 1
-            if minimise:
-                _print_minimised(chosen, number, outcome.failure)
-    if failed:
-        raise CommandFailure(f"{failed} of {seeds} simulated seeds failed")
-
-
-def choose_scenario(name: str, seed: int) -> "Scenario":
-    """Return the scenario that a name stands for; raises CommandFailure."""
-    from homeport.sim.generate import generate_scenario
-    from homeport.sim.scenario import ScenarioError, read_scenario
-
-    if name == MADE_UP:
-        return generate_scenario(seed)
+    numbers = range(first, first + seeds)
+    started_s = time.monotonic()
+    failed = runs = 0
     try:
-        return read_scenario(name)
+        wanted: list[Job] = []
+        for number in numbers:
+            one = [Job(scenario, number, crash_at)]
+            wanted += crashes_at_each_commit(scenario, number) if each_commit else one
+        is_seen = until is not None or trace
+        results = _see(wanted, until, is_shown=trace) if is_seen else run_jobs(wanted, jobs)
+        for job, outcome in results:
+            runs += 1
+            _print_outcome(job, outcome, as_json=as_json)
+            if outcome.failure is not None:
+                failed += 1
+                if minimise:
+                    _print_minimised(job, outcome.failure)
     except ScenarioError as error:
         raise CommandFailure(str(error)) from error
+    if runs > 1 and not as_json:
+        typer.echo(f"{runs} runs in {time.monotonic() - started_s:.1f} s, {failed} failed")
+    if failed:
+        raise CommandFailure(f"{failed} of {runs} simulated runs failed")
 
 
-def _run(scenario: "Scenario", seed: int, *, until: int | None, is_shown: bool) -> "Outcome":
-    # Only who simulates pays for the agent's and the gateway's libraries.
+def _see(
+    jobs: "list[Job]", until: int | None, *, is_shown: bool
+) -> "Iterator[tuple[Job, Outcome]]":
+    from homeport.sim.batch import choose_scenario
     from homeport.sim.world import STEPS_LIMIT, World
 
-    world = World(scenario, seed, typer.echo if is_shown else None)
-    return world.run(STEPS_LIMIT if until is None else until)
+    for job in jobs:
+        chosen = choose_scenario(job.scenario, job.seed)
+        show = typer.echo if is_shown else None
+        world = World(chosen, job.seed, show, crash_at=job.crash_at)
+        yield job, world.run(STEPS_LIMIT if until is None else until)
 
 
 def _print_library() -> None:
     from homeport.sim.scenario import list_scenarios, read_scenario
 
     for name in list_scenarios():
-        typer.echo(f"{name:<18}{read_scenario(name).title}")
+        typer.echo(f"{name:<22}{read_scenario(name).title}")
 
 
-def _print_outcome(scenario: str, outcome: "Outcome", real_s: float, *, as_json: bool) -> None:
+def _print_outcome(job: "Job", outcome: "Outcome", *, as_json: bool) -> None:
     if as_json:
-        members = {"scenario": scenario, **msgspec.to_builtins(outcome), "real_s": real_s}
+        members = {"scenario": job.scenario, **msgspec.to_builtins(outcome)}
         typer.echo(msgspec.json.encode(members).decode())
         return
     verdict = "failed" if outcome.failure is not None else "ok    "
+    rate = outcome.simulated_s / max(outcome.real_s, 0.001)
     typer.echo(
-        f"seed {outcome.seed:<11}{verdict} {outcome.simulated_s:>8.0f} s simulated in "
-        f"{real_s:.1f} s, {outcome.steps} steps, {outcome.commits} commits, {outcome.tasks} tasks, "
+        f"seed {outcome.seed:<11}{verdict} {outcome.simulated_s:>8.0f} s simulated, {rate:>6.0f} a "
+        f"second, {outcome.steps} steps, {outcome.commits} commits, {outcome.tasks} tasks, "
         f"journal {outcome.digest}"
     )
     failure = outcome.failure
@@ -116,21 +135,31 @@ def _print_outcome(scenario: str, outcome: "Outcome", real_s: float, *, as_json:
         return
     for line in failure.lines:
         typer.echo(line)
-    again = f"homeport simulate --seed {outcome.seed} --scenario {shlex.quote(scenario)}"
     typer.echo(f"\nnot true: {failure.truth}\n  {failure.text}")
     typer.echo(
         f"  seed {outcome.seed}, commit {failure.commit}, step {failure.step}, "
-        f"{failure.at_s:.3f} s\n  see it: {again} --until {failure.step} --trace"
+        f"{failure.at_s:.3f} s\n  see it: {_command(job)} --until {failure.step} --trace"
     )
 
 
-def _print_minimised(scenario: "Scenario", seed: int, failure: "Failure") -> None:
+def _command(job: "Job") -> str:
+    crash = "" if job.crash_at is None else f" --crash-at {job.crash_at}"
+    return f"homeport simulate --scenario {shlex.quote(job.scenario)} --seed {job.seed}{crash}"
+
+
+def _print_minimised(job: "Job", failure: "Failure") -> None:
+    from homeport.sim.batch import choose_scenario
     from homeport.sim.minimise import minimise
-    from homeport.sim.scenario import KeptRun, render_kept_run
+    from homeport.sim.scenario import KeptRun, Scenario, render_kept_run
+    from homeport.sim.world import World
 
-    smallest = minimise(
-        scenario, failure.truth, lambda tried: _run(tried, seed, until=None, is_shown=False)
+    def run(tried: Scenario) -> "Outcome":
+        return World(tried, job.seed, crash_at=job.crash_at).run()
+
+    smallest = minimise(choose_scenario(job.scenario, job.seed), failure.truth, run)
+    kept = KeptRun(
+        seed=job.seed, crash_at=job.crash_at, found=failure.truth, scenario=smallest
     )
-    typer.echo(f"the smallest scenario that fails with seed {seed}; kept as a .json file it can be")
-    typer.echo("run again with --scenario FILE:")
-    typer.echo(render_kept_run(KeptRun(seed=seed, found=failure.truth, scenario=smallest)))
+    typer.echo(f"the smallest scenario that fails with seed {job.seed}; kept as a .json file it")
+    typer.echo("can be run again with --scenario FILE:")
+    typer.echo(render_kept_run(kept))

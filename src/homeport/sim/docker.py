@@ -22,7 +22,7 @@ SIGTERM_EXIT_CODE = 143
 CRASH_EXIT_CODE = 1
 CREATE_S = (0.005, 0.05)
 SURVEY_S = (0.002, 0.02)
-HEALTH_PERIOD_S = (1.0, 10.0)
+RECOVERY_MS = 10_000
 
 
 class Refusal(NamedTuple):
@@ -69,6 +69,7 @@ class SimContainer(msgspec.Struct):
     health: str = "UNKNOWN"
     bindings: tuple[Binding, ...] = ()
     runs: int = 0
+    starts_until_ms: int = 0  # one start at a time: a second one waits for the first
 
 
 class Listener:
@@ -184,7 +185,13 @@ class SimDocker:
                 return Refusal("CannotStartContainerError: OCI runtime create failed")
             return self._run(container, behaviour)
 
-        self._answer(self._chance.milliseconds(behaviour.start_s), answer, then)
+        delay_ms = self._chance.milliseconds(behaviour.start_s)
+        if container is not None:
+            under_way_ms = container.starts_until_ms - self._timeline.now_ms
+            if under_way_ms > 0:
+                delay_ms = under_way_ms + 1
+            container.starts_until_ms = self._timeline.now_ms + delay_ms
+        self._answer(delay_ms, answer, then)
 
     def stop(self, runtime_id: str, timeout_s: int, then: Then) -> None:
         """Stop a container; one that ignores it is killed after the time-out."""
@@ -300,19 +307,29 @@ class SimDocker:
         if container.spec.health_check_type.lower() != "docker":
             return
         delay_ms = self._chance.milliseconds(behaviour.health_s)
-        self._plan_health(container, delay_ms, "HEALTHY")
+        self._plan_health(container, delay_ms, "HEALTHY", run)
         if self._fails(behaviour.unhealthy):
             delay_ms += self._chance.milliseconds(behaviour.unhealthy_s)
-            self._plan_health(container, delay_ms, "UNHEALTHY")
+            self._plan_health(container, delay_ms, "UNHEALTHY", run)
 
-    def _plan_health(self, container: SimContainer, delay_ms: int, health: str) -> None:
-        run = container.runs
-
+    def _plan_health(
+        self, container: SimContainer, delay_ms: int, health: str, run: int
+    ) -> None:
         def change() -> None:
             is_luck_over = health == "UNHEALTHY" and not self._luck.is_on
-            if container.runs == run and container.status == "running" and not is_luck_over:
-                container.health = health
-                self._tell(lambda: self.listener.health_changed(container))
+            if container.runs != run or container.status != "running" or is_luck_over:
+                return
+            container.health = health
+            self._tell(lambda: self.listener.health_changed(container))
+            if health == "UNHEALTHY":
+                self._timeline.after(RECOVERY_MS, recover, self._life)
+
+        def recover() -> None:
+            """What fails by chance gets well when failures of chance have ended."""
+            if self._luck.is_on:
+                self._timeline.after(RECOVERY_MS, recover, self._life)
+            else:
+                self._plan_health(container, 1, "HEALTHY", run)
 
         self._timeline.after(delay_ms, change, self._life)
 

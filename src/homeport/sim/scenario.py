@@ -224,6 +224,7 @@ class KeptRun(Part, frozen=True):
     seed: int
     found: str
     scenario: Scenario
+    crash_at: int | None = None  # the commit behind which the control plane was killed
 
 
 def list_scenarios() -> list[str]:

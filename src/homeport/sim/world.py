@@ -4,6 +4,7 @@ In the safety phase things break and every commit is checked; then all is healed
 converge within the scenario's bound and stay calm.
 """
 
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -24,6 +25,7 @@ from homeport.sim.checkers.placements import check_neighbours, check_placements
 from homeport.sim.checkers.protection import check_protection
 from homeport.sim.checkers.replay import check_replay, check_soundness
 from homeport.sim.checkers.rollout import check_rollout
+from homeport.sim.checkers.shares import check_shares
 from homeport.sim.checkers.stages import check_stages
 from homeport.sim.checkers.status import check_status
 from homeport.sim.checkers.task_sets import check_task_sets
@@ -80,6 +82,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     tasks: int
     lives: int
     simulated_s: float
+    real_s: float = 0.0  # of processor time
     converged_s: float | None = None  # after the healing
     failure: Failure | None = None
 
@@ -145,6 +148,7 @@ class World:
         """Live through both phases, or until a step; a failure is part of the outcome."""
         converged_s: float | None = None
         failure: Failure | None = None
+        started_s = time.process_time()
         try:
             converged_s = self._live(until_step)
         except Violation as violation:
@@ -160,6 +164,7 @@ class World:
             tasks=self._tasks_made,
             lives=self._nodes.lives,
             simulated_s=self.timeline.seconds,
+            real_s=time.process_time() - started_s,
             converged_s=converged_s,
             failure=failure,
         )
@@ -305,6 +310,7 @@ class World:
             check_task_sets(store, commit, replaced)
             check_protection(store, commit, replaced)
             check_stages(store, commit, replaced)
+            check_shares(store, commit, replaced)
             check_rollout(store, commit, replaced)
             failures.check(commit, replaced)
             self._tasks_made += commit_starts(commit, replaced)

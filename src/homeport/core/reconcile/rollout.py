@@ -163,7 +163,9 @@ def _stops_of_outgoing(
         healthy = counts.healthy - staying.healthy + counts.outgoing_healthy
     unhealthy, unsettled = counts.outgoing_unhealthy, counts.outgoing_unsettled
     starting = counts.outgoing_starting
-    beyond = healthy + starting - min(floor, bounds.lower) if is_blocked else 0
+    # Of those that have to stay, none that starts makes way for a newer one.
+    is_crowded = is_blocked and not bounds.held
+    beyond = healthy + starting - min(floor, bounds.lower) if is_crowded else 0
     return Stops(
         outgoing_healthy=_clamp(healthy - floor, counts.outgoing_healthy),
         outgoing_unsettled=_clamp(healthy + unsettled + starting - floor, unsettled),

@@ -265,10 +265,32 @@ def choose_stops(
         stoppable = group
         if not is_for_health and census.protected:
             stoppable = tuple(task for task in group if task.arn not in census.protected)
+        if group is census.outgoing_healthy and service.keeps_older_tasks:
+            stoppable = _spare_tasks(service, census, stoppable)
         for task in _pick(view, service, census, stoppable, count=count, moment=moment):
             scaling = f"Scaling activity initiated by (deployment {task.deployment_id})"
             going.append((task, REASON_FAILED_HEALTH if is_for_health else scaling))
     return stop_tasks(going, moment)
+
+
+def _spare_tasks(service: Service, census: Census, tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Return which healthy tasks may go while older ones have to stay beside the newest ones.
+
+    Each side keeps desiredCount by itself. But one newest task a time may leave a DRAINING
+    instance before its replacement has started, as there may be no room for that beside it.
+    """
+    newest = sorted(
+        (t for t in tasks if t.deployment_id == service.primary.id), key=lambda task: task.arn
+    )
+    kept = None if service.last_completed is None else service.last_completed.id
+    older = sorted(
+        (t for t in tasks if t.deployment_id != service.primary.id),
+        key=lambda t: (t.deployment_id == kept, t.arn not in census.displaced, t.arn),
+    )
+    at_once = 0 if census.stopping or census.unsettled else 1
+    going = max(at_once, len(census.healthy) + len(newest) - service.desired_count)
+    beyond = max(0, len(older) - service.desired_count)
+    return (*newest[:going], *older[:beyond])
 
 
 def stop_tasks(going: Sequence[tuple[Task, str]], moment: Moment) -> list[Task]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from homeport.model.service import Deployment, Service, TaskSet
 from homeport.model.task import RUNNING, Task
+from homeport.sim.checkers.failures import threshold_of
 from homeport.sim.checkers.room import DAEMON, find_room, find_room_for, has_space
-from homeport.sim.checkers.shares import find_uneven_shares
 from homeport.sim.checkers.task_sets import wanted_of
 from homeport.sim.machine import SimMachine
 from homeport.sim.scenario import Scenario
@@ -18,6 +18,7 @@ from homeport.state.view import View
 TRUTH = "everything converges"
 
 PERCENT = 100
+SOON_FAILURES = 10
 
 
 def find_unsettled(store: Store, machines: list[SimMachine], scenario: Scenario) -> Iterator[str]:
@@ -69,10 +70,9 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
     if _is_stuck_by_configuration(view, service):
         return
     yield from _unsettled_deployment(view, service, service.primary, service.desired_count)
-    if service.primary.rollout_state != "FAILED" and not _lacks(view, service):
-        if len(service.deployments) > 1 or not service.is_steady:
-            yield f"{service.arn} hasn't reached its steady state"
-        yield from find_uneven_shares(view, service)
+    is_over = service.primary.rollout_state == "FAILED" or _lacks(view, service)
+    if not is_over and (len(service.deployments) > 1 or not service.is_steady):
+        yield f"{service.arn} hasn't reached its steady state"
 
 
 def _lacks(view: View, service: Service) -> bool:
@@ -120,7 +120,8 @@ def _unsettled_daemon(view: View, service: Service) -> Iterator[str]:
     definition = view.task_definition(service.primary.task_definition_arn)
     assert definition is not None, service.arn
     least = -(-service.desired_count * service.minimum_healthy_percent // PERCENT)
-    is_stuck = least >= service.desired_count  # no task may end, and none may start beside it
+    tasks = view.tasks_of_service(service.arn).values()
+    is_stuck = sum(t.last_status == RUNNING for t in tasks) <= least  # no more may end
     for arn, instance in view.container_instances(service.cluster_arn).items():
         here = [t for t in view.tasks_of_instance(arn).values() if t.service_arn == service.arn]
         is_roomy = has_space(view, instance, definition.resources)
@@ -135,8 +136,13 @@ def _unsettled_daemon(view: View, service: Service) -> Iterator[str]:
 def _unbroken(service: Service) -> Iterator[str]:
     """A circuit breaker ends every deployment that can't succeed."""
     is_watched = service.circuit_breaker is not None and not service.primary.is_rollback
+    if not is_watched or service.capacity_provider_strategy:
+        return
     is_trying = service.primary.rollout_state == "IN_PROGRESS" and service.desired_count
-    if is_watched and is_trying and not service.capacity_provider_strategy:
+    # The throttle lets a round through in 27 minutes: many failures take many hours.
+    assert service.circuit_breaker is not None
+    bears = threshold_of(service.circuit_breaker, service.desired_count)
+    if is_trying and bears <= SOON_FAILURES:
         yield f"{service.primary.id} of {service.arn} can't succeed, and hasn't FAILED"
 
 

@@ -5,7 +5,7 @@ without their ever running, or that waited for capacity in vain, of deployments 
 has ever run. That is the case that nobody doubts: a bad image (reference: services §3, §7).
 """
 
-from homeport.model.service import Deployment, Service
+from homeport.model.service import CircuitBreaker, Deployment, Service
 from homeport.model.task import RUNNING, STOPPED, Task
 from homeport.sim.violation import Violation
 from homeport.state.changes import AnyRecord, Commit, Put
@@ -20,6 +20,16 @@ PERCENT = 100
 REPORTS = ("SubmitTaskStateChange", "SubmitContainerStateChange", "Provision")
 FAILED_TO_START = "TaskFailedToStart"
 FAILURES = (FAILED_TO_START, "EssentialContainerExited")
+
+
+def threshold_of(breaker: CircuitBreaker, desired_count: int) -> int:
+    """Return how many failed tasks fail a deployment."""
+    if breaker.threshold_type == "COUNT":
+        return max(1, breaker.threshold_value)
+    share = -(-desired_count * breaker.threshold_value // PERCENT)
+    if breaker.threshold_type == "BOUNDED_PERCENT":
+        return min(max(share, 3), 200)
+    return max(1, share)
 
 
 class _Failures:
@@ -112,13 +122,8 @@ class FailureChecker:
         breaker = service.circuit_breaker
         if breaker is None or deployment.is_rollback or deployment.rollout_state != "IN_PROGRESS":
             return
-        if breaker.threshold_type == "COUNT":
-            threshold = breaker.threshold_value
-        else:
-            threshold = -(-service.desired_count * breaker.threshold_value // PERCENT)
-            if breaker.threshold_type == "BOUNDED_PERCENT":
-                threshold = min(max(threshold, 3), 200)
-        if failures.tasks >= max(threshold, 1):
+        threshold = threshold_of(breaker, service.desired_count)
+        if failures.tasks >= threshold:
             raise Violation(
                 BROKEN,
                 f"{deployment.id} launches tasks after {failures.tasks} failures, its breaker "

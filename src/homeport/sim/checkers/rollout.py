@@ -64,7 +64,7 @@ def _check_upper(store: Store, arn: str) -> None:
         return  # see `daemons` and `task_sets`
     live = len(store.tasks.group("service", arn))
     upper = service.desired_count * service.maximum_percent // PERCENT
-    if service.hold:
+    if service.keeps_older_tasks:
         upper = max(upper, 2 * service.desired_count)  # a whole second set, whatever the percents
     if live > upper:
         raise Violation(TRUTH, f"{arn} has {live} tasks after a launch, {upper} are allowed")

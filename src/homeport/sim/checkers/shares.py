@@ -1,40 +1,56 @@
-"""Truth: once all has converged, tasks are divided as their capacity provider strategy says."""
+"""Truth: no capacity provider gets more tasks than its base and its weight in the strategy give it.
+
+That another one has no room gives it no more, either. Sums of its own, by exact shares.
+"""
 
 from collections import Counter
-from collections.abc import Iterator
 from fractions import Fraction
+from math import ceil
 
 from homeport.model.service import Service
-from homeport.model.task import Task
-from homeport.state.view import View
+from homeport.model.task import RUNNING, Task
+from homeport.sim.violation import Violation
+from homeport.state.changes import AnyRecord, Commit, Put
+from homeport.state.store import Store
+
+TRUTH = "capacity providers get their shares"
 
 
-def find_uneven_shares(view: View, service: Service) -> Iterator[str]:
-    """Say which provider of a steady service has more than its share, or less than its base.
-
-    A service that has scaled in around protected tasks, or lost tasks where there is no room for
-    others, is none of this checker's business.
-    """
-    strategy = service.capacity_provider_strategy
-    tasks = [t for t in view.tasks_of_service(service.arn).values() if _counts(t, service)]
-    if len(strategy) < 2 or len(tasks) != service.desired_count:
+def check_shares(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
+    """Look at the deployments that got tasks from the scheduler by a strategy."""
+    if commit.cause != "Reconcile":
         return
-    have = Counter(task.capacity_provider for task in tasks)
-    for item in strategy:
-        if item.base and have[item.provider] < min(item.base, service.desired_count):
-            yield f"{service.arn}: {item.provider} has {have[item.provider]} of base {item.base}"
-    weighted = [item for item in strategy if item.weight]
-    beyond = {i.provider: max(0, have[i.provider] - i.base) for i in weighted}
-    for item in weighted:
-        for other in weighted:
-            # One task fewer would still be as many by weight as the other one has.
-            least = Fraction(beyond[item.provider] - 1, item.weight)
-            if least > Fraction(beyond[other.provider], other.weight):
-                yield (
-                    f"{service.arn}: {beyond[item.provider]} tasks of {item.provider} by weight "
-                    f"{item.weight}, {beyond[other.provider]} of {other.provider} by {other.weight}"
-                )
+    grown: dict[tuple[str, str | None, str], None] = {}
+    for change, old in zip(commit.changes, replaced, strict=True):
+        task = change.record if isinstance(change, Put) else None
+        if old is not None or not isinstance(task, Task) or task.capacity_provider is None:
+            continue
+        if task.service_arn is not None:
+            grown[task.service_arn, task.deployment_id, task.capacity_provider] = None
+    for service_arn, deployment_id, provider in grown:
+        service = store.services.get(service_arn)
+        if service is not None and deployment_id == service.primary.id:
+            _check_share(store, service, provider)
 
 
-def _counts(task: Task, service: Service) -> bool:
-    return task.deployment_id == service.primary.id and task.desired_status == "RUNNING"
+def _check_share(store: Store, service: Service, provider: str) -> None:
+    strategy = service.capacity_provider_strategy
+    have = Counter(
+        task.capacity_provider
+        for task in store.tasks.group("service", service.arn).values()
+        if task.deployment_id == service.primary.id
+        # Those that go by the same decision were there when it was made.
+        and (task.desired_status == RUNNING or task.stopping_at_ms == store.at_ms)
+    )
+    item = next((item for item in strategy if item.provider == provider), None)
+    if item is None:
+        raise Violation(TRUTH, f"{service.arn} has no {provider} in its strategy")
+    total = max(service.desired_count, sum(have.values()))
+    beyond = max(0, total - sum(item.base for item in strategy))
+    share = ceil(Fraction(beyond * item.weight, sum(item.weight for item in strategy)))
+    if have[provider] > item.base + share:
+        raise Violation(
+            TRUTH,
+            f"{service.arn} has {have[provider]} of {total} tasks on {provider}, whose base is "
+            f"{item.base} and whose share of the others {share}",
+        )

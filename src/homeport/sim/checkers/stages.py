@@ -117,5 +117,5 @@ def _check_stops(store: Store, commit: Commit, replaced: tuple[AnyRecord | None,
 
 
 def _must_stay(service: Service, task: Task) -> bool:
-    is_held = service.status == "ACTIVE" and bool(service.hold)
+    is_held = service.status == "ACTIVE" and service.keeps_older_tasks
     return is_held and task.deployment_id != service.primary.id

@@ -304,3 +304,17 @@ def test_only_a_hook_that_waits_can_be_answered():
     request.service_deployment_arn = f"{arn}x"
     with pytest.raises(ecs.ServiceDeploymentNotFoundException):
         world.call("ContinueServiceDeployment", request)
+
+
+def test_each_revision_keeps_all_its_tasks_while_their_instances_are_drained():
+    world = staged(lifecycle_hooks=[pause("POST_SCALE_UP")])
+    deploy(world)
+    world.run_all()
+    assert revisions(world) == ["1", "1", "2", "2"]
+    for instance in world.instances():
+        world.change_instance(instance, status="DRAINING")
+    world.reconcile()
+    running = [t for t in world.tasks(desired=RUNNING) if t.last_status == RUNNING]
+    blue = [task for task in running if task.task_definition_arn == BLUE.arn]
+    assert len(blue) == 2
+    assert len(running) >= 3
