@@ -80,32 +80,70 @@ def test_the_command_shows_earlier_events_and_follows_the_stream(homeport_server
         follower.stop()
 
 
+class Receiver:
+    """An endpoint on loopback that takes every event."""
+
+    def __init__(self, port: int) -> None:
+        self.taken: list[dict[str, Any]] = []
+        self._news = threading.Condition()
+        receiver = self
+
+        class Endpoint(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with receiver._news:
+                    receiver.taken.append(json.loads(body))
+                    receiver._news.notify_all()
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None: ...
+
+        self._server = HTTPServer(("127.0.0.1", port), Endpoint)
+        self._serving = threading.Thread(target=self._server.serve_forever)
+        self._serving.start()
+
+    def wait_named(self, name: str) -> None:
+        """Return when an event of this name has come."""
+        with self._news:
+            assert self._news.wait_for(lambda: name in self.names(), timeout=20), self.names()
+
+    def names(self) -> list[str | None]:
+        return [each["detail"].get("eventName") for each in self.taken]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._serving.join()
+        self._server.server_close()
+
+
 def test_a_webhook_gets_what_happens(free_port):
-    taken: list[dict[str, Any]] = []
-    arrived = threading.Event()
+    receiver = Receiver(free_port)
+    url = f"http://127.0.0.1:{free_port}/hook"
+    server = HomeportProcess(["server", "--port", "0", "--ephemeral", "--event-webhook", url])
+    try:
+        make_service(server.wait_endpoint())
+        receiver.wait_named("SERVICE_DEPLOYMENT_IN_PROGRESS")
+    finally:
+        assert server.stop() == 0
+        receiver.close()
 
-    class Endpoint(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-            arrived.set()
 
-        def log_message(self, *_: object) -> None: ...
-
-    with HTTPServer(("127.0.0.1", free_port), Endpoint) as receiver:
-        serving = threading.Thread(target=receiver.serve_forever)
-        serving.start()
-        url = f"http://127.0.0.1:{free_port}/hook"
-        server = HomeportProcess(["server", "--port", "0", "--ephemeral", "--event-webhook", url])
-        try:
-            make_service(server.wait_endpoint())
-            assert arrived.wait(20)
-        finally:
-            assert server.stop() == 0
-            receiver.shutdown()
-            serving.join()
-    assert taken[0]["detail"]["eventName"] == "SERVICE_DEPLOYMENT_IN_PROGRESS"
+def test_a_webhook_gets_what_happened_before_the_server_was_killed(free_port, tmp_path):
+    url = f"http://127.0.0.1:{free_port}/hook"
+    arguments = ["server", "--port", "0", "--data-dir", str(tmp_path), "--event-webhook", url]
+    first = HomeportProcess(arguments)
+    client = make_service(first.wait_endpoint())  # nobody listens to the webhook
+    client.call("UpdateService", {"service": "web", "desiredCount": 7})
+    first.kill()
+    receiver = Receiver(free_port)
+    second = HomeportProcess(arguments)
+    try:
+        receiver.wait_named("SERVICE_DESIRED_COUNT_UPDATED")
+        assert receiver.names()[0] == "SERVICE_DEPLOYMENT_IN_PROGRESS"
+    finally:
+        assert second.stop() == 0
+        receiver.close()
 
 
 def test_who_follows_stays_through_a_restart(free_port, tmp_path):
