@@ -1,10 +1,9 @@
 """The `records` table: what every record was at one commit, brought up to date behind the journal.
 
 A commit is durable once the journal has it; writing each record to its own place as well would
-cost several times as much, since keys are random and every one of them dirties a page. So changes
-are gathered, only the last one of each record, and written later in bounded parts, in the order
-of their keys. Recovery is this table and a replay of the journal behind `folded_through`: a part
-that is ahead of that number does no harm, since the replay ends at the same last value.
+cost several times as much. So changes are gathered, only the last one of each record, and written
+later in bounded parts. Recovery is this table and a replay of the journal behind `folded_through`:
+a part that is ahead of that number does no harm, since the replay ends at the same last value.
 """
 
 import sqlite3
@@ -17,7 +16,10 @@ ROWS_PER_STATEMENT = 64
 ROWS_PER_PART = 256  # commits wait while one part is written: a few milliseconds
 UNFOLDED_LIMIT_BYTES = 16 * 1024 * 1024  # of journal that a start has to replay, or a bit more
 
-_PUT = "INSERT OR REPLACE INTO records VALUES {}"
+_PUT = (
+    "INSERT INTO records (kind, key, value) VALUES {}"
+    " ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value"
+)
 _DELETE = "DELETE FROM records WHERE (kind, key) IN (VALUES {})"
 _NOTE = "INSERT OR REPLACE INTO meta VALUES ('folded_through', ?)"
 _FIND = "SELECT value FROM meta WHERE name = 'folded_through'"

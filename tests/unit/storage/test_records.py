@@ -152,13 +152,40 @@ def test_a_journal_with_a_gap_is_refused(tmp_path: Path):
         state_of(tmp_path)
 
 
-def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path):
-    database = opened(tmp_path)
+def make_second_version(folder: Path) -> sqlite3.Connection:
+    """Write two clusters, as the second version of the schema had them, in the order of keys."""
+    database = opened(folder)
     database.write([put(1, "a"), put(2, "b")])
     while database.can_fold:
         database.fold()
     database.close()
-    connection = sqlite3.connect(tmp_path / DATABASE_FILE_NAME, isolation_level=None)
+    connection = sqlite3.connect(folder / DATABASE_FILE_NAME, isolation_level=None)
+    for statement in (
+        "CREATE TABLE of_2 (kind TEXT, key TEXT, value BLOB NOT NULL, PRIMARY KEY (kind, key))"
+        " WITHOUT ROWID",
+        "INSERT INTO of_2 SELECT kind, key, value FROM records",
+        "DROP TABLE records",
+        "ALTER TABLE of_2 RENAME TO records",
+        "UPDATE meta SET value = '2' WHERE name = 'schema_version'",
+    ):
+        connection.execute(statement)
+    return connection
+
+
+def test_a_file_of_the_second_version_is_taken_over_and_goes_on(tmp_path: Path):
+    make_second_version(tmp_path).close()
+    database = opened(tmp_path)
+    assert {record.name for record in database.load()[0]} == {"a", "b"}
+    database.write([put(3, "b", status="INACTIVE"), put(4, "c")])
+    while database.can_fold:
+        database.fold()
+    database.close()
+    assert state_of(tmp_path) == ({"a": "ACTIVE", "b": "INACTIVE", "c": "ACTIVE"}, 4)
+    assert folded_through(tmp_path) == 4
+
+
+def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path):
+    connection = make_second_version(tmp_path)
     connection.execute("DELETE FROM meta WHERE name = 'folded_through'")
     connection.execute("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
     connection.close()

@@ -114,7 +114,7 @@ def test_more_rows_than_fit_a_statement_are_all_written(tmp_path: Path):
     clusters = [make_cluster(f"c{n}") for n in range(150)]
     write(tmp_path, put(1, *clusters), commit(2, *(delete_of(c) for c in clusters[:70])))
     records, _ = reopened(tmp_path)
-    assert records == sorted(clusters[70:], key=lambda cluster: cluster.arn)
+    assert sorted(records, key=repr) == sorted(clusters[70:], key=repr)
 
 
 def test_a_callback_waits_for_its_commit_and_only_for_that(tmp_path: Path):
@@ -297,7 +297,7 @@ def test_a_newer_schema_is_refused_and_the_lock_let_go(tmp_path: Path):
     write(tmp_path, put(1, TASK))
     _alter(tmp_path, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
     for _ in range(2):
-        with pytest.raises(StorageVersionUnknown, match="schema version 99, this Homeport knows 2"):
+        with pytest.raises(StorageVersionUnknown, match="schema version 99, this Homeport knows 3"):
             SqliteStorage(tmp_path)
 
 
