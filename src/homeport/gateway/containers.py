@@ -30,9 +30,8 @@ def render_container(
     container: ecs.ContainerDefinition,
     override: ecs.ContainerOverride,
     setting: ContainerSetting,
-    container_arn: str,
 ) -> payload.Container:
-    """Write one container as the agent expects it, with the overrides merged in."""
+    """Write one container as the agent expects it but for its ARN, with the overrides merged in."""
     memory = _first(override.memory, container.memory)
     reservation = _first(override.memory_reservation, container.memory_reservation)
     firelens = container.firelens_configuration
@@ -87,7 +86,6 @@ def render_container(
             type=firelens.type or "", options=firelens.options or {}
         ),
         credential_specs=tuple(container.credential_specs or ()),
-        container_arn=container_arn,
     )
 
 

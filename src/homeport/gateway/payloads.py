@@ -6,7 +6,7 @@ work; which tasks go out when is for `session`.
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -28,21 +28,29 @@ from homeport.state.view import View
 from homeport.wire.agent_messages import acs, payload
 
 DEFINITIONS_KEPT: Final = 1_000
-"""How many decoded task definitions are kept; a service's next task needs the same one."""
+"""How many prepared task definitions are kept; a service's next task needs the same one."""
 
 CPU_UNITS_PER_VCPU: Final = 1024
 
 _NO_OVERRIDE: Final = ecs.ContainerOverride()
+_NO_TASK_OVERRIDE: Final = ecs.TaskOverride()
 _DEFINITION_DECODER: Final = msgspec.json.Decoder(ecs.TaskDefinition)
 _OVERRIDE_DECODER: Final = msgspec.json.Decoder(ecs.TaskOverride)
 
 
+class _Prepared(NamedTuple):
+    """A task definition as often as its tasks are sent: what none of them changes is done once."""
+
+    definition: ecs.TaskDefinition
+    containers: tuple[payload.Container, ...]  # as without overrides; `container_arn` is to come
+
+
 class PayloadTasks:
-    """Builds payload tasks; remembers decoded task definitions, which never change."""
+    """Builds payload tasks; remembers prepared task definitions, which never change."""
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._decoded: dict[str, ecs.TaskDefinition] = {}
+        self._prepared: dict[str, _Prepared] = {}
 
     def build(self, task: Task, now_ms: int) -> payload.Task | None:
         """Write a task as the agent expects it; None when its task definition is gone.
@@ -51,7 +59,7 @@ class PayloadTasks:
         """
         record = self._view.task_definition(task.task_definition_arn)
         if record is not None:
-            rendered = _render_task(task, record, self._decode(record), now_ms)
+            rendered = _render_task(task, record, self._prepare(record), now_ms)
             rendered = _with_interface(rendered, task, self._view)
             return _with_pinned_images(rendered, pins_of(self._view, task))
         if task.desired_status != STOPPED:
@@ -67,7 +75,7 @@ class PayloadTasks:
         record = self._view.task_definition(task.task_definition_arn)
         if record is None:
             return ()
-        definition, override = self._decode(record), _override(task)
+        definition, override = self._prepare(record).definition, _override(task)
         return tuple(
             make_refresh(task, credentials, role_type, dashed_uuid(next(ids)))
             for role_type in (TASK_ROLE, EXECUTION_ROLE)
@@ -75,20 +83,25 @@ class PayloadTasks:
             is not None
         )
 
-    def _decode(self, record: TaskDefinition) -> ecs.TaskDefinition:
-        definition = self._decoded.get(record.arn)
-        if definition is None:
-            if len(self._decoded) >= DEFINITIONS_KEPT:
-                del self._decoded[next(iter(self._decoded))]
+    def _prepare(self, record: TaskDefinition) -> _Prepared:
+        prepared = self._prepared.get(record.arn)
+        if prepared is None:
+            if len(self._prepared) >= DEFINITIONS_KEPT:
+                del self._prepared[next(iter(self._prepared))]
             definition = _DEFINITION_DECODER.decode(record.document)
-            self._decoded[record.arn] = definition
-        return definition
+            containers = _containers(record, definition, _NO_TASK_OVERRIDE)
+            prepared = self._prepared[record.arn] = _Prepared(definition, containers)
+        return prepared
 
 
 def _render_task(
-    task: Task, record: TaskDefinition, definition: ecs.TaskDefinition, now_ms: int
+    task: Task, record: TaskDefinition, prepared: _Prepared, now_ms: int
 ) -> payload.Task:
-    override = _override(task)
+    definition, override = prepared.definition, _override(task)
+    containers = prepared.containers
+    if task.overrides:
+        containers = _containers(record, definition, override)
+    arns = {container.name: container.arn for container in task.containers}
     scope = scope_of(task.arn)
     has_cpu = record.cpu is not None or override.cpu is not None
     has_memory = record.memory is not None or override.memory is not None
@@ -99,7 +112,10 @@ def _render_task(
         family=record.family,
         version=str(record.revision),
         overrides=task.overrides.decode() or "{}",
-        containers=_containers(task, record, definition, override),
+        containers=tuple(
+            replace(container, container_arn=arns.get(container.name, ""))
+            for container in containers
+        ),
         associations=_gpus(task),
         volumes=tuple(_volume(volume) for volume in definition.volumes or ()),
         network_mode=record.network_mode or "",
@@ -132,7 +148,7 @@ def _with_pinned_images(task: payload.Task, pins: Mapping[str, str]) -> payload.
 
 
 def _override(task: Task) -> ecs.TaskOverride:
-    return _OVERRIDE_DECODER.decode(task.overrides) if task.overrides else ecs.TaskOverride()
+    return _OVERRIDE_DECODER.decode(task.overrides) if task.overrides else _NO_TASK_OVERRIDE
 
 
 def _role(
@@ -169,25 +185,17 @@ def _with_interface(rendered: payload.Task, task: Task, view: View) -> payload.T
 
 
 def _containers(
-    task: Task,
-    record: TaskDefinition,
-    definition: ecs.TaskDefinition,
-    override: ecs.TaskOverride,
+    record: TaskDefinition, definition: ecs.TaskDefinition, override: ecs.TaskOverride
 ) -> tuple[payload.Container, ...]:
+    """Write a task's containers but for their ARNs."""
     overrides = {o.name: o for o in override.container_overrides or ()}
-    arns = {container.name: container.arn for container in task.containers}
     setting = ContainerSetting(
-        region=scope_of(task.arn).region,
+        region=scope_of(record.arn).region,
         network_mode=record.network_mode,
         has_execution_role=bool(override.execution_role_arn or definition.execution_role_arn),
     )
     return tuple(
-        render_container(
-            container,
-            overrides.get(container.name, _NO_OVERRIDE),
-            setting,
-            arns.get(container.name or "", ""),
-        )
+        render_container(container, overrides.get(container.name, _NO_OVERRIDE), setting)
         for container in definition.container_definitions or ()
     )
 

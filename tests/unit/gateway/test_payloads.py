@@ -373,7 +373,7 @@ def test_the_decoded_definitions_kept_are_bounded() -> None:
         arn = f"{definition.arn}{number}"
         store.task_definitions.put(replace(definition, arn=arn))
         assert tasks.build(replace(task, task_definition_arn=arn), NOW_MS) is not None
-    assert len(tasks._decoded) == DEFINITIONS_KEPT
+    assert len(tasks._prepared) == DEFINITIONS_KEPT
 
 
 def test_gpus_travel_as_associations_that_name_the_gpu_and_its_container() -> None:
@@ -385,3 +385,21 @@ def test_gpus_travel_as_associations_that_name_the_gpu_and_its_container() -> No
         payload.Association(name="GPU-1", type="gpu", containers=("train",)),
         payload.Association(name="GPU-2", type="gpu", containers=("train",)),
     )
+
+
+def test_tasks_of_one_definition_share_nothing_but_what_it_says() -> None:
+    definition = define({"name": "app", "image": "app:1", "command": ["serve"]})
+    plain = make_task(definition=definition, instance=INSTANCE)
+    override = {"containerOverrides": [{"name": "app", "command": ["migrate"]}]}
+    altered = make_task("two", definition=definition, instance=INSTANCE)
+    altered = replace(altered, overrides=msgspec.json.encode(override))
+    tasks = PayloadTasks(View(make_store(INSTANCE, definition, plain, altered)))
+
+    commands, arns = [], []
+    for task in (plain, altered, plain):
+        built = tasks.build(task, NOW_MS)
+        assert built is not None
+        commands.append(built.containers[0].command)
+        arns.append(built.containers[0].container_arn)
+    assert commands == [("serve",), ("migrate",), ("serve",)]
+    assert arns == [each.containers[0].arn for each in (plain, altered, plain)]
