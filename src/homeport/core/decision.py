@@ -27,13 +27,15 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What should happen next.
 
     `reply` is the AWS shape that a call gets, `notes` are lines for the log; both leave only
-    after the changes are durable, as the effects do.
+    after the changes are durable, as the effects do. `settled` is the ARN of a service that the
+    changes leave with nothing to do, so that nobody looks at it because of them.
     """
 
     reply: object = None
     changes: tuple[Change, ...] = ()
     effects: tuple[Effect, ...] = ()
     notes: tuple[str, ...] = ()
+    settled: str | None = None
 
 
 NOTHING = Decision()

@@ -36,6 +36,10 @@ class Agenda:
         """Note that a service must be looked at."""
         self._dirty[service_arn] = None
 
+    def settle(self, service_arn: str) -> None:
+        """Take a service off: whoever decided its last change saw that nothing is left to do."""
+        self._dirty.pop(service_arn, None)
+
     def take(self) -> str | None:
         """Remove and return the service that has been dirty longest, DAEMON ones first."""
         for waiting in (self._urgent, self._dirty):
@@ -44,12 +48,15 @@ class Agenda:
                 return service_arn
         return None
 
-    def wake_at(self, effect: WakeAt) -> None:
-        """Keep the earliest wake-up of each service."""
+    def wake_at(self, effect: WakeAt) -> bool:
+        """Keep the earliest wake-up of each service; returns whether it is the earliest of all."""
         known = self._wakes.get(effect.service_arn)
-        if known is None or effect.at_ms < known:
-            self._wakes[effect.service_arn] = effect.at_ms
-            heapq.heappush(self._timers, (effect.at_ms, effect.service_arn))
+        if known is not None and known <= effect.at_ms:
+            return False
+        timer = (effect.at_ms, effect.service_arn)
+        self._wakes[effect.service_arn] = effect.at_ms
+        heapq.heappush(self._timers, timer)
+        return self._timers[0] == timer
 
     def await_capacity(self, effect: AwaitCapacity) -> None:
         """Keep a service until its cluster has more room."""

@@ -187,11 +187,14 @@ class Engine:
     def _commit(self, cause: str, decision: Decision, answer: Answer | None) -> None:
         if decision.changes:
             self._apply(cause, decision.changes)
+        if decision.settled is not None:
+            self._agenda.settle(decision.settled)
+        is_sooner = False  # than anything the engine waited for so far
         for effect in decision.effects:
-            self._note_for_later(effect)
+            is_sooner = self._note_for_later(effect) or is_sooner
         if answer is not None or decision.effects or decision.notes:
             self._journal.when_durable(lambda: self._let_out(decision, answer))
-        if not self._agenda.is_empty or decision.effects:
+        if is_sooner or not self._agenda.is_empty:
             self._outlet.work_waits()
 
     def _apply(self, cause: str, changes: tuple[Change, ...]) -> None:
@@ -199,11 +202,13 @@ class Engine:
         self._journal.append(commit)
         self._store.apply(commit)
 
-    def _note_for_later(self, effect: Effect) -> None:
+    def _note_for_later(self, effect: Effect) -> bool:
+        """Put what the engine itself has to do on its agenda; True for a timer that rings first."""
         if isinstance(effect, WakeAt):
-            self._agenda.wake_at(effect)
-        elif isinstance(effect, AwaitCapacity):
+            return self._agenda.wake_at(effect)
+        if isinstance(effect, AwaitCapacity):
             self._agenda.await_capacity(effect)
+        return False
 
     def _let_out(self, decision: Decision, answer: Answer | None) -> None:
         if answer is not None:

@@ -128,7 +128,7 @@ class SqliteStorage:
     # the loop's side
 
     def _hand_over(self) -> None:
-        """Give the writer a turn's commits; waits, and the loop with it, while too many are queued."""
+        """Give the writer a turn's commits; waits, and the loop with it, while it is far behind."""
         if not self._this_turn:
             return
         with self._turn:

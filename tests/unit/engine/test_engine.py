@@ -16,7 +16,7 @@ from builders import (
 from homeport.api import ecs
 from homeport.core.capacity.provisioning import WAIT_LIMIT_S
 from homeport.core.decision import Decision
-from homeport.core.effects import DisconnectAgent, SendTasks
+from homeport.core.effects import DisconnectAgent, SendTasks, WakeAt
 from homeport.engine.engine import Engine
 from homeport.engine.events import AgentConnected, AgentLost, ApiCalled
 from homeport.model.task import PENDING, PROVISIONING, STOPPED, PlacementWish
@@ -326,3 +326,29 @@ def test_a_task_that_waits_for_capacity_is_given_up_at_its_time_without_another_
     assert _status(world) == PROVISIONING
     world.clock.time_ms = NOW_MS + WAIT_LIMIT_S * 1_000
     assert _status(world) == STOPPED
+
+
+def test_a_service_that_a_decision_settles_is_not_looked_at_because_of_it() -> None:
+    service = make_service()
+    settled = Decision(reply="done", changes=(Put(service),), settled=service.arn)
+    world = World(make_store(CLUSTER, make_task_definition()), Create=lambda *_: settled)
+    world.engine.start()
+    world.engine.run_due()
+    wakes = world.outlet.wakes
+
+    world.call("Create")
+
+    assert world.outlet.wakes == wakes
+    assert world.engine.run_due() is None
+    assert [commit.cause for commit in world.journal.commits] == ["Create"]
+
+
+def test_only_a_timer_that_rings_before_all_others_wakes_the_engine() -> None:
+    wakes = iter([WakeAt(NOW_MS + 2_000, "b"), WakeAt(NOW_MS + 3_000, "c"), WakeAt(NOW_MS, "a")])
+    world = World(make_store(), Wait=lambda *_: Decision(effects=(next(wakes),)))
+    woken = []
+    for _ in range(3):
+        before = world.outlet.wakes
+        world.call("Wait")
+        woken.append(world.outlet.wakes - before)
+    assert woken == [1, 0, 1]

@@ -8,6 +8,7 @@ import pytest
 from builders import make_container_instance, make_store, put
 from homeport.api.errors import ServiceUnavailable
 from homeport.model.arn import Scope
+from homeport.model.service import Deployment
 from homeport.operations.render.events import StateChange
 from homeport.server import event_stream
 from homeport.server.event_stream import EVENTS_KEPT, EventStream
@@ -44,7 +45,7 @@ def tell(stream: EventStream, *sequences: int, scope: Scope = BLUE, kind: str = 
                 detail_type=kind,
                 resource_arn="arn",
                 at_ms=1,
-                detail=b"{}",
+                detail=Deployment(id="d", status="PRIMARY", task_definition_arn="td"),
             )
             for each in sequences
         ]

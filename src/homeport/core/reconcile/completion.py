@@ -60,6 +60,15 @@ def conclude(
     return service, messages
 
 
+def in_progress(deployment: Deployment) -> Deployment:
+    """Return a deployment as it is before it is complete."""
+    return replace(
+        deployment,
+        rollout_state="IN_PROGRESS",
+        rollout_state_reason=f"ECS deployment {deployment.id} in progress.",
+    )
+
+
 def _with_completed(service: Service, moment: Moment) -> Service:
     primary = _completed(service.primary, moment)
     return replace(

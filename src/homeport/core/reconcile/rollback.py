@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from homeport.core.decision import Moment
 from homeport.core.reconcile.circuit_breaker import has_tripped
+from homeport.core.reconcile.completion import in_progress
 from homeport.core.reconcile.launch import on_capacity_of
 from homeport.core.reconcile.service_events import failed_message, rolling_back_message
 from homeport.model.service import Deployment, Service
@@ -72,10 +73,8 @@ def _roll_back(
         _failed(service.primary, reason, moment), status="ACTIVE", wanted_tasks=0, is_rollback=False
     )
     again = replace(
-        target,
+        in_progress(target),
         status="PRIMARY",
-        rollout_state="IN_PROGRESS",
-        rollout_state_reason=f"ECS deployment {target.id} in progress.",
         failed_tasks=0,
         wanted_tasks=0,
         updated_at_ms=moment.now_ms,

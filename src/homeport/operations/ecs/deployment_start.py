@@ -5,6 +5,7 @@ in `service_deployments`.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -30,6 +31,20 @@ from homeport.state.changes import Change, Put
 from homeport.state.view import View
 
 
+class Started(NamedTuple):
+    """A service with a new deployment, what describes that, and what becomes of earlier ones."""
+
+    service: Service
+    revision: ServiceRevision
+    record: ServiceDeployment
+    past: tuple[Change, ...]
+
+    @property
+    def history(self) -> tuple[Change, ...]:
+        """The changes beside the service itself."""
+        return (*self.past, Put(self.revision), Put(self.record))
+
+
 def start_deployment(
     view: View,
     service: Service,
@@ -37,23 +52,18 @@ def start_deployment(
     configuration: ecs.DeploymentConfiguration,
     ids: Iterator[str],
     moment: Moment,
-) -> tuple[Service, list[Change]]:
-    """Return the service with a new PRIMARY deployment of its task definition (services §5, §11).
+) -> Started:
+    """Give the service a new PRIMARY deployment of its task definition (services §5, §11).
 
     The one before becomes ACTIVE, and its service deployment ends if it hasn't; the throttle
-    starts afresh (§3). The changes don't store the service.
+    starts afresh (§3).
     """
     revision = _make_revision(service, ids=ids, moment=moment)
     deployment = _make_deployment(service, revision, ids=ids, moment=moment)
     record = _make_record(
         service, deployment, revision, configuration=configuration, ids=ids, moment=moment
     )
-    changes: list[Change] = [
-        *_overtake(view, service, moment),
-        *forget_oldest(view, service),
-        Put(revision),
-        Put(record),
-    ]
+    past = (*_overtake(view, service, moment), *forget_oldest(view, service))
     older = tuple(_demote(view, service, known) for known in service.deployments)
     started = replace(
         service,
@@ -68,7 +78,7 @@ def start_deployment(
         quick_exits=0,
         next_launch_at_ms=0,
     )
-    return started, changes
+    return Started(started, revision, record, past)
 
 
 def _make_revision(

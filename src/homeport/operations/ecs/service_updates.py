@@ -70,13 +70,13 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
     has_moved = updated != service or network != known_network
     updated = _with_settings(updated, request, definition)
     check_placement(updated)
-    history: list[Change] = []
+    history: tuple[Change, ...] = ()
     is_other = definition.arn != service.task_definition_arn
     if is_other or has_moved or request.force_new_deployment:
         document = replace(
             decode_document(updated.document), fingerprint=b"", network_configuration=network
         )
-        updated, history = start_deployment(
+        started = start_deployment(
             view,
             replace(
                 updated, task_definition_arn=definition.arn, document=encode_document(document)
@@ -85,6 +85,7 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
             ids=context.moment.ids(),
             moment=context.moment,
         )
+        updated, history = started.service, started.history
     events = view.service_events(service.arn)
     return Decision(
         reply=ecs.UpdateServiceResponse(service=render_service(view, updated, events=events)),

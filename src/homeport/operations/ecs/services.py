@@ -6,12 +6,16 @@ are REPLICA or DAEMON services, and services of task sets (`task_sets`).
 
 import hashlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
 from homeport.api import ecs
-from homeport.core.decision import Decision
+from homeport.core.decision import Decision, Moment
+from homeport.core.effects import Effect
+from homeport.core.reconcile.aftermath import repeat_of_steady_state
+from homeport.core.reconcile.first_step import complete_at_once, wants_no_tasks
 from homeport.model.arn import Scope, make_service_arn
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
@@ -93,26 +97,51 @@ def create_service(view: View, request: ecs.CreateServiceRequest, context: CallC
     )
     check_placement(described)
     tags = check_tags(request.tags)
-    history: list[Change] = []
-    if described.deployment_controller == "EXTERNAL":
-        service = replace(described, deployments=(NO_DEPLOYMENT,))
-    else:
-        service, history = start_deployment(
-            view,
-            described,
-            configuration=decode_document(described.document).deployment_configuration,
-            ids=context.moment.ids(),
-            moment=context.moment,
-        )
-    changes: list[Change] = [
-        *_forget_predecessor(view, arn),
-        *history,
-        *put_tags(arn, tags),
-        Put(service),
-    ]
+    beginning = _begin(view, described, context.moment)
+    changes = (*_forget_predecessor(view, arn), *beginning.changes, *put_tags(arn, tags))
     if token is not None:
-        changes.extend(keep_token(view, _make_token(token, fingerprint, service, context)))
-    return Decision(reply=_created(view, service, tags), changes=tuple(changes))
+        token_record = _make_token(token, fingerprint, beginning.shown, context)
+        changes = (*changes, *keep_token(view, token_record))
+    return Decision(
+        reply=_created(view, beginning.shown, tags),
+        changes=changes,
+        effects=beginning.effects,
+        settled=beginning.settled,
+    )
+
+
+class _Beginning(NamedTuple):
+    """How a service begins: as its creator sees it, and what is written down."""
+
+    shown: Service
+    changes: tuple[Change, ...]
+    effects: tuple[Effect, ...] = ()
+    settled: str | None = None
+
+
+def _begin(view: View, service: Service, moment: Moment) -> _Beginning:
+    """Start the first deployment, and complete it as well when there is nothing to wait for.
+
+    ECS answers before its scheduler has looked, so a reply shows the deployment in progress.
+    """
+    if service.deployment_controller == "EXTERNAL":
+        service = replace(service, deployments=(NO_DEPLOYMENT,))
+        return _Beginning(service, (Put(service),))
+    ids = moment.ids()
+    configuration = decode_document(service.document).deployment_configuration
+    started = start_deployment(view, service, configuration=configuration, ids=ids, moment=moment)
+    if not wants_no_tasks(service):
+        return _Beginning(started.service, (*started.history, Put(started.service)))
+    completed = complete_at_once(started.service, started.record, ids=ids, moment=moment)
+    changes = (
+        *started.past,
+        Put(started.revision),
+        Put(completed.record),
+        Put(completed.service),
+        *(Put(event) for event in completed.events),
+    )
+    effects = (repeat_of_steady_state(completed.service),)
+    return _Beginning(started.service, changes, effects, settled=service.arn)
 
 
 def delete_service(view: View, request: ecs.DeleteServiceRequest, context: CallContext) -> Decision:

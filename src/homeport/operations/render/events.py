@@ -8,7 +8,7 @@ ecs_cwe_events.html.
 
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from homeport.api import homeport
+from homeport.core.reconcile.completion import in_progress
 from homeport.model.arn import Scope, dashed_uuid, scope_of
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.service import Deployment, Service, ServiceEvent
@@ -47,15 +48,32 @@ class SeenTask(msgspec.Struct, frozen=True, gc=False):
     cpu_architecture: str | None
 
 
+class SeenAction(msgspec.Struct, frozen=True, gc=False):
+    """What a service did, and the cluster that it is in."""
+
+    cluster_arn: str
+    action: ServiceAction
+
+
+class SeenHook(msgspec.Struct, frozen=True, gc=False):
+    """A PAUSE hook of a service deployment."""
+
+    record: ServiceDeployment
+    hook: HookState
+
+
+Seen = SeenTask | SeenInstance | SeenAction | SeenHook | Deployment
+
+
 class StateChange(msgspec.Struct, frozen=True, gc=False):
-    """One event before it is written out; `detail` is JSON unless it has to be rendered."""
+    """One event before it is written out; `detail` is what there is to render."""
 
     sequence: int
     scope: Scope
     detail_type: str
     resource_arn: str
     at_ms: int
-    detail: SeenTask | SeenInstance | bytes
+    detail: Seen
 
 
 def first_sequence_behind(commit_sequence: int) -> int:
@@ -79,8 +97,10 @@ def read_commit(
     for change, old in zip(commit.changes, replaced, strict=True):
         if not isinstance(change, Put):
             continue
-        for told in _read_change(view, change.record, old, commit.at_ms):
-            tell(told)
+        read = _READERS.get(type(change.record))
+        if read is not None:
+            for told in read(view, change.record, old):
+                tell(told)
         arn = _touched_instance(change.record, old)
         if arn is not None:
             touched[arn] = None
@@ -94,11 +114,7 @@ def read_commit(
 
 def encode_event(change: StateChange) -> msgspec.Raw:
     """Write an event as EventBridge delivers it: its envelope, and the detail of its type."""
-    detail = change.detail
-    if isinstance(detail, SeenTask):
-        detail = _encode(_task_detail(detail, change.at_ms))
-    elif isinstance(detail, SeenInstance):
-        detail = _encode(_instance_detail(detail, change.at_ms))
+    detail = _DETAILS[type(change.detail)](change.detail, change.at_ms)
     unique = f"{change.sequence}/{change.at_ms}/{change.resource_arn}".encode()
     event = homeport.EventBridgeEvent(
         id=dashed_uuid(hashlib.blake2b(unique, digest_size=16).hexdigest()),
@@ -107,7 +123,7 @@ def encode_event(change: StateChange) -> msgspec.Raw:
         time=iso_time(change.at_ms // 1_000 * 1_000, timespec="seconds"),
         region=change.scope.region,
         resources=[change.resource_arn],
-        detail=msgspec.Raw(detail),
+        detail=msgspec.Raw(_encode(detail)),
     )
     return msgspec.Raw(_encode(event))
 
@@ -119,37 +135,33 @@ def iso_time(at_ms: int, timespec: str = "milliseconds") -> str:
     return text.replace("+00:00", "Z")
 
 
-# Detail type, the resource's ARN, the detail.
-Told = tuple[str, str, SeenTask | SeenInstance | bytes]
+Told = tuple[str, str, Seen]  # detail type, the resource's ARN, the detail
 
 
-def _read_change(
-    view: View, new: AnyRecord, old: AnyRecord | None, at_ms: int
+def _read_task(view: View, new: Task, old: Task | None) -> Iterable[Told]:
+    if old is not None and not _is_news_of_task(new, old):
+        return ()
+    return ((homeport.TASK_STATE_CHANGE, new.arn, SeenTask(new, *seen_on_instance(view, new))),)
+
+
+def _read_service_event(
+    view: View, new: ServiceEvent, _old: ServiceEvent | None
 ) -> Iterable[Told]:
-    if isinstance(new, Task):
-        # Apart from the rest, since tasks change most of all.
-        if isinstance(old, Task) and not _is_news_of_task(new, old):
-            return ()
-        return ((homeport.TASK_STATE_CHANGE, new.arn, SeenTask(new, *seen_on_instance(view, new))),)
-    return _read_other(view, new, old, at_ms)
+    service = view.service(new.service_arn)
+    if service is None:
+        return ()
+    return [_told_action(service, action) for action in read_service_actions(service, new)]
 
 
-def _read_other(
-    view: View, new: AnyRecord, old: AnyRecord | None, at_ms: int
-) -> Iterator[Told]:
-    if isinstance(new, Service):
-        yield from _read_service(new, old if isinstance(old, Service) else None, at_ms)
-    elif isinstance(new, ServiceEvent):
-        service = view.service(new.service_arn)
-        if service is not None:
-            for action in read_service_actions(service, new):
-                yield _told_action(service, action, at_ms)
-    elif isinstance(new, ServiceDeployment):
-        known = old.hooks if isinstance(old, ServiceDeployment) else ()
-        for hook in new.hooks:
-            if hook not in known:
-                detail = _hook_detail(new, hook, at_ms)
-                yield homeport.HOOK_STATE_CHANGE, new.service_arn, detail
+def _read_hooks(
+    _view: View, new: ServiceDeployment, old: ServiceDeployment | None
+) -> Iterable[Told]:
+    known = () if old is None else old.hooks
+    return [
+        (homeport.HOOK_STATE_CHANGE, new.service_arn, SeenHook(new, hook))
+        for hook in new.hooks
+        if hook not in known
+    ]
 
 
 def _touched_instance(new: AnyRecord, old: AnyRecord | None) -> str | None:
@@ -210,60 +222,71 @@ def _as_detail(described: dict[str, Any], at_ms: int) -> dict[str, Any]:
     return {**detail, "updatedAt": iso_time(at_ms)}
 
 
-def _read_service(new: Service, old: Service | None, at_ms: int) -> Iterator[Told]:
+def _read_service(_view: View, new: Service, old: Service | None) -> Iterator[Told]:
     if old is not None and new.desired_count != old.desired_count and new.status == "ACTIVE":
-        yield _told_action(new, ServiceAction("INFO", "SERVICE_DESIRED_COUNT_UPDATED"), at_ms)
+        yield _told_action(new, ServiceAction("INFO", "SERVICE_DESIRED_COUNT_UPDATED"))
     known = {} if old is None else {each.id: each.rollout_state for each in old.deployments}
     for deployment in new.deployments:
         if known.get(deployment.id) == deployment.rollout_state:
             continue
-        yield homeport.DEPLOYMENT_STATE_CHANGE, new.arn, _deployment_detail(deployment, at_ms)
+        if deployment.id not in known and deployment.rollout_state == "COMPLETED":
+            yield homeport.DEPLOYMENT_STATE_CHANGE, new.arn, in_progress(deployment)
+        yield homeport.DEPLOYMENT_STATE_CHANGE, new.arn, deployment
         if deployment.rollout_state == "FAILED":
-            action = ServiceAction(
-                "ERROR", "SERVICE_DEPLOYMENT_FAILED", deployment.rollout_state_reason
-            )
-            yield _told_action(new, action, at_ms)
+            reason = deployment.rollout_state_reason
+            yield _told_action(new, ServiceAction("ERROR", "SERVICE_DEPLOYMENT_FAILED", reason))
 
 
-def _deployment_detail(deployment: Deployment, at_ms: int) -> bytes:
+def _told_action(service: Service, action: ServiceAction) -> Told:
+    return homeport.SERVICE_ACTION, service.arn, SeenAction(service.cluster_arn, action)
+
+
+# What each table's changes have to tell; those of the others tell nothing.
+_READERS: dict[type, Callable[[View, Any, Any], Iterable[Told]]] = {
+    Task: _read_task,
+    Service: _read_service,
+    ServiceEvent: _read_service_event,
+    ServiceDeployment: _read_hooks,
+}
+
+
+def _deployment_detail(deployment: Deployment, at_ms: int) -> dict[str, object]:
     """Write the detail of a deployment's state change (DG: ecs_service_deployment_events)."""
-    return _encode(
-        {
-            "eventType": "ERROR" if deployment.rollout_state == "FAILED" else "INFO",
-            "eventName": f"SERVICE_DEPLOYMENT_{deployment.rollout_state}",
-            "deploymentId": deployment.id,
-            "updatedAt": iso_time(at_ms),
-            "reason": deployment.rollout_state_reason,
-        }
-    )
+    return {
+        "eventType": "ERROR" if deployment.rollout_state == "FAILED" else "INFO",
+        "eventName": f"SERVICE_DEPLOYMENT_{deployment.rollout_state}",
+        "deploymentId": deployment.id,
+        "updatedAt": iso_time(at_ms),
+        "reason": deployment.rollout_state_reason,
+    }
 
 
-def _hook_detail(record: ServiceDeployment, hook: HookState, at_ms: int) -> bytes:
+def _hook_detail(seen: SeenHook, at_ms: int) -> dict[str, object]:
     """Write the detail of a PAUSE hook that waits, or was answered (DG: pause-lifecycle-hooks)."""
+    record, hook = seen.record, seen.hook
     has_failed = hook.status in ("FAILED", "TIMED_OUT")
-    return _encode(
-        {
-            "eventType": "ERROR" if has_failed else "INFO",
-            "eventName": f"HOOK_{hook.status}",
-            "clusterArn": record.cluster_arn,
-            "serviceDeploymentArn": record.arn,
-            "hookId": hook.id,
-            "targetType": "PAUSE",
-            "lifecycleStage": hook.stage,
-            "status": hook.status,
-            "expiresAt": iso_time(hook.expires_at_ms),
-            "timeoutAction": hook.timeout_action,
-            "updatedAt": iso_time(at_ms),
-        }
-    )
+    return {
+        "eventType": "ERROR" if has_failed else "INFO",
+        "eventName": f"HOOK_{hook.status}",
+        "clusterArn": record.cluster_arn,
+        "serviceDeploymentArn": record.arn,
+        "hookId": hook.id,
+        "targetType": "PAUSE",
+        "lifecycleStage": hook.stage,
+        "status": hook.status,
+        "expiresAt": iso_time(hook.expires_at_ms),
+        "timeoutAction": hook.timeout_action,
+        "updatedAt": iso_time(at_ms),
+    }
 
 
-def _told_action(service: Service, action: ServiceAction, at_ms: int) -> Told:
+def _action_detail(seen: SeenAction, at_ms: int) -> dict[str, object]:
     """Write the detail of a service action (DG: ecs_service_events)."""
+    action = seen.action
     detail: dict[str, object] = {
         "eventType": action.event_type,
         "eventName": action.event_name,
-        "clusterArn": service.cluster_arn,
+        "clusterArn": seen.cluster_arn,
     }
     if action.capacity_provider_arns:
         detail["capacityProviderArns"] = list(action.capacity_provider_arns)
@@ -272,4 +295,13 @@ def _told_action(service: Service, action: ServiceAction, at_ms: int) -> Told:
     if action.reason:
         detail["reason"] = action.reason
     detail["createdAt"] = iso_time(at_ms)
-    return homeport.SERVICE_ACTION, service.arn, _encode(detail)
+    return detail
+
+
+_DETAILS: dict[type, Callable[[Any, int], dict[str, Any]]] = {
+    SeenTask: _task_detail,
+    SeenInstance: _instance_detail,
+    SeenAction: _action_detail,
+    SeenHook: _hook_detail,
+    Deployment: _deployment_detail,
+}

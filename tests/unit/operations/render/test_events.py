@@ -220,6 +220,16 @@ def test_a_deployment_tells_its_beginning_its_end_and_its_failure():
     assert action["detail"]["reason"] == "tasks failed."
 
 
+def test_a_deployment_that_is_complete_at_once_tells_its_beginning_as_well():
+    world = Watched()
+    done = replace(SERVICE.primary, rollout_state="COMPLETED", rollout_state_reason="done.")
+    first, second = world.put(replace(SERVICE, deployments=(done,)))
+    assert first["detail"]["eventName"] == "SERVICE_DEPLOYMENT_IN_PROGRESS"
+    assert first["detail"]["reason"] == f"ECS deployment {done.id} in progress."
+    assert second["detail"]["eventName"] == "SERVICE_DEPLOYMENT_COMPLETED"
+    assert second["detail"]["reason"] == "done."
+
+
 def test_another_desired_count_is_a_service_action():
     (event,) = Watched(SERVICE).put(replace(SERVICE, desired_count=5))
     assert event["detail"] == {
