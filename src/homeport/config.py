@@ -225,6 +225,13 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
             "169.254.170.2 as root, else metadata only) or off."
         ),
     ] = "auto"
+    task_cpu_mem_limit: Annotated[
+        bool,
+        Meta(
+            description="Bound a task's containers together by a cgroup of the task, where the "
+            "agent may make one; else by the same limits on each container."
+        ),
+    ] = True
     log_level: Annotated[LogLevel, Meta(description="Least severe log lines to print.")] = "info"
 
 

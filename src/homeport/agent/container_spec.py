@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from homeport.agent import metadata_file, ports, task_network
+from homeport.agent import metadata_file, ports, task_cgroup, task_network
 from homeport.agent.endpoint_ids import EndpointFacts, list_variables
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     engine_cpus: int
     task_endpoint: EndpointFacts | None = None
     metadata_folder: str = ""  # empty: containers get no metadata file
+    cgroup_scheme: str = ""  # how tasks are bounded as a whole; empty: each container is
 
 
 class VolumeSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,9 +154,12 @@ def _fill_limits(
     container: payload.Container,
     facts: InstanceFacts,
 ) -> None:
-    """CPU shares and memory; a task's own limits bound each of its containers."""
+    """CPU shares and memory; a task's own limits are its cgroup's, or bound each container."""
     host["CpuShares"] = min(max(container.cpu, MIN_CPU_SHARES), MAX_CPU_SHARES)
-    if task.cpu:
+    has_parent = task_cgroup.find_limits(task, facts.engine_cpus) is not None
+    if facts.cgroup_scheme and has_parent:
+        host["CgroupParent"] = task_cgroup.name_parent(facts.cgroup_scheme, task.arn)
+    elif task.cpu:
         # An instance may offer more CPU than its Engine has; the Engine would refuse that.
         vcpus = min(task.cpu, float(facts.engine_cpus))
         host.setdefault("NanoCpus", round(vcpus * NANO_CPUS_PER_VCPU))

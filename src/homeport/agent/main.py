@@ -13,6 +13,7 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import homeport
+from homeport.agent.cgroups import CgroupTrouble, TaskCgroups, find_scheme
 from homeport.agent.container_spec import InstanceFacts, list_task_volumes
 from homeport.agent.control_session import ControlSession
 from homeport.agent.credentials import CredentialsStore
@@ -117,7 +118,10 @@ async def remove_containers(settings: AgentSettings) -> int:
         await asyncio.gather(*(remove(runtime_id) for runtime_id in found))
         for volume in [name for state in tasks for name in list_task_volumes(state.task)]:
             await engine.remove_volume(volume)
-    except (EngineUnavailable, EngineRefusal) as error:
+        if (cgroups := _find_cgroups(settings, await engine.read_info())) is not None:
+            for state in tasks:
+                await cgroups.remove(state.task)
+    except (EngineUnavailable, EngineRefusal, CgroupTrouble) as error:
         raise AgentStartError(f"can't remove this instance's containers: {error}") from error
     finally:
         await engine.close()
@@ -129,6 +133,17 @@ def _open_engine(settings: AgentSettings) -> Engine:
         return Engine(settings)
     except ValueError as error:
         raise AgentStartError(f"docker host {settings.docker_host!r}: {error}") from error
+
+
+def _find_cgroups(settings: AgentSettings, info: dict[str, Any]) -> TaskCgroups | None:
+    """What bounds whole tasks here; None if that is unwanted or can't be."""
+    if not settings.task_cpu_mem_limit:
+        return None
+    scheme, why_not = find_scheme(info, settings.docker_host)
+    if scheme is None:
+        LOG.warning("a task's limits bound each of its containers, not their sum: %s", why_not)
+        return None
+    return TaskCgroups(scheme, int(info.get("NCPU") or 1))
 
 
 class Edges(NamedTuple):
@@ -173,6 +188,7 @@ def _start_parts(
 ) -> Runner:
     state_file, link, engine, listeners = edges
     arn, info = identity
+    cgroups = _find_cgroups(settings, info)
     facts = InstanceFacts(
         cluster_name=settings.cluster.rpartition("/")[2],
         container_instance_arn=arn,
@@ -182,6 +198,7 @@ def _start_parts(
         metadata_folder=str((settings.data_dir / METADATA_FOLDER).absolute())
         if settings.metadata_file
         else "",
+        cgroup_scheme="" if cgroups is None else cgroups.scheme,
     )
     who = Identity(
         cluster=settings.cluster,
@@ -201,6 +218,7 @@ def _start_parts(
         state_file=state_file,
         tasks=tasks,
     )
+    runner.cgroups = cgroups
     reporter = Reporter(link, state_file, tasks)
     runner.on_report = reporter.send
     for report in state_file.read_reports():

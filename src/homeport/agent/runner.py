@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from homeport.agent import container_spec, stimuli
+from homeport.agent.cgroups import CgroupTrouble
 from homeport.agent.docker import OUT_OF_MEMORY, EngineRefusal, EngineTimeout, EngineUnavailable
 from homeport.agent.gate import Precedence, PriorityGate
 from homeport.agent.state_file import NewReport
@@ -22,6 +23,7 @@ from homeport.agent.task_state import Phase
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from homeport.agent.cgroups import TaskCgroups
     from homeport.agent.container_spec import InstanceFacts
     from homeport.agent.docker import Engine
     from homeport.agent.metadata_file import MetadataFiles
@@ -67,6 +69,7 @@ class Runner:
         self.on_health: Callable[[], None] = lambda: None
         self.on_engine_trouble: Callable[[], None] = lambda: None
         self.metadata_files: MetadataFiles | None = None
+        self.cgroups: TaskCgroups | None = None
         self._settings = settings
         self._facts = facts
         self._engine = engine
@@ -211,6 +214,7 @@ class Runner:
     async def _create(self, step: stimuli.CreateContainer) -> None:
         state, container = self._look_up(step)
         self._prepare_metadata(state, container.name)
+        await self._bound_task(state)
         async with self._starts.slot(CREATE_PRIORITY):
             runtime_id = await self._engine.create_container(state, container, self._facts)
         self.tell(
@@ -221,6 +225,7 @@ class Runner:
 
     async def _start(self, step: stimuli.StartContainer) -> None:
         state, container = self._look_up(step)
+        await self._bound_task(state)  # again: the machine may have been started anew
         async with self._starts.slot(START_PRIORITY):
             await self._start_or_stop(step.runtime_id)
         bindings = await self._engine.read_bindings(
@@ -232,6 +237,15 @@ class Runner:
             )
         )
         self._go(self._complete_metadata(step))
+
+    async def _bound_task(self, state: TaskState) -> None:
+        """Have the limits of the whole task in force; without them its containers can't start."""
+        if self.cgroups is None:
+            return
+        try:
+            await self.cgroups.ensure(state.task)
+        except CgroupTrouble as trouble:
+            raise EngineRefusal(f"CannotCreateContainerError: {trouble}") from trouble
 
     def _prepare_metadata(self, state: TaskState, name: str) -> None:
         """Write a metadata file if they are wanted; a container that can't have it can't start."""
@@ -308,7 +322,9 @@ class Runner:
                 await self._engine.remove_container(container.runtime_id or name)
             for volume in container_spec.list_task_volumes(state.task):
                 await self._engine.remove_volume(volume)
-        except (EngineRefusal, EngineUnavailable) as trouble:
+            if self.cgroups is not None:
+                await self.cgroups.remove(state.task)
+        except (EngineRefusal, EngineUnavailable, CgroupTrouble) as trouble:
             LOG.warning("cleaning up %s, will try again: %s", state.arn, trouble)
             retry_at_ms = now_ms() + REMOVAL_RETRY_S * 1000
             self._wake_at(stimuli.WakeAt(task_arn=state.arn, at_ms=retry_at_ms))

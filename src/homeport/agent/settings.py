@@ -56,6 +56,7 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     task_cleanup_wait_s: int = 3 * 3600
     concurrent_starts: int = DEFAULT_CONCURRENT_STARTS
     task_endpoint: str = "auto"  # auto | off
+    task_cpu_mem_limit: bool = True
     metadata_file: bool = False
     introspection_port: int = 0
     image_cleanup: bool = False
@@ -88,6 +89,7 @@ def make_settings(config: AgentConfig) -> AgentSettings:
         container_start_timeout_s=config.container_start_timeout_s,
         task_cleanup_wait_s=config.task_cleanup_wait_s,
         task_endpoint=config.task_endpoint,
+        task_cpu_mem_limit=config.task_cpu_mem_limit,
         metadata_file=config.metadata_file,
         introspection_port=config.introspection_port,
         image_cleanup=config.image_cleanup,

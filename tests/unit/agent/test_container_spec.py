@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent_builders import make_container, make_task
@@ -15,6 +16,7 @@ from homeport.agent.container_spec import (
     make_engine_config,
     name_container,
 )
+from homeport.agent.task_cgroup import FILES_V1
 from homeport.agent.task_state import ContainerState, TaskState
 from homeport.wire.agent_messages import payload
 
@@ -219,3 +221,21 @@ def test_docker_settings_that_are_not_json_are_refused_by_name():
     broken = payload.DockerConfig(config="{", host_config="")
     with pytest.raises(SpecError, match=r"container web: dockerConfig\.config can't be read"):
         make(make_container("i", docker_config=broken))
+
+
+def test_where_the_task_has_a_cgroup_its_cpu_bounds_no_single_container():
+    facts = msgspec.structs.replace(FACTS, cgroup_scheme=FILES_V1)
+    container = make_container("i", memory=64)
+    task = make_task(container, cpu=0.5, memory=128)
+    state = TaskState(task=task, containers=(ContainerState(name=container.name),))
+    host = make_engine_config(state, container, facts, {})["HostConfig"]
+    assert host["CgroupParent"] == "/ecs/" + task.arn.rpartition("/")[2]
+    assert "NanoCpus" not in host
+    assert host["Memory"] == 64 * MIB
+
+
+def test_a_task_without_limits_stays_below_dockers_own_parent():
+    facts = msgspec.structs.replace(FACTS, cgroup_scheme=FILES_V1)
+    container = make_container("i", memory=64)
+    state = TaskState(task=make_task(container), containers=(ContainerState(name="web"),))
+    assert "CgroupParent" not in make_engine_config(state, container, facts, {})["HostConfig"]
