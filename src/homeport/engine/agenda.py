@@ -6,6 +6,7 @@ A cluster stands here by its ARN as a service does, when tasks in it wait for ca
 import heapq
 
 from homeport.core.effects import AwaitCapacity, WakeAt
+from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.service import Service
 from homeport.model.task import Task
@@ -89,6 +90,8 @@ class Agenda:
                     self.mark(new.arn)
             elif isinstance(new, ContainerInstance):
                 self._follow_instance(new, old if isinstance(old, ContainerInstance) else None)
+            elif isinstance(new, Cluster) and isinstance(old, Cluster) and new.kept != old.kept:
+                self._room_in(new.arn)  # an instance is given back to all, or somebody has it now
 
     def _follow_task(self, new: Task, old: Task | None) -> None:
         if new.service_arn is not None and (

@@ -81,7 +81,7 @@ class Engine:
         for service in services:  # the oldest first, as those that wait for room do
             self._agenda.mark(service.arn)
         for cluster in self.view.every_cluster():
-            if self.view.provisioning_tasks(cluster.arn):
+            if self.view.provisioning_tasks(cluster.arn) or cluster.kept is not None:
                 self._agenda.mark(cluster.arn)
         self._outlet.work_waits()
 

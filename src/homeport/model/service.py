@@ -111,6 +111,7 @@ class Service(Record, frozen=True, kw_only=True, tag="service"):
     last_failure_reason: str = ""  # why the last of them stopped
     last_failed_round_at_ms: int = 0  # when one of the two was counted last
     next_launch_at_ms: int = 0  # no launch before this moment while throttled
+    waiting_since_ms: int = 0  # for room, without any of its tasks placed since
     rebalances_zones: bool = False
     is_rebalancing: bool = False  # between zones; an event says when they are even again
     moving_tasks: int = 0  # started beyond desiredCount for a better balance, not yet settled

@@ -48,6 +48,7 @@ class PlacementWish(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_de
     requires_attributes: tuple[str, ...] = ()
     constraints: tuple[PlacementConstraint, ...] = ()
     strategies: tuple[PlacementStrategy, ...] = ()
+    zones: tuple[str, ...] = ()
 
 
 class Task(Record, frozen=True, kw_only=True, tag="task"):

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from homeport.core.capacity.addresses import free_addresses
 from homeport.core.capacity.handout import hand_out
+from homeport.core.capacity.turns import Waiting, next_turn
 from homeport.core.decision import NOTHING, Decision, Moment
 from homeport.core.effects import AwaitCapacity, SendTasks, WakeAt
 from homeport.core.lifecycle.new_task import assign_task, stop_task
@@ -19,7 +20,7 @@ from homeport.core.placement.placing import place_tasks
 from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.core.reconcile.service_events import closest_refusal
 from homeport.core.reconcile.throttle import count_failed_launch
-from homeport.model.arn import scope_of
+from homeport.model.arn import parse_arn, scope_of
 from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER, FARGATE, FARGATE_PROVIDERS
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.placement import PlacementConstraint
@@ -69,6 +70,7 @@ def wish_for_capacity(request: PlacementRequest) -> PlacementWish:
         requires_attributes=required,
         constraints=request.constraints,
         strategies=request.strategies,
+        zones=request.zones,
     )
 
 
@@ -82,9 +84,10 @@ def provision_tasks(view: View, cluster_arn: str, moment: Moment) -> Decision:
         view.provisioning_tasks(cluster_arn).values(), key=lambda t: (t.created_at_ms, t.arn)
     )
     if not waiting:
-        return NOTHING
+        return _with_turn(view, cluster_arn, (), NOTHING, moment)
+    kinds = _kinds(waiting)
     hopeless: list[tuple[Task, str]] = []
-    for alike in _kinds(waiting):
+    for alike in kinds:
         placed, refusals = _place(view, alike, moment)
         if placed:
             return _placed(placed)
@@ -92,36 +95,54 @@ def provision_tasks(view: View, cluster_arn: str, moment: Moment) -> Decision:
     if hopeless:
         return _give_up(view, hopeless, moment)
     next_end_ms = waiting[0].created_at_ms + WAIT_LIMIT_S * 1_000
-    return Decision(
+    waits = Decision(
         effects=(AwaitCapacity(cluster_arn, cluster_arn), WakeAt(next_end_ms, cluster_arn))
+    )
+    oldest = [Waiting(each[0].arn, each[0].created_at_ms, _request_for(each)) for each in kinds]
+    return _with_turn(view, cluster_arn, oldest, waits, moment)
+
+
+def _with_turn(
+    view: View,
+    cluster_arn: str,
+    waiting: Sequence[Waiting],
+    decision: Decision,
+    moment: Moment,
+) -> Decision:
+    """Add what is to be done about the cluster's turn, if it is one of these tasks' or nobody's."""
+    cluster = view.cluster(cluster_arn)
+    if cluster is None or not (waiting or cluster.kept):
+        return decision
+    kept_for = None if cluster.kept is None else cluster.kept.for_arn
+    parsed = None if kept_for is None else parse_arn(kept_for)
+    step = next_turn(
+        view,
+        cluster,
+        waiting,
+        look_arn=cluster_arn,
+        has_turn=parsed is not None and parsed.kind == "task",
+        moment=moment,
+    )
+    return replace(
+        decision,
+        changes=(*decision.changes, *step.changes),
+        effects=(*decision.effects, *step.effects),
     )
 
 
-def _kinds(tasks: Iterable[Task]) -> Iterator[list[Task]]:
+def _kinds(tasks: Iterable[Task]) -> list[list[Task]]:
     kinds: dict[object, list[Task]] = {}
     for task in tasks:
         kind = (task.launch_type, task.group, task.service_arn, task.resources, task.wish)
         kinds.setdefault(kind, []).append(task)
-    return iter(kinds.values())
+    return list(kinds.values())
 
 
 def _place(
     view: View, alike: Sequence[Task], moment: Moment
 ) -> tuple[list[Task], tuple[Refusal, ...]]:
     first = alike[0]
-    wish = first.wish or _NO_WISH
-    request = PlacementRequest(
-        cluster_arn=first.cluster_arn,
-        group=first.group,
-        service_arn=first.service_arn,
-        resources=first.resources,
-        requires_attributes=wish.requires_attributes,
-        constraints=wish.constraints,
-        strategies=wish.strategies,
-        launch_type=first.launch_type,
-        count=len(alike),
-    )
-    placement = place_tasks(view, request, moment)
+    placement = place_tasks(view, _request_for(alike), moment)
     assigned: list[Task] = []
     addresses: dict[str, Iterator[str]] = {}
     for task, arn in zip(alike, placement.container_instance_arns, strict=False):
@@ -136,6 +157,24 @@ def _place(
         assigned.append(assign_task(asked, instance, moment, private_ip=address))
     placed = [replace(task, version=task.version + 1) for task in hand_out(view, assigned)]
     return placed, placement.refusals
+
+
+def _request_for(alike: Sequence[Task]) -> PlacementRequest:
+    first = alike[0]
+    wish = first.wish or _NO_WISH
+    return PlacementRequest(
+        cluster_arn=first.cluster_arn,
+        group=first.group,
+        service_arn=first.service_arn,
+        claimant=first.arn,
+        resources=first.resources,
+        requires_attributes=wish.requires_attributes,
+        zones=wish.zones,
+        constraints=wish.constraints,
+        strategies=wish.strategies,
+        launch_type=first.launch_type,
+        count=len(alike),
+    )
 
 
 def _without_provider(task: Task) -> PlacementWish | None:

@@ -146,7 +146,7 @@ def _lasting_wish(task: Task) -> PlacementWish | None:
     wish = task.wish
     if wish is None or task.service_arn is not None:
         return None
-    if not wish.constraints and not wish.strategies:
+    if not (wish.constraints or wish.strategies or wish.zones):
         return None
     return replace(wish, requires_attributes=())  # its task definition's
 

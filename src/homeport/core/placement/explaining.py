@@ -19,6 +19,7 @@ from homeport.core.placement.filters import (
     REASON_MEMBER_OF,
     REASON_MEMORY,
     REASON_PORTS,
+    REASON_RESERVED,
     REASONS,
     compile_filters,
     is_reserved,
@@ -142,6 +143,7 @@ def _remedy(
         REASON_LOCATION: "give a subnet of the container instance's availability zone as well",
         REASON_AGENT: "start the container instance's agent, or see why it can't connect",
         REASON_MEMBER_OF: "change the container instance's attributes, or the expression",
+        REASON_RESERVED: "wait: it is kept for ten minutes at most",
         REASON_DISTINCT_INSTANCE: "add a container instance, or leave distinctInstance out",
     }.get(reason, "")
 

@@ -27,6 +27,7 @@ REASON_INTERFACES = "RESOURCE:ENI"
 REASON_ATTRIBUTE = "ATTRIBUTE"
 REASON_LOCATION = "LOCATION"
 REASON_MEMBER_OF = "MemberOf placement constraint unsatisfied."
+REASON_RESERVED = "RESOURCE:RESERVED"
 REASON_DISTINCT_INSTANCE = "DistinctInstance placement constraint unsatisfied."
 
 # In the order in which they are judged: the further an instance came, the closer it matches.
@@ -41,6 +42,7 @@ REASONS = (
     REASON_LOCATION,
     REASON_MEMBER_OF,
     REASON_DISTINCT_INSTANCE,
+    REASON_RESERVED,
 )
 
 ATTRIBUTE_EXTERNAL = "ecs.capability.external"

@@ -22,6 +22,7 @@ from homeport.core.placement.eligible import (
 )
 from homeport.core.placement.expressions import InstanceFacts, subject_reader
 from homeport.core.placement.filters import Filters, compile_filters, is_reserved
+from homeport.core.placement.kept_instance import kept_from
 from homeport.core.placement.picking import Picker, ShelfExhausted, Terms
 from homeport.core.placement.ranking_rules import TASKS, TURN, Chance, rules_of
 from homeport.core.placement.refusing import find_refusals
@@ -87,6 +88,8 @@ class _Placer:
         self._key = eligible_key(filters)
         self._eligible = eligible_rows(fleet, filters, self._key)
         self._matching = matching_now(view, fleet, filters)
+        kept_arn = kept_from(view, request)
+        self._kept_row = None if kept_arn is None else fleet.row_of.get(kept_arn)
         self._view = view
         self._entropy = moment.entropy
 
@@ -162,6 +165,8 @@ class _Placer:
         vetoes: list[Container[int]] = [self._group.wanted] if self._looks_at_tasks() else []
         if self._filters.request.resources.host_ports:
             vetoes.append(_Held(self._fleet, self._filters.request.resources))
+        if self._kept_row is not None:
+            vetoes.append((self._kept_row,))
         return tuple(vetoes)
 
     def _shared_shelf(self, count: int, *, is_new: bool) -> Shelf:
@@ -200,7 +205,7 @@ class _Placer:
 
     def _own_mask(self) -> Flags | None:
         """Return the rows that pass the rules about tasks; None when there are no such rules."""
-        if self._matching is None and not self._is_once():
+        if self._matching is None and not self._is_once() and self._kept_row is None:
             return None
         fleet = self._fleet
         mask = rows_with_ports(fleet, self._filters.request.resources)
@@ -208,6 +213,8 @@ class _Placer:
             mask &= self._matching
         if self._is_distinct():
             mask[list(self._group.wanted)] = False
+        if self._kept_row is not None:
+            mask[self._kept_row] = False
         return mask
 
     def _pick(

@@ -11,11 +11,14 @@ import numpy as np
 from homeport.core.placement.candidate import Candidate
 from homeport.core.placement.eligible import matching_now, rows_that, rows_with_ports
 from homeport.core.placement.expressions import Expression, InstanceFacts
-from homeport.core.placement.filters import Filters, is_offered, is_suitable
+from homeport.core.placement.filters import REASON_RESERVED, Filters, is_offered, is_suitable
+from homeport.core.placement.kept_instance import kept_from
 from homeport.core.placement.request import Refusal
 from homeport.model.container_instance import ACTIVE, ContainerInstance
 from homeport.state.fleet import Flags, Fleet, Ints
 from homeport.state.view import View
+
+RESERVED_DETAIL = "is kept free for a task that has waited for room"
 
 
 def find_refusals(
@@ -35,6 +38,7 @@ def find_refusals(
         ("judged", request.launch_type),
         lambda instance: instance.status == ACTIVE and is_offered(instance, request),
     )
+    kept_arn = kept_from(view, request)
     ranks, _ = fleet.ranks()
     rows: Ints = np.flatnonzero(judged)
     if limit is not None and len(rows) > limit:
@@ -52,6 +56,8 @@ def find_refusals(
         for _ in range(placed_on.get(row, 0)):
             candidate.add(request.resources, request.group)
         refusal = filters.refuse(candidate, hosts)
+        if refusal is None and candidate.arn == kept_arn:
+            refusal = Refusal(candidate.arn, REASON_RESERVED, RESERVED_DETAIL)
         if refusal is not None:
             refusals.append(refusal)
     return tuple(refusals)
@@ -64,6 +70,14 @@ def _rows_matching(fleet: Fleet, static: Sequence[Expression]) -> Flags:
         return all(each.is_match(InstanceFacts(instance, 0)) for each in static)
 
     return rows_that(fleet, ("matching", tuple(each.text for each in static)), is_match, static)
+
+
+def _rows_but(fleet: Fleet, kept_arn: str | None) -> Flags:
+    mask: Flags = np.ones(len(fleet), np.bool_)
+    row = None if kept_arn is None else fleet.row_of.get(kept_arn)
+    if row is not None:
+        mask[row] = False
+    return mask
 
 
 def _matches_again(view: View, fleet: Fleet, filters: Filters, row: int) -> bool:
@@ -112,6 +126,7 @@ def _count_passed(
         _rows_matching(fleet, filters.expressions[:1] if request.zones else ()),
         matching,
         distinct,
+        _rows_but(fleet, kept_from(view, request)),
     ):
         passing = passing & mask
         total += passing

@@ -13,12 +13,14 @@ class PlacementRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `group` is the task group (distinctInstance and task:group look at it); `service_arn` makes
     spread count the service's tasks instead of the group's. `refusals_wanted` are those of the
-    container instances that come closest.
+    container instances that come closest. `claimant` is who has the cluster's turn, if it is for
+    these tasks.
     """
 
     cluster_arn: str
     group: str
     service_arn: str | None = None
+    claimant: str | None = None
     resources: TaskResources
     requires_attributes: tuple[str, ...] = ()
     zones: tuple[str, ...] = ()  # those of the subnets that were given; () for any

@@ -167,6 +167,7 @@ def placement_request(
         cluster_arn=service.cluster_arn,
         group=service_group(service),
         service_arn=service.arn,
+        claimant=service.arn,
         resources=definition.resources,
         requires_attributes=definition.requires_attributes,
         zones=zones,

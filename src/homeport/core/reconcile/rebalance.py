@@ -13,6 +13,7 @@ from homeport.core.decision import Moment
 from homeport.core.placement.daemon_hosts import find_daemon_hosts
 from homeport.core.placement.expressions import subject_reader
 from homeport.core.placement.filters import DISTINCT_INSTANCE
+from homeport.core.placement.kept_instance import kept_from
 from homeport.core.placement.strategies import SPREAD_ZONES
 from homeport.core.reconcile.launch import (
     NO_LAUNCH,
@@ -161,8 +162,11 @@ def _find_hosts(view: View, service: Service, running: Sequence[Task]) -> list[H
         arn = task.container_instance_arn or ""
         counts[arn] = counts.get(arn, 0) + 1
     is_distinct = any(c.kind == DISTINCT_INSTANCE for c in request.constraints)
+    kept_arn = kept_from(view, request)
     hosts = []
     for host in find_daemon_hosts(view, request):
+        if host.arn == kept_arn:
+            continue
         instance = view.container_instance(host.arn)
         tasks = counts.get(host.arn, 0)
         if host.refusal is None and instance is not None and not (is_distinct and tasks):

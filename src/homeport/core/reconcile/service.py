@@ -27,6 +27,7 @@ from homeport.core.reconcile.step import (
     service_bounds,
 )
 from homeport.core.reconcile.task_sets import EXTERNAL, task_sets_step
+from homeport.core.reconcile.waiting import with_turn
 from homeport.model.service import Service
 from homeport.state.view import View
 
@@ -42,6 +43,11 @@ def reconcile_service(
     service = view.service(service_arn)
     if service is None or service.status == "INACTIVE":
         return NOTHING
+    decision = _step_of(view, service, moment, is_strict=is_strict)
+    return with_turn(view, service, decision, moment)
+
+
+def _step_of(view: View, service: Service, moment: Moment, *, is_strict: bool) -> Decision:
     if service.status == "DRAINING":
         return drain_step(view, service, take_census(view, service, moment), moment)
     if service.deployment_controller == EXTERNAL:

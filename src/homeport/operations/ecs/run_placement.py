@@ -113,8 +113,10 @@ def find_places(
             f"most {TASKS_PER_CLUSTER} can wait for capacity."
         )
     places = found.places
-    if constraints or wanted.strategies:
-        asked = PlacementWish(constraints=wanted.constraints, strategies=wanted.strategies)
+    if constraints or wanted.strategies or wanted.zones:
+        asked = PlacementWish(
+            constraints=wanted.constraints, strategies=wanted.strategies, zones=wanted.zones
+        )
         places = tuple(place if place.wish else replace(place, wish=asked) for place in places)
     return places, [_render_failure(refusal) for refusal in found.refusals]
 

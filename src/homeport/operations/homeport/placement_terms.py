@@ -40,6 +40,7 @@ def task_terms(view: View, task: Task) -> PlacementRequest:
         group=task.group,
         resources=task.resources,
         requires_attributes=definition.requires_attributes,
+        zones=wish.zones,
         constraints=(*constraints, *own),
         strategies=wish.strategies,
         launch_type=task.launch_type,

@@ -18,6 +18,7 @@ from homeport.core.capacity.provisioning import (
     provider_constraints,
     provision_tasks,
 )
+from homeport.core.capacity.turns import TURN_AFTER_S, TURN_S
 from homeport.core.decision import Decision
 from homeport.core.effects import AwaitCapacity, SendTasks, WakeAt
 from homeport.core.lifecycle.new_task import stop_task
@@ -98,6 +99,7 @@ def test_without_room_it_waits_for_more_and_for_its_time() -> None:
     assert decision.effects == (
         AwaitCapacity(CLUSTER.arn, CLUSTER.arn),
         WakeAt(task.created_at_ms + WAIT_LIMIT_S * 1_000, CLUSTER.arn),
+        WakeAt(task.created_at_ms + TURN_AFTER_S * 1_000, CLUSTER.arn),
     )
 
 
@@ -209,3 +211,30 @@ def test_a_waiting_task_that_is_stopped_is_stopped_at_once() -> None:
     assert stopped.stopped_at_ms == NOW_MS
     assert [container.last_status for container in stopped.containers] == [STOPPED]
     assert stopped.wish is None
+
+
+def test_a_big_task_that_is_passed_over_has_its_turn_which_ends_when_it_is_stopped() -> None:
+    one, two = big_instance("one"), big_instance("two")
+    definition = make_task_definition(memory_mib=256)
+    here = [make_task(n, definition=definition, instance=host) for n, host in ((1, one), (2, two))]
+    big = wait("large", memory_mib=512)
+    small = wait("small", memory_mib=256, created_at_ms=NOW_MS + 90_000)
+    store = make_world(definition, one, two, *here, big)
+    look(store, after_s=TURN_AFTER_S - 1)
+    assert kept_for(store) is None
+    decision = look(store, after_s=TURN_AFTER_S)
+    assert kept_for(store) == big.arn
+    until_ms = NOW_MS + (TURN_AFTER_S + TURN_S) * 1_000
+    assert decision.effects[-1] == WakeAt(until_ms, CLUSTER.arn)
+    put(store, small)
+    look(store, after_s=90)
+    assert states(store)[small.arn] == PENDING, "on the instance that isn't kept"
+    put(store, stop_task(big, stop_code="UserInitiated", reason="", moment=at()))
+    look(store, after_s=91)
+    assert kept_for(store) is None
+
+
+def kept_for(store: Store) -> str | None:
+    cluster = store.clusters.get(CLUSTER.arn)
+    assert cluster is not None
+    return None if cluster.kept is None else cluster.kept.for_arn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builders import make_task_definition
 from homeport.api import ecs
+from homeport.core.capacity.turns import TURN_AFTER_S
 from homeport.core.decision import NOTHING
 from homeport.core.reconcile.service import reconcile_service
 from homeport.model.arn import short_id
@@ -210,7 +211,8 @@ def test_a_service_with_no_room_says_why_and_waits_for_capacity():
         "ECS Developer Guide."
     ]
     assert awaits_capacity(world.effects)
-    assert wakes(world.effects) == []
+    turn_ms = world.service().waiting_since_ms + TURN_AFTER_S * 1_000
+    assert set(wakes(world.effects)) == {turn_ms}, "nothing but its turn may come without a change"
 
 
 def test_a_service_without_container_instances_says_that_there_are_none():
