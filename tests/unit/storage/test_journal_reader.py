@@ -109,6 +109,16 @@ def test_what_is_no_journal_is_refused(tmp_path):
         JournalReader(other)
 
 
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_an_older_homeports_journal_is_read_and_stays_what_it_is(tmp_path, version):
+    folder = write_journal(tmp_path / "data", COMMITS)
+    alter(folder, f"UPDATE meta SET value = '{version}' WHERE name = 'schema_version'")
+    before = files_in(folder)
+    with JournalReader(folder) as journal:
+        assert list(journal.commits()) == COMMITS
+    assert files_in(folder) == before
+
+
 @pytest.mark.parametrize("version", ["99", "0", "two"])
 def test_a_version_that_nobody_knows_is_refused(tmp_path, version):
     folder = write_journal(tmp_path / "data", COMMITS)

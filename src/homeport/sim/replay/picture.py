@@ -21,7 +21,7 @@ HEAD_PX = 92
 FOOT_PX = 30
 LEFT_PX = 36
 Y_TICKS = 3
-X_TICKS = 4
+X_TICKS_MOST = 5
 
 PANELS = (
     ("running", "Running tasks", ""),
@@ -47,6 +47,13 @@ _STYLE = """
   }
 """
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+# Between two marks of the time; a journal that is longer than all of these has fewer marks.
+_TICKS_S = (
+    *(0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
+    *(60, 120, 300, 600, 900, 1_800),
+    *(3_600, 7_200, 10_800, 21_600, 43_200),
+    *(86_400, 172_800, 604_800, 2_592_000),
+)
 
 
 class _Panel(NamedTuple):
@@ -122,12 +129,11 @@ def _draw_panel(
             f'<text class="faint" x="{plot_left - 6}" y="{y + 4:.1f}" text-anchor="end">'
             f"{label}</text>"
         )
-    for tick in range(X_TICKS + 1):
-        x = plot_left + plot_width * tick / X_TICKS
-        anchor = "end" if tick == X_TICKS else "middle"
+    for at_s in _ticks(seconds):
+        x = plot_left + plot_width * at_s / seconds
         yield (
-            f'<text class="faint" x="{x:.1f}" y="{bottom + 16}" text-anchor="{anchor}">'
-            f"{_span_text(seconds * tick / X_TICKS)}</text>"
+            f'<text class="faint" x="{x:.1f}" y="{bottom + 16}" text-anchor="middle">'
+            f"{_span_text(at_s)}</text>"
         )
     before, after = (_steps(each, panel, plot_left, plot_width) for each in pair)
     yield (
@@ -148,6 +154,12 @@ def _steps(series: Series, panel: _Panel, left: float, width: float) -> str:
         x, y = left + number * step, bottom - PANEL_HEIGHT_PX * value / panel.most
         path.append(f"H{x:.1f} V{y:.1f}" if path else f"M{x:.1f},{y:.1f}")
     return " ".join([*path, f"H{left + width:.1f}"])
+
+
+def _ticks(seconds: float) -> list[float]:
+    """Return the moments that are marked: round ones, not too many."""
+    step = next((each for each in _TICKS_S if seconds / each <= X_TICKS_MOST), seconds)
+    return [number * step for number in range(int(seconds / step) + 1)]
 
 
 def _round_up(value: float) -> float:

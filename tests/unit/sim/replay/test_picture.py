@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from homeport.cli.replay_view import BLOCKS, PLOT_WIDTH_CHARS, plot_lines
-from homeport.sim.replay.picture import PANELS, _round_up, _span_text, draw_picture
+from homeport.sim.replay.picture import PANELS, _round_up, _span_text, _ticks, draw_picture
 from homeport.sim.replay.report import Report, Side
 from homeport.sim.replay.series import GAUGES, POINTS_LIMIT, Series
 
@@ -73,6 +73,15 @@ def test_a_gauge_that_is_always_zero_is_drawn_on_the_axis():
 )
 def test_axes_end_at_numbers_that_halve_well(value, most):
     assert _round_up(value) == most
+
+
+@pytest.mark.parametrize(
+    ("seconds", "last", "count"),
+    [(7_100, 5_400, 4), (0.3, 0.2, 3), (604_800, 518_400, 4), (9_000_000, 7_776_000, 4)],
+)
+def test_time_has_a_few_round_marks(seconds, last, count):
+    ticks = _ticks(seconds)
+    assert (ticks[-1], len(ticks)) == (last, count)
 
 
 @pytest.mark.parametrize(
