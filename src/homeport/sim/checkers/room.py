@@ -24,6 +24,8 @@ def find_room(view: View, service: Service, task_definition_arn: str) -> str | N
             continue
         if service.capacity_provider_strategy and not is_fargate:
             continue  # which provider is next is the strategy's to say
+        if _is_kept_from(view, service.arn, instance):
+            continue
         if has_space(view, instance, definition.resources) and _may(view, service, instance):
             return arn
     return None
@@ -35,6 +37,8 @@ def find_room_for(view: View, task: Task) -> str | None:
     service = view.service(task.service_arn or "")
     for arn, instance in view.container_instances(task.cluster_arn).items():
         if not _takes(instance, is_fargate=is_fargate, provider=task.capacity_provider):
+            continue
+        if _is_kept_from(view, task.arn, instance):
             continue
         if has_space(view, instance, task.resources) and (
             service is None or _may(view, service, instance)
@@ -53,6 +57,15 @@ def has_space(view: View, instance: ContainerInstance, needs: TaskResources) -> 
     if instance.resources.memory_mib - held_mib < needs.memory_mib:
         return False
     return not ports.intersection(needs.host_ports)
+
+
+def _is_kept_from(view: View, arn: str, instance: ContainerInstance) -> bool:
+    """Whether it is another one's turn there."""
+    cluster = view.cluster(instance.cluster_arn)
+    kept = None if cluster is None else cluster.kept
+    if kept is None or kept.container_instance_arn != instance.arn:
+        return False
+    return kept.for_arn not in (None, arn)
 
 
 def _takes(instance: ContainerInstance, *, is_fargate: bool, provider: str | None) -> bool:
