@@ -58,6 +58,12 @@ class Deployment(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defau
     is_rollback: bool = False  # run again, after a newer deployment failed or was stopped
 
 
+# A service of task sets has this one in the place of deployments; it is never shown or run.
+NO_DEPLOYMENT = Deployment(
+    id="", status="PRIMARY", task_definition_arn="", rollout_state="COMPLETED"
+)
+
+
 class TaskSet(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """A task set of a service whose deployment controller is EXTERNAL (API:TaskSet)."""
 

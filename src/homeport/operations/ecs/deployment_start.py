@@ -58,7 +58,7 @@ def start_deployment(
     The one before becomes ACTIVE, and its service deployment ends if it hasn't; the throttle
     starts afresh (§3).
     """
-    revision = _make_revision(service, ids=ids, moment=moment)
+    revision = make_revision(service, ids=ids, moment=moment)
     deployment = _make_deployment(service, revision, ids=ids, moment=moment)
     record = _make_record(
         service, deployment, revision, configuration=configuration, ids=ids, moment=moment
@@ -81,9 +81,10 @@ def start_deployment(
     return Started(started, revision, record, past)
 
 
-def _make_revision(
+def make_revision(
     service: Service, *, ids: Iterator[str], moment: Moment
 ) -> ServiceRevision:
+    """Write down what a service's tasks run from now on, under a new ARN."""
     arn = make_service_revision_arn(
         scope_of(service.arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
     )

@@ -1,6 +1,6 @@
 """UpdateService, and the parts that creating and updating share; see `services`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -11,6 +11,7 @@ from homeport.model.placement import PlacementStrategy
 from homeport.model.service import Service
 from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext
+from homeport.operations.ecs.controller_change import change_controller
 from homeport.operations.ecs.deployment_start import start_deployment
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
 from homeport.operations.ecs.service_capacity import check_placement, next_capacity
@@ -27,7 +28,6 @@ from homeport.operations.ecs.service_rules import (
     next_configuration,
     next_zone_rebalancing,
     refuse_unbuilt_members,
-    unsupported,
 )
 from homeport.operations.ecs.staged_rules import check_strategy, staged_strategy_of
 from homeport.operations.lookup import find_cluster, service_in, task_definition_in
@@ -53,12 +53,26 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
     refuse_unbuilt_members(request)
     if service.scheduling_strategy == "DAEMON":
         _check_daemon_update(request)
-    if request.deployment_controller is not None and (
-        check_controller(request.deployment_controller) != service.deployment_controller
+    ids = context.moment.ids()
+    if request.deployment_controller is None or (
+        check_controller(request.deployment_controller) == service.deployment_controller
     ):
-        raise unsupported(
-            f"changing the deploymentController to {request.deployment_controller.type}"
-        )
+        return _update(view, request, service, context, ids=ids)
+    changed, beside = change_controller(view, service, ids=ids, moment=context.moment)
+    decision = _update(view, request, changed, context, ids=ids)
+    return Decision(
+        reply=decision.reply, changes=(*beside, *(decision.changes or (Put(changed),)))
+    )
+
+
+def _update(
+    view: View,
+    request: ecs.UpdateServiceRequest,
+    service: Service,
+    context: CallContext,
+    *,
+    ids: Iterator[str],
+) -> Decision:
     if service.deployment_controller == "EXTERNAL":
         return _update_external(view, request, service)
     cluster = find_cluster(view, context.scope, request.cluster)
@@ -82,7 +96,7 @@ def update_service(view: View, request: ecs.UpdateServiceRequest, context: CallC
                 updated, task_definition_arn=definition.arn, document=encode_document(document)
             ),
             configuration=document.deployment_configuration,
-            ids=context.moment.ids(),
+            ids=ids,
             moment=context.moment,
         )
         updated, history = started.service, started.history

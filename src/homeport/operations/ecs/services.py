@@ -20,7 +20,7 @@ from homeport.model.arn import Scope, make_service_arn
 from homeport.model.client_token import ClientToken
 from homeport.model.cluster import Cluster
 from homeport.model.record import Tag
-from homeport.model.service import Deployment, Service
+from homeport.model.service import NO_DEPLOYMENT, Service
 from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.client_tokens import keep_token
@@ -68,11 +68,6 @@ from homeport.state.view import View
 SERVICES_PER_DESCRIBE = 10
 SERVICES_PER_PAGE = 10
 SERVICES_PER_CLUSTER = 5_000
-
-# A service of task sets has this one in the place of deployments; it is never shown or run.
-NO_DEPLOYMENT = Deployment(
-    id="", status="PRIMARY", task_definition_arn="", rollout_state="COMPLETED"
-)
 
 _NOT_IDEMPOTENT = "Creation of service was not idempotent."
 

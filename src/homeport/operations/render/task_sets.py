@@ -11,7 +11,7 @@ from homeport.operations.ecs.tags import render_tags
 from homeport.operations.render.tasks import PLATFORM_FAMILY
 from homeport.state.view import View
 
-_decode_network = msgspec.json.Decoder(ecs.NetworkConfiguration | None).decode
+decode_network = msgspec.json.Decoder(ecs.NetworkConfiguration | None).decode
 
 
 def render_task_set(
@@ -36,7 +36,7 @@ def render_task_set(
         capacity_provider_strategy=render_strategy(task_set.capacity_provider_strategy) or None,
         platform_version=task_set.platform_version,
         platform_family=PLATFORM_FAMILY if task_set.platform_version else None,
-        network_configuration=_decode_network(task_set.network_configuration),
+        network_configuration=decode_network(task_set.network_configuration),
         load_balancers=[],
         service_registries=[],
         scale=ecs.Scale(value=task_set.scale_percent, unit="PERCENT"),

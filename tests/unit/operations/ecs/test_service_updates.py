@@ -142,9 +142,9 @@ def test_an_inactive_task_definition_goes_on_but_cannot_be_chosen(world: Service
             "loadBalancers",
         ),
         (
-            {"deployment_controller": ecs.DeploymentController(type="EXTERNAL")},
+            {"deployment_controller": ecs.DeploymentController(type="CODE_DEPLOY")},
             ecs.UnsupportedFeatureException,
-            "EXTERNAL",
+            "CODE_DEPLOY",
         ),
         (
             {
