@@ -118,9 +118,7 @@ def advance(
     if wake_at_ms is None:
         if stage == CLEAN_UP:
             return Progress(record=record, hold="")
-        stages = stages_of(strategy.kind)
-        following = stages[stages.index(stage) + 1]
-        return _enter(record, strategy, following, ids=ids, moment=moment)
+        return _enter(record, strategy, _stage_behind(stage, strategy), ids=ids, moment=moment)
     limit_ms = record.stage_started_at_ms + STAGE_LIMIT_S * 1_000
     if stage == SCALE_UP and moment.now_ms >= limit_ms:
         asked = replace(record, status="ROLLBACK_REQUESTED", status_reason=REASON_TOO_LONG)
@@ -148,6 +146,12 @@ def _stage_of(record: ServiceDeployment) -> str:
     stage = record.lifecycle_stage
     assert stage is not None, record.arn
     return stage
+
+
+def _stage_behind(stage: str, strategy: StagedStrategy) -> str:
+    """Return the next stage; the strategy may have been changed since this one was entered."""
+    later = STAGES[STAGES.index(stage) + 1 :]
+    return next(each for each in later if each in stages_of(strategy.kind))
 
 
 def _enter(

@@ -222,3 +222,23 @@ def test_the_pause_before_production_traffic_comes_before_every_linear_step():
     assert weights == [0.0, 50.0, 100.0]
     settle(world)
     assert describe(world, arn).status == "SUCCESSFUL"
+
+
+def test_another_strategy_in_the_middle_goes_on_with_its_own_next_stage():
+    world = service(strategy="BLUE_GREEN", lifecycle_hooks=[pause("POST_TEST_TRAFFIC_SHIFT")])
+    arn = deploy(world)
+    settle(world)
+    assert describe(world, arn).lifecycle_stage == "POST_TEST_TRAFFIC_SHIFT"
+    configuration = ecs.DeploymentConfiguration(
+        strategy="ROLLING", bake_time_in_minutes=5, lifecycle_hooks=[]
+    )
+    request = ecs.UpdateServiceRequest(service="web", deployment_configuration=configuration)
+    world.call("UpdateService", request)
+    world.reconcile()
+    answer(world, arn)
+    settle(world)
+    assert describe(world, arn).lifecycle_stage == "BAKE_TIME"
+    assert revisions(world) == ["2", "2"]
+    world.pass_time(5 * MINUTE_S)
+    settle(world)
+    assert describe(world, arn).status == "SUCCESSFUL"
