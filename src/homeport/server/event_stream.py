@@ -135,8 +135,11 @@ class EventStream:
 
     def _tell(self, events: list[StateChange]) -> None:
         self._newest = events[-1].sequence
+        kept = scope = None
         for event in events:
-            self._keep(event)
+            if kept is None or event.scope != scope:
+                kept, scope = self._kept_for(event.scope), event.scope
+            kept.add(event)
         if self._pollers:
             self._wake({event.scope for event in events})
         for listener in self._listeners:
@@ -147,13 +150,13 @@ class EventStream:
             if scope in scopes and not told.done():
                 told.set_result(None)
 
-    def _keep(self, event: StateChange) -> None:
+    def _kept_for(self, scope: Scope) -> _Kept:
         # Put last again: the first is the one that was silent longest.
-        kept = self._kept.pop(event.scope, None)
+        kept = self._kept.pop(scope, None)
         if kept is None:
             kept = _Kept(self._lost_through)
             if len(self._kept) >= SCOPES_KEPT:
                 del self._kept[next(iter(self._kept))]
                 self._lost_through = self._newest
-        self._kept[event.scope] = kept
-        kept.add(event)
+        self._kept[scope] = kept
+        return kept

@@ -22,6 +22,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 DEFAULT_REGION = "us-east-1"
 DEFAULT_SERVICE = "ecs"
 CREDENTIAL_MAX_CHARS = 512
+CREDENTIALS_REMEMBERED = 256
 SCOPE_TERMINATOR = "aws4_request"
 # Never signed: proxies and HTTP clients change or add these on their way.
 UNSIGNED_HEADERS = frozenset(
@@ -64,6 +65,11 @@ def parse_credential_scope(
         credential = found.group(1) if found else None
     elif "X-Amz-Credential=" in query:
         credential = dict(parse_qsl(query, keep_blank_values=True)).get("X-Amz-Credential")
+    return _read_credential(credential, default_region)
+
+
+@functools.lru_cache(maxsize=CREDENTIALS_REMEMBERED)  # a client's is the same all day
+def _read_credential(credential: str | None, default_region: str) -> CredentialScope:
     # An access key may not hold a slash; the scope's four parts follow it.
     parts = credential.split("/") if credential else []
     if len(parts) != 5:

@@ -2,9 +2,11 @@
 
 from typing import NamedTuple
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from homeport.state import tables
 from homeport.state.tables import Table
 
 
@@ -94,8 +96,14 @@ def test_a_changed_rank_moves_the_record():
 rows = st.builds(Row, st.sampled_from("abcd"), st.sampled_from(["x", "y", None]), st.integers(0, 3))
 
 
-@given(st.lists(st.one_of(rows, st.sampled_from("abcd")), max_size=30))
-def test_indexes_always_agree_with_the_rows(steps: list[Row | str]):
+@given(st.lists(st.one_of(rows, st.sampled_from("abcd")), max_size=30), st.sampled_from([1, 256]))
+def test_indexes_always_agree_with_the_rows(steps: list[Row | str], small_group: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "SMALL_GROUP", small_group)
+        check_agreement(steps)
+
+
+def check_agreement(steps: list[Row | str]) -> None:
     table, model = make_table(), dict[str, Row]()
     for step in steps:
         if isinstance(step, Row):

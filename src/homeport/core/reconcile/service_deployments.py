@@ -100,6 +100,8 @@ def forget_history(view: View, service_arn: str) -> list[Change]:
 
 def forget_oldest(view: View, service: Service) -> list[Change]:
     """Make room for one more service deployment, and forget revisions that none refers to."""
+    if not service.deployments:  # a new one
+        return []
     records = list(view.service_deployments(service.arn))
     kept = records[: HISTORY_LIMIT - 1]
     if len(kept) == len(records):

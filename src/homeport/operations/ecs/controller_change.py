@@ -106,7 +106,7 @@ def _to_ecs(
         document=encode_document(document),
         task_sets=(),
     )
-    revision = make_revision(described, ids=ids, moment=moment)
+    revision = make_revision(described, document, ids=ids, moment=moment)
     deployment = Deployment(
         id=task_set.id,
         status="PRIMARY",

@@ -26,7 +26,7 @@ from homeport.model.arn import (
 )
 from homeport.model.service import Deployment, Service
 from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
-from homeport.operations.render.services import decode_document
+from homeport.operations.render.services import ServiceDocument
 from homeport.state.changes import Change, Put
 from homeport.state.view import View
 
@@ -49,19 +49,24 @@ def start_deployment(
     view: View,
     service: Service,
     *,
-    configuration: ecs.DeploymentConfiguration,
+    document: ServiceDocument,
     ids: Iterator[str],
     moment: Moment,
 ) -> Started:
     """Give the service a new PRIMARY deployment of its task definition (services §5, §11).
 
     The one before becomes ACTIVE, and its service deployment ends if it hasn't; the throttle
-    starts afresh (§3).
+    starts afresh (§3). `document` is the service's own.
     """
-    revision = make_revision(service, ids=ids, moment=moment)
+    revision = make_revision(service, document, ids=ids, moment=moment)
     deployment = _make_deployment(service, revision, ids=ids, moment=moment)
     record = _make_record(
-        service, deployment, revision, configuration=configuration, ids=ids, moment=moment
+        service,
+        deployment,
+        revision,
+        configuration=document.deployment_configuration,
+        ids=ids,
+        moment=moment,
     )
     past = (*_overtake(view, service, moment), *forget_oldest(view, service))
     older = tuple(_demote(view, service, known) for known in service.deployments)
@@ -82,7 +87,7 @@ def start_deployment(
 
 
 def make_revision(
-    service: Service, *, ids: Iterator[str], moment: Moment
+    service: Service, document: ServiceDocument, *, ids: Iterator[str], moment: Moment
 ) -> ServiceRevision:
     """Write down what a service's tasks run from now on, under a new ARN."""
     arn = make_service_revision_arn(
@@ -96,17 +101,18 @@ def make_revision(
         launch_type=service.launch_type,
         capacity_provider_strategy=service.capacity_provider_strategy,
         platform_version=service.platform_version,
-        document=msgspec.json.encode(_describe_revision(service)),
+        document=_describe_revision(document),
         created_at_ms=moment.now_ms,
     )
 
 
-def _describe_revision(service: Service) -> ecs.ServiceRevision:
-    """Return the members of a service revision that are described as they were given."""
-    document = decode_document(service.document)
-    return ecs.ServiceRevision(
-        network_configuration=document.network_configuration,
-        service_connect_configuration=document.service_connect_configuration,
+def _describe_revision(document: ServiceDocument) -> bytes:
+    """Write the members of a service revision that are described as they were given."""
+    network, connect = document.network_configuration, document.service_connect_configuration
+    if network is None and connect is None:
+        return b"{}"
+    return msgspec.json.encode(
+        ecs.ServiceRevision(network_configuration=network, service_connect_configuration=connect)
     )
 
 

@@ -95,7 +95,7 @@ def _update(
             replace(
                 updated, task_definition_arn=definition.arn, document=encode_document(document)
             ),
-            configuration=document.deployment_configuration,
+            document=document,
             ids=ids,
             moment=context.moment,
         )

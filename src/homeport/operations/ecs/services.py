@@ -87,18 +87,18 @@ def create_service(view: View, request: ecs.CreateServiceRequest, context: CallC
     ) or _same_name(view, arn, fingerprint)
     if known is not None:
         return Decision(reply=_created(view, known, view.tags(known.arn)))
-    described = _new_service(
+    described, document = _new_service(
         view, request, context, cluster=cluster, name=name, fingerprint=fingerprint
     )
     check_placement(described)
     tags = check_tags(request.tags)
-    beginning = _begin(view, described, context.moment)
+    beginning = _begin(view, described, document, context.moment)
     changes = (*_forget_predecessor(view, arn), *beginning.changes, *put_tags(arn, tags))
     if token is not None:
         token_record = _make_token(token, fingerprint, beginning.shown, context)
         changes = (*changes, *keep_token(view, token_record))
     return Decision(
-        reply=_created(view, beginning.shown, tags),
+        reply=_created(view, beginning.shown, tags, document),
         changes=changes,
         effects=beginning.effects,
         settled=beginning.settled,
@@ -114,7 +114,9 @@ class _Beginning(NamedTuple):
     settled: str | None = None
 
 
-def _begin(view: View, service: Service, moment: Moment) -> _Beginning:
+def _begin(
+    view: View, service: Service, document: ServiceDocument, moment: Moment
+) -> _Beginning:
     """Start the first deployment, and complete it as well when there is nothing to wait for.
 
     ECS answers before its scheduler has looked, so a reply shows the deployment in progress.
@@ -123,8 +125,7 @@ def _begin(view: View, service: Service, moment: Moment) -> _Beginning:
         service = replace(service, deployments=(NO_DEPLOYMENT,))
         return _Beginning(service, (Put(service),))
     ids = moment.ids()
-    configuration = decode_document(service.document).deployment_configuration
-    started = start_deployment(view, service, configuration=configuration, ids=ids, moment=moment)
+    started = start_deployment(view, service, document=document, ids=ids, moment=moment)
     if not wants_no_tasks(service):
         return _Beginning(started.service, (*started.history, Put(started.service)))
     completed = complete_at_once(started.service, started.record, ids=ids, moment=moment)
@@ -219,11 +220,16 @@ def list_services_by_namespace(
     )
 
 
-def _created(view: View, service: Service, tags: tuple[Tag, ...]) -> ecs.CreateServiceResponse:
+def _created(
+    view: View,
+    service: Service,
+    tags: tuple[Tag, ...],
+    document: ServiceDocument | None = None,
+) -> ecs.CreateServiceResponse:
     # A predecessor's events are not a new service's.
     events = view.service_events(service.arn) if view.service(service.arn) is service else ()
     return ecs.CreateServiceResponse(
-        service=render_service(view, service, tags=tags, events=events)
+        service=render_service(view, service, tags=tags, events=events, document=document)
     )
 
 
@@ -294,7 +300,7 @@ def _new_service(
     cluster: Cluster,
     name: str,
     fingerprint: bytes,
-) -> Service:
+) -> tuple[Service, ServiceDocument]:
     _refuse_one_too_many(view, cluster)
     refuse_unbuilt_members(request)
     strategy = check_scheduling_strategy(request)
@@ -327,7 +333,7 @@ def _new_service(
         network_configuration=request.network_configuration,
         fingerprint=fingerprint,
     )
-    return Service(
+    service = Service(
         arn=make_service_arn(context.scope, cluster.name, name),
         cluster_arn=cluster.arn,
         name=name,
@@ -356,6 +362,7 @@ def _new_service(
         document=encode_document(document),
         created_at_ms=context.moment.now_ms,
     )
+    return service, document
 
 
 def _find_launchable(

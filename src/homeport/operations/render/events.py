@@ -97,13 +97,15 @@ def read_commit(
     for change, old in zip(commit.changes, replaced, strict=True):
         if not isinstance(change, Put):
             continue
-        read = _READERS.get(type(change.record))
+        kind = type(change.record)
+        read = _READERS.get(kind)
         if read is not None:
             for told in read(view, change.record, old):
                 tell(told)
-        arn = _touched_instance(change.record, old)
-        if arn is not None:
-            touched[arn] = None
+        if kind is Task or kind is ContainerInstance:
+            arn = _touched_instance(change.record, old)
+            if arn is not None:
+                touched[arn] = None
     for arn in touched:
         instance = view.container_instance(arn)
         if instance is not None:

@@ -39,9 +39,13 @@ def render_service(
     *,
     tags: tuple[Tag, ...] = (),
     events: Sequence[ServiceEvent] = (),
+    document: ServiceDocument | None = None,
 ) -> ecs.Service:
-    """Render a service with its counts; an INACTIVE one has no deployments left (API:Service)."""
-    document = decode_document(service.document)
+    """Render a service with its counts; an INACTIVE one has no deployments left (API:Service).
+
+    `document` is the service's own, from whoever has just written it.
+    """
+    document = document or decode_document(service.document)
     is_inactive = service.status == "INACTIVE"
     deployments = [
         _render_deployment(view, as_deployed(view, service, deployment), deployment, document)
