@@ -11,6 +11,7 @@ from homeport.bench.api import ApiMeasurement, Measured
 from homeport.bench.instances import InstancesResult
 from homeport.bench.placement import PlacementMeasurement
 from homeport.bench.rolling import RollingMeasurement
+from homeport.bench.services import CrowdedResult, SteadyResult
 from homeport.bench.tasks import SERVICE_TASKS, TaskMeasurements
 
 API_RATIO_TARGET = 20.0  # at 16 connections
@@ -18,6 +19,9 @@ START_EXTRA_TARGET_S = 0.1
 SERVICE_RATIO_TARGET = 1.2
 HEAL_TARGET_S = 1.0
 ROLLING_RATIO_TARGET = 2.0  # times faster than Swarm
+CROWDED_EXTRA_TARGET_MS = 10.0  # between two medians; a replacement's own swing is larger
+CROWDED_CPU_TARGET_PERCENT = 10.0
+STEADY_CPU_TARGET_PERCENT = 5.0
 IDLE_TARGET_PERCENT = 2.0
 PLACEMENT_TARGETS = {  # placements a second on 10,000 container instances
     "spread-zone": 100_000,
@@ -118,6 +122,56 @@ def rolling_lines(found: RollingMeasurement) -> list[Line]:
             beside=f"Docker Swarm {found.swarm_fewest}" if found.swarm_s else "",
             target=f"never below {found.tasks}",
             is_met=found.homeport_fewest >= found.tasks,
+        ),
+    ]
+
+
+def crowded_lines(found: CrowdedResult) -> list[Line]:
+    """Set a healthy service beside a crash-looping one against itself alone."""
+    extra_ms = found.beside_ms - found.alone_ms
+    return [
+        Line(
+            what=f"replacement beside a crash-looping service of {found.tasks} (median)",
+            homeport=f"{found.beside_ms:.0f} ms (95 %: {found.beside_p95_ms:.0f} ms)",
+            beside=f"alone {found.alone_ms:.0f} ms (95 %: {found.alone_p95_ms:.0f} ms)",
+            target="unchanged",
+            is_met=extra_ms <= CROWDED_EXTRA_TARGET_MS,
+        ),
+        Line(
+            what=f"server during {found.seconds:.0f} s of it, {found.crashes:,} crashes",
+            homeport=f"{found.server_percent:.1f} % of a core",
+            beside="",
+            target=f"under {CROWDED_CPU_TARGET_PERCENT:.0f} %",
+            is_met=found.server_percent < CROWDED_CPU_TARGET_PERCENT,
+        ),
+    ]
+
+
+def steady_lines(found: SteadyResult) -> list[Line]:
+    """Set many services at rest beside their target, and the change of one beside none."""
+    most_percent = max(found.quiet_percent, found.telemetry_percent)
+    return [
+        Line(
+            what=f"server, {found.services:,} services of {found.tasks_per_service} tasks at rest",
+            homeport=f"{found.quiet_percent:.1f} % of a core, "
+            f"{found.telemetry_percent:.1f} % with metrics of all tasks",
+            beside="",
+            target=f"under {STEADY_CPU_TARGET_PERCENT:.0f} %",
+            is_met=most_percent < STEADY_CPU_TARGET_PERCENT,
+        ),
+        Line(
+            what="a change of one of them, processor time",
+            homeport=f"{found.change_beside_ms:.0f} ms",
+            beside=f"without the others {found.change_alone_ms:.0f} ms",
+            target="",
+            is_met=None,
+        ),
+        Line(
+            what=f"of its {found.change_commits:,} commits, those that touch another service",
+            homeport=f"{found.others_commits}",
+            beside="",
+            target="none",
+            is_met=found.others_commits == 0,
         ),
     ]
 

@@ -122,6 +122,7 @@ def placement(
 
 
 app.command("rolling")(bench_services.rolling)
+app.command("services")(bench_services.services)
 app.command("fleet")(bench_scale.fleet)
 app.command("scale")(bench_scale.scale)
 app.command("commits")(bench_scale.commits)
@@ -165,6 +166,7 @@ def _report(
             lines += api_lines(await measure_api(seconds, progress.print))
         if with_everything:
             lines += rolling_lines(await bench_services.measure_rolling_here())
+            lines += await bench_services.measure_services_here()
             from homeport.bench.instances import DEFAULT_INSTANCES, measure_instances
             from homeport.bench.report import instance_lines
 

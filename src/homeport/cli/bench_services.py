@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 
 ROLLING_TASKS = 50
 ROLLING_ROUNDS = 2
+CROWD_TASKS = 100
+CROWD_INSTANCES = 10
+KILLS_PER_SECOND = 2
+MANY_SERVICES = 1_000
+MANY_INSTANCES = 100
+TASKS_EACH = 10
+WATCH_SECONDS = 30.0
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -34,6 +41,51 @@ def rolling(
 
     found = uvloop.run(measure_rolling_here(tasks, rounds))
     _show(rolling_lines(found), as_json=as_json)
+
+
+def services(
+    as_json: AsJson = False,
+    tasks: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Tasks of the healthy and the crashing service.")
+    ] = CROWD_TASKS,
+    many: Annotated[
+        int, typer.Option(min=2, max=10_000, help="Services at rest, of ten tasks each.")
+    ] = MANY_SERVICES,
+    seconds: Annotated[
+        float, typer.Option(min=1, max=3_600, help="Seconds to watch each.")
+    ] = WATCH_SECONDS,
+) -> None:
+    """Measure a healthy service beside a crash-looping one, and many services at rest."""
+    import uvloop
+
+    _show(uvloop.run(measure_services_here(tasks, many, seconds)), as_json=as_json)
+
+
+async def measure_services_here(
+    tasks: int = CROWD_TASKS, many: int = MANY_SERVICES, seconds: float = WATCH_SECONDS
+) -> "list[Line]":
+    """Measure services beside each other with played agents, with progress on stderr."""
+    from rich.console import Console
+
+    from homeport.bench.report import crowded_lines, steady_lines
+    from homeport.bench.services import measure_crowded, measure_steady
+
+    say = Console(stderr=True).print
+    crowded = await measure_crowded(
+        tasks=tasks,
+        instances=min(tasks, CROWD_INSTANCES),
+        kills=max(1, round(seconds * KILLS_PER_SECOND)),
+        seconds=seconds,
+        progress=say,
+    )
+    steady = await measure_steady(
+        services=many,
+        tasks=TASKS_EACH,
+        instances=min(many, MANY_INSTANCES),
+        seconds=seconds,
+        progress=say,
+    )
+    return [*crowded_lines(crowded), *steady_lines(steady)]
 
 
 async def measure_rolling_here(

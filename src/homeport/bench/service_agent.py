@@ -1,0 +1,283 @@
+"""One played agent of services under change: its tasks run, stop when told, and some die at once.
+
+It speaks Amazon's protocol as `fleet_agent` does, and beyond that reports ends, and publishes each
+task's metrics every 20 s as a real agent does. Tasks of the family `CRASHING` exit with 1 as soon
+as they run. What the agents of one measurement do together is seen in a `Ward`.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Coroutine
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+
+from homeport.bench.signed_connection import SignedConnection
+from homeport.wire.agent_messages import tcs
+
+CLUSTER: Final = "default"
+CONTAINER: Final = "web"
+CRASHING: Final = "crashing"
+CRASH_AFTER_S: Final = 0.05
+FRAME_LIMIT_BYTES: Final = 16 * 1024 * 1024
+INTERVAL_S: Final = 20.0
+TASKS_PER_FRAME: Final = 10
+"""As Amazon's agent cuts its metrics (ecs-agent/tcs/client)."""
+
+SIGNED_HEAD: Final = "Host: 127.0.0.1\r\nX-Amz-Date: 20261122T000000Z\r\n\r\n"
+_ACKNOWLEDGEMENTS: Final = {
+    "PayloadMessage": "AckRequest",
+    "TaskManifestMessage": "AckRequest",
+    "HeartbeatMessage": "HeartbeatAckRequest",
+}
+
+
+class PlayedTask(msgspec.Struct, rename="camel"):
+    """A task as a payload names it."""
+
+    arn: str
+    desired_status: str
+    family: str
+    version: str
+
+
+class _Body(msgspec.Struct, rename="camel"):
+    message_id: str | None = None
+    tasks: list[PlayedTask] = []
+
+
+class _Frame(msgspec.Struct):
+    type: str
+    message: _Body
+
+
+class _Registered(msgspec.Struct, rename="camel"):
+    container_instance_arn: str
+
+
+class _Registration(msgspec.Struct, rename="camel"):
+    container_instance: _Registered
+
+
+_FRAMES = msgspec.json.Decoder(_Frame)
+
+
+class Ward:
+    """What runs at which agent, by family; everybody who waits for a change is told of it."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, dict[str, ServiceAgent]] = {}
+        self.crashes = 0
+        self.starts = 0
+        self.trouble: BaseException | None = None
+        self._changed = asyncio.Event()
+
+    def note_running(self, family: str, arn: str, agent: "ServiceAgent") -> None:
+        """A task's RUNNING was acknowledged."""
+        self.running.setdefault(family, {})[arn] = agent
+        self.starts += 1
+        self._tell()
+
+    def note_stopped(self, family: str, arn: str) -> None:
+        """A task has ended at its agent."""
+        self.running.get(family, {}).pop(arn, None)
+        self._tell()
+
+    def note_trouble(self, trouble: BaseException) -> None:
+        """An agent can't go on: the measurement is worth nothing."""
+        self.trouble = self.trouble or trouble
+        self._tell()
+
+    async def wait_for(self, family: str, count: int, limit_s: float) -> None:
+        """Wait until so many of a family run; raises TimeoutError, or an agent's trouble."""
+        async with asyncio.timeout(limit_s):
+            while len(self.running.get(family, {})) != count:
+                if self.trouble is not None:
+                    raise self.trouble
+                self._changed.clear()
+                await self._changed.wait()
+
+    def _tell(self) -> None:
+        self._changed.set()
+
+
+class ServiceAgent:
+    """One container instance's agent."""
+
+    def __init__(self, url: str, ward: Ward) -> None:
+        self._url = url
+        self._ward = ward
+        self._calls = SignedConnection(url)
+        self._arn = ""
+        self._tasks: dict[str, PlayedTask] = {}
+        self._reports: deque[tuple[PlayedTask, dict[str, object]]] = deque()
+        self._work: set[asyncio.Task[None]] = set()
+        self._is_reporting = False
+        self._acs: ClientConnection | None = None
+        self._tcs: ClientConnection | None = None
+
+    async def join(self, *, cpu_units: int, memory_mib: int) -> None:
+        """Register, and open both sockets; their frames are answered from then on."""
+        resources = [
+            {"name": "CPU", "type": "INTEGER", "integerValue": cpu_units},
+            {"name": "MEMORY", "type": "INTEGER", "integerValue": memory_mib},
+        ]
+        reply = await self._calls.call("RegisterContainerInstance", {"totalResources": resources})
+        registered = msgspec.json.decode(reply, type=_Registration)
+        self._arn = registered.container_instance.container_instance_arn
+        arn, base = quote(self._arn, safe=""), self._url.replace("http", "ws", 1)
+        acs = f"acs/ws?clusterArn={CLUSTER}&containerInstanceArn={arn}&seqNum=1&protocolVersion=2"
+        self._acs = await _open(f"{base}/{acs}")
+        self._tcs = await _open(f"{base}/tcs/ws?cluster={CLUSTER}&containerInstance={arn}")
+        self._begin(self._listen(self._acs))
+        self._begin(_drain(self._tcs))
+
+    async def leave(self) -> None:
+        """Hang up."""
+        for task in [*self._work]:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+        for socket in (self._acs, self._tcs):
+            if socket is not None:
+                await socket.close()
+        self._calls.close()
+
+    def kill(self, arn: str) -> None:
+        """A task of ours has been killed from outside; the control plane is told."""
+        self._end(self._tasks[arn], exit_code=137, reason="killed")
+
+    async def publish(self) -> None:
+        """Publish what an agent with these tasks publishes every `INTERVAL_S`."""
+        assert self._tcs is not None
+        for message in render_metrics(self._arn, [*self._tasks.values()], time.time()):
+            frame = {"type": "PublishMetricsRequest", "message": message}
+            await self._tcs.send(SIGNED_HEAD + msgspec.json.encode(frame).decode())
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._work.add(task)
+        task.add_done_callback(self._note_end)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._work.discard(task)
+        if not task.cancelled() and (trouble := task.exception()) is not None:
+            self._ward.note_trouble(trouble)
+
+    async def _listen(self, socket: ClientConnection) -> None:
+        async for text in socket:
+            frame = _FRAMES.decode(text)
+            kind = _ACKNOWLEDGEMENTS.get(frame.type)
+            if kind is not None:
+                names = {"cluster": CLUSTER, "containerInstance": self._arn}
+                message = {**names, "messageId": frame.message.message_id}
+                await socket.send(msgspec.json.encode({"type": kind, "message": message}).decode())
+            if frame.type == "PayloadMessage":
+                for task in frame.message.tasks:
+                    self._take(task)
+
+    def _take(self, task: PlayedTask) -> None:
+        known = self._tasks.get(task.arn)
+        if task.desired_status == "RUNNING" and known is None:
+            self._tasks[task.arn] = task
+            self._report(task, render_running(task.arn))
+        elif task.desired_status == "STOPPED" and known is not None:
+            self._end(known, exit_code=0, reason="")
+
+    def _end(self, task: PlayedTask, *, exit_code: int, reason: str) -> None:
+        if self._tasks.pop(task.arn, None) is not None:
+            self._ward.note_stopped(task.family, task.arn)
+            self._report(task, render_stopped(task.arn, exit_code, reason))
+
+    def _report(self, task: PlayedTask, report: dict[str, object]) -> None:
+        self._reports.append((task, report))
+        if not self._is_reporting:
+            self._is_reporting = True
+            self._begin(self._send_reports())
+
+    async def _send_reports(self) -> None:
+        try:
+            while self._reports:
+                task, report = self._reports.popleft()
+                await self._calls.call("SubmitTaskStateChange", report)
+                if report["status"] == "RUNNING" and task.arn in self._tasks:
+                    self._ward.note_running(task.family, task.arn, self)
+                    if task.family == CRASHING:
+                        asyncio.get_running_loop().call_later(CRASH_AFTER_S, self._crash, task)
+        finally:
+            self._is_reporting = False
+
+    def _crash(self, task: PlayedTask) -> None:
+        if task.arn in self._tasks:
+            self._ward.crashes += 1
+            self._end(task, exit_code=1, reason="")
+
+
+async def _open(url: str) -> ClientConnection:
+    return await connect(url, compression=None, max_size=FRAME_LIMIT_BYTES, ping_interval=None)
+
+
+async def _drain(socket: ClientConnection) -> None:
+    async for _ in socket:
+        pass
+
+
+def render_running(task_arn: str) -> dict[str, object]:
+    """Write what an agent says when a task's container runs."""
+    binding = {"bindIP": "0.0.0.0", "containerPort": 80, "hostPort": 32_768, "protocol": "tcp"}
+    container = {
+        "containerName": CONTAINER,
+        "runtimeId": task_arn[-32:],
+        "status": "RUNNING",
+        "networkBindings": [binding],
+    }
+    return {"cluster": CLUSTER, "task": task_arn, "status": "RUNNING", "containers": [container]}
+
+
+def render_stopped(task_arn: str, exit_code: int, reason: str) -> dict[str, object]:
+    """Write what an agent says when a task's container has ended."""
+    container = {"containerName": CONTAINER, "status": "STOPPED", "exitCode": exit_code}
+    return {
+        "cluster": CLUSTER,
+        "task": task_arn,
+        "status": "STOPPED",
+        "reason": reason or "Essential container in task exited",
+        "containers": [container],
+    }
+
+
+def render_metrics(
+    instance_arn: str, tasks: list[PlayedTask], at_s: float
+) -> list[tcs.PublishMetricsRequest]:
+    """Write what an agent publishes of its tasks, ten a frame."""
+    parts = [tasks[n : n + TASKS_PER_FRAME] for n in range(0, len(tasks), TASKS_PER_FRAME)] or [[]]
+    return [
+        tcs.PublishMetricsRequest(
+            metadata=tcs.MetricsMetadata(
+                cluster=CLUSTER,
+                container_instance=instance_arn,
+                message_id=f"{at_s:.0f}-{number}",
+                idle=not tasks,
+                fin=number == len(parts) - 1,
+            ),
+            task_metrics=tuple(_metric(task) for task in part),
+            timestamp=at_s,
+        )
+        for number, part in enumerate(parts)
+    ]
+
+
+def _metric(task: PlayedTask) -> tcs.TaskMetric:
+    cpu = tcs.StatsSet(min=1.5, max=1.5, sample_count=1, sum=1.5)
+    memory = tcs.StatsSet(min=12, max=12, sample_count=1, sum=12)
+    container = tcs.ContainerMetric(
+        container_name=CONTAINER, cpu_stats_set=cpu, memory_stats_set=memory
+    )
+    return tcs.TaskMetric(
+        task_arn=task.arn,
+        task_definition_family=task.family,
+        task_definition_version=task.version,
+        container_metrics=(container,),
+    )
