@@ -2,7 +2,8 @@
 
 The same few changes are made in worlds that differ only in what they don't touch: other tasks, and
 other services of a thousand tasks each. Processor time of the engine, its decisions and the state,
-with the service scheduler's answer to the change, in one process; wire and disk aren't in it.
+with the service scheduler's answer to the change, in one process; the disk's part is measured by
+itself (`commits_on_disk`), the wire's isn't here.
 """
 
 import gc
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from homeport.api import ecs
+from homeport.bench.commits_on_disk import COMMITS, tasks_on_disk
 from homeport.sim.scale_world import CLUSTER, FAMILY, ScaleWorld
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
@@ -46,6 +48,7 @@ class CommitCosts(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     costs: list[CommitCost]
     growth: dict[str, float]
+    on_disk_cpu_us: dict[int, float]  # by the number of tasks: journal and records, one commit
 
 
 def measure_commits(
@@ -54,6 +57,7 @@ def measure_commits(
     sizes: Sequence[int] = SIZES,
     instances: int = INSTANCES,
     rounds: int = ROUNDS,
+    disk_commits: int = COMMITS,
 ) -> CommitCosts:
     """Grow one world from size to size, and make every change `rounds` times in each."""
     world = ScaleWorld(
@@ -62,27 +66,46 @@ def measure_commits(
     )
     world.add_service(PROBE_SERVICE, PROBE_TASKS)
     services, tasks, costs = 0, 0, list[CommitCost]()
-    for size in sorted(sizes):
-        gc.disable()  # what is made now stays: the collector would look at it again and again
-        while tasks < size:
-            count = min(TASKS_PER_SERVICE, size - tasks)
-            world.add_service(f"service-{services}", count)
-            services, tasks = services + 1, tasks + count
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*COLLECTOR_THRESHOLDS)
-        gc.enable()
-        progress(f"{tasks:,} tasks in {services:,} services: {rounds} rounds of changes")
-        for change, (cpu_us, commits) in _measure_rounds(world, rounds).items():
-            costs.append(
-                CommitCost(
-                    change=change, tasks=tasks, services=services, cpu_us=cpu_us, commits=commits
+    on_disk_cpu_us: dict[int, float] = {}
+    with tasks_on_disk() as disk:
+        for size in sorted(sizes):
+            services, tasks = _grow(world, size, services=services, tasks=tasks)
+            progress(f"{tasks:,} tasks in {services:,} services: {rounds} rounds of changes")
+            for change, (cpu_us, commits) in _measure_rounds(world, rounds).items():
+                costs.append(
+                    CommitCost(
+                        change=change,
+                        tasks=tasks,
+                        services=services,
+                        cpu_us=cpu_us,
+                        commits=commits,
+                    )
                 )
-            )
-    gc.unfreeze()
+            progress(f"{tasks:,} tasks on disk: {disk_commits:,} commits")
+            live = [task for task in world.store.tasks if not task.is_stopped]
+            disk.add(live)
+            on_disk_cpu_us[tasks] = disk.measure(live, commits=disk_commits)
     return CommitCosts(
-        instances=instances, rounds=rounds, costs=costs, growth=growth_of(costs)
+        instances=instances,
+        rounds=rounds,
+        costs=costs,
+        growth=growth_of(costs),
+        on_disk_cpu_us=on_disk_cpu_us,
     )
+
+
+def _grow(world: ScaleWorld, size: int, *, services: int, tasks: int) -> tuple[int, int]:
+    """Add services until the world has this many tasks; returns how many of both it has then."""
+    gc.disable()  # what is made now stays: the collector would look at it again and again
+    while tasks < size:
+        count = min(TASKS_PER_SERVICE, size - tasks)
+        world.add_service(f"service-{services}", count)
+        services, tasks = services + 1, tasks + count
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
+    gc.enable()
+    return services, tasks
 
 
 def growth_of(costs: Sequence[CommitCost]) -> dict[str, float]:

@@ -29,6 +29,7 @@ class Sampler:
         self._samples: Counter[tuple[int, tuple[CodeType, ...]]] = Counter()
         self._clocks: dict[int, tuple[int, int]] = {}  # thread -> its clock, when last read
         self._names: dict[int, str] = {}
+        self._main = threading.main_thread().ident or 0
 
     def start(self) -> None:
         """Sample from now on."""
@@ -49,11 +50,14 @@ class Sampler:
 
     def _sample(self, _number: int, frame: FrameType | None) -> None:
         spent_ns = self._read_clocks()
-        main = threading.main_thread().ident
-        frames: dict[int, FrameType | None] = dict(sys._current_frames())
+        main_ns = spent_ns.pop(self._main, 0)
+        self._samples[self._main, _codes_of(frame)] += main_ns // NS_PER_US
+        if not spent_ns:
+            return
+        frames = sys._current_frames()
+        del frames[self._main]  # this very frame: a cycle that only the collector would free
         for thread, each_ns in spent_ns.items():
-            top = frame if thread == main else frames.get(thread)
-            self._samples[thread, _codes_of(top)] += each_ns // NS_PER_US
+            self._samples[thread, _codes_of(frames.get(thread))] += each_ns // NS_PER_US
 
     def _read_clocks(self) -> dict[int, int]:
         """Return the processor time that each thread has used since this was asked last."""

@@ -93,7 +93,19 @@ def commit_lines(found: CommitCosts) -> list[Line]:
                 is_met=growth <= GROWTH_TARGET,
             )
         )
-    return lines
+    on_disk = found.on_disk_cpu_us
+    at_sizes = ", ".join(f"{cpu_us:.0f} µs at {tasks:,}" for tasks, cpu_us in on_disk.items())
+    ratio = on_disk[max(on_disk)] / on_disk[min(on_disk)]
+    return [
+        *lines,
+        Line(
+            what="one task changed, on disk: journal and records",
+            homeport=f"{ratio:.2f} x",
+            beside=at_sizes,
+            target="",
+            is_met=None,
+        ),
+    ]
 
 
 def restart_lines(found: RestartResult) -> list[Line]:
