@@ -91,15 +91,20 @@ def rewind_service(service: Service, commit: Commit) -> Service:
     if commit.cause not in TURNS:
         return service
     before = replace(service, status="ACTIVE")
-    deployments = service.deployments
-    if len(deployments) > 1 and deployments[0].created_at_ms == commit.at_ms:
-        primary = replace(deployments[1], status="PRIMARY")
-        before = replace(
-            before,
-            task_definition_arn=primary.task_definition_arn,
-            deployments=(primary, *deployments[2:]),
-        )
-    return before
+    is_its = service.deployments[0].created_at_ms == commit.at_ms
+    return before_deployment(before) if is_its else before
+
+
+def before_deployment(service: Service) -> Service:
+    """Return a service as it was before its newest deployment; without an older one as it is."""
+    if len(service.deployments) < 2:
+        return service
+    primary = replace(service.deployments[1], status="PRIMARY")
+    return replace(
+        service,
+        task_definition_arn=primary.task_definition_arn,
+        deployments=(primary, *service.deployments[2:]),
+    )
 
 
 def count_tasks(past: Chronicle, at_ms: int) -> Counter[str]:

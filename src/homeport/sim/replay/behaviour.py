@@ -80,7 +80,9 @@ class Behaviours:
             is_cold = (life.instance_arn, life.images) not in held
             held.add((life.instance_arn, life.images))
             if life.created_ms < begins_ms:
-                self._learn_base(life, _behave(life, begins_ms, ends_ms, is_cold=False))
+                is_going = life.stopping_ms is not None and life.stopping_ms < begins_ms
+                known = _behave(life, begins_ms, ends_ms, is_cold=False)
+                self._learn_base(life, known, is_going=is_going)
             elif life.placed_ms is not None:
                 self._learn(life, _behave(life, life.placed_ms, ends_ms, is_cold=is_cold))
 
@@ -90,7 +92,8 @@ class Behaviours:
         """Decide how the next task of this kind behaves; `source_arn` names whose life it has."""
         found = self._by_arn.pop(source_arn, None) if source_arn is not None else None
         if found is None:
-            queue = self._next[kind]
+            # Tasks of a deployment that is taken up again are among those that were there.
+            queue = self._base[kind] or self._next[kind]
             found = queue.popleft() if queue else self._draw(kind, images)
         return self._complete(found, images, is_cold=is_cold)
 
@@ -118,10 +121,10 @@ class Behaviours:
             health=tuple((after_ms + late_ms, status) for after_ms, status in plan.health),
         )
 
-    def _learn_base(self, life: TaskLife, behaviour: Behaviour) -> None:
+    def _learn_base(self, life: TaskLife, behaviour: Behaviour, *, is_going: bool) -> None:
         if life.service_arn is None:
             self._by_arn[life.arn] = behaviour
-        else:
+        elif not is_going:
             self._base[life.service_arn, life.definition_arn].append(behaviour)
         _sample(self._stops[life.images], behaviour.stop_ms)
 

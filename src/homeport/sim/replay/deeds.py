@@ -100,6 +100,13 @@ class DeploymentStopped(Deed, frozen=True, kw_only=True):
     service_arn: str
 
 
+class HookAnswered(Deed, frozen=True, kw_only=True):
+    """ContinueServiceDeployment: how a PAUSE hook of the service's deployment was answered."""
+
+    service_arn: str
+    action: str  # CONTINUE | ROLLBACK
+
+
 class TasksRun(Deed, frozen=True, kw_only=True):
     """RunTask or StartTask: one of its tasks stands for all; `arns` are theirs.
 

@@ -4,7 +4,8 @@ What is there when the journal begins is made just before it begins, by the same
 deed is done at its time. What comes of it is written down as the journal's own past is.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict, deque
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from homeport.engine.engine import Engine
 from homeport.engine.events import ApiCalled
 from homeport.model.arn import scope_of
 from homeport.model.service import Service
+from homeport.model.service_deployment import ServiceDeployment
 from homeport.model.task import Task
 from homeport.operations.context import CallContext, OperationSettings
 from homeport.operations.registry import OPERATIONS
@@ -28,6 +30,7 @@ from homeport.sim.replay.deeds import (
     AgentWent,
     Deed,
     DeploymentStopped,
+    HookAnswered,
     InstanceAltered,
     InstanceJoined,
     InstanceLeft,
@@ -64,6 +67,7 @@ REFUSALS_KEPT = 50
 ENDPOINT = "http://replay"
 WRITE = "Replay.Write"
 MINUTE_MS = 60_000
+AWAITING_ACTION = "AWAITING_ACTION"
 
 
 class Replayed(msgspec.Struct, kw_only=True):
@@ -97,6 +101,8 @@ class Player:
         self._chronicle = Chronicle(workload.cluster.arn)
         self._refused: Counter[str] = Counter()
         self._unplaced: list[tuple[int, int]] = []
+        # How hooks of a service are to be answered, once one awaits it.
+        self._answers: dict[str, deque[str]] = defaultdict(deque)
         self._sources: dict[str, str] = {}  # simulated standalone task: the journal's
         self._arns: dict[str, str] = {}  # the journal's task: the simulated one
         self._turn: Timer | None = None
@@ -163,6 +169,10 @@ class Player:
 
     def _watch(self, commit: Commit, _replaced: tuple[AnyRecord | None, ...]) -> None:
         self._chronicle.follow(commit.at_ms, commit.sequence, commit.changes)
+        for change in commit.changes if self._answers else ():
+            record = change.record if isinstance(change, Put) else None
+            if isinstance(record, ServiceDeployment) and record.hooks:
+                self._timeline.soon(partial(self._answer_hook, record.service_arn))
 
     # tasks
     def _choose_plan(self, task: Task, is_cold: bool) -> Plan:
@@ -200,6 +210,9 @@ class Player:
                 self._call("DeleteService", request)
             case DeploymentStopped():
                 self._stop_deployment(deed)
+            case HookAnswered():
+                self._answers[deed.service_arn].append(deed.action)
+                self._answer_hook(deed.service_arn)
             case TasksRun():
                 self._run(deed)
             case TaskStopped():
@@ -278,6 +291,23 @@ class Player:
                 service_deployment_arn=arn, stop_type="ROLLBACK"
             )
             self._call("StopServiceDeployment", request)
+
+    def _answer_hook(self, service_arn: str) -> None:
+        """Answer a hook that awaits it, as one was answered; it may come later than it did."""
+        service, answers = self._view.service(service_arn), self._answers[service_arn]
+        record = (
+            None
+            if service is None or service.service_deployment_arn is None
+            else self._view.service_deployment(service.service_deployment_arn)
+        )
+        if record is None or not answers:
+            return
+        hook = next((each for each in record.hooks if each.status == AWAITING_ACTION), None)
+        if hook is not None:
+            request = ecs.ContinueServiceDeploymentRequest(
+                service_deployment_arn=record.arn, hook_id=hook.id, action=answers.popleft()
+            )
+            self._call("ContinueServiceDeployment", request)
 
     def _run(self, deed: TasksRun) -> None:
         definition = self._view.task_definition(deed.task.task_definition_arn)

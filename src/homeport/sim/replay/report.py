@@ -93,8 +93,10 @@ def replay(
     replayed = Player(changed, changes, seed).play()
     told(f"{replayed.commits} commits are simulated")
     span = Span(begins_ms=workload.begins_ms, ends_ms=workload.ends_ms, points=points)
-    before = _make_side(workload.past, span, [])
-    after = _make_side(replayed.chronicle, span, replayed.unplaced)
+    # Deployments under way are taken up again at the beginning: they are older than the journal.
+    since_ms = workload.begins_ms + (workload.first_commit > 1)
+    before = _make_side(workload.past, span, [], since_ms)
+    after = _make_side(replayed.chronicle, span, replayed.unplaced, since_ms)
     return _make_report(
         str(path), workload, replayed, changes, seed=seed, before=before, after=after
     )
@@ -122,7 +124,7 @@ def _make_report(
         before=before,
         after=after,
         agreement=_agree(before, after) if what_if.is_nothing else None,
-        deployments=_pair(workload.past, replayed.chronicle, workload.begins_ms),
+        deployments=_pair(workload, replayed.chronicle),
         simulated_steps=replayed.steps,
         simulated_commits=replayed.commits,
         refused=replayed.refused,
@@ -130,7 +132,9 @@ def _make_report(
     )
 
 
-def _make_side(chronicle: Chronicle, span: Span, unplaced: list[tuple[int, int]]) -> Side:
+def _make_side(
+    chronicle: Chronicle, span: Span, unplaced: list[tuple[int, int]], since_ms: int
+) -> Side:
     series = measure(chronicle, span, unplaced)
     tasks = [life for life in chronicle.tasks.values() if life.created_ms >= span.begins_ms]
     failures: Counter[str] = Counter()
@@ -138,7 +142,7 @@ def _make_side(chronicle: Chronicle, span: Span, unplaced: list[tuple[int, int]]
         ended_ms = life.stopped_ms
         if ended_ms is not None and ended_ms >= span.begins_ms and life.failure is not None:
             failures[life.failure] += 1
-    deployments = _since(chronicle, span.begins_ms)
+    deployments = _since(chronicle, since_ms)
     lasted = [
         seconds
         for each in deployments
@@ -167,8 +171,8 @@ def _agree(before: Side, after: Side) -> Agreement:
     )
 
 
-def _since(chronicle: Chronicle, begins_ms: int) -> list[DeploymentLife]:
-    found = [each for each in chronicle.deployments.values() if each.created_ms >= begins_ms]
+def _since(chronicle: Chronicle, since_ms: int) -> list[DeploymentLife]:
+    found = [each for each in chronicle.deployments.values() if each.created_ms >= since_ms]
     return sorted(found, key=lambda each: (each.created_ms, each.service))
 
 
@@ -176,13 +180,15 @@ def _lasted_s(life: DeploymentLife) -> float | None:
     return None if life.finished_ms is None else (life.finished_ms - life.created_ms) / 1_000
 
 
-def _pair(past: Chronicle, simulated: Chronicle, begins_ms: int) -> tuple[DeploymentPair, ...]:
+def _pair(workload: Workload, simulated: Chronicle) -> tuple[DeploymentPair, ...]:
     """Put the n-th deployment of a service beside the n-th one of the other world."""
+    begins_ms = workload.begins_ms
+    since_ms = begins_ms + (workload.first_commit > 1)
     others: dict[str, list[DeploymentLife]] = defaultdict(list)
-    for life in _since(simulated, begins_ms):
+    for life in _since(simulated, since_ms):
         others[life.service].append(life)
     pairs: list[tuple[DeploymentLife | None, DeploymentLife | None]] = []
-    for life in _since(past, begins_ms):
+    for life in _since(workload.past, since_ms):
         mates = others[life.service]
         pairs.append((life, mates.pop(0) if mates else None))
     pairs += [(None, life) for _, mates in sorted(others.items()) for life in mates]

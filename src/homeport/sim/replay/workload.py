@@ -18,10 +18,12 @@ from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import INACTIVE, ContainerInstance
 from homeport.model.service import Service
+from homeport.model.service_deployment import ServiceDeployment
 from homeport.model.task import STOPPED, Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.sim.replay.beginning import (
     TURNS,
+    before_deployment,
     count_tasks,
     in_order,
     made_ms,
@@ -34,6 +36,7 @@ from homeport.sim.replay.deeds import (
     AgentWent,
     Deed,
     DeploymentStopped,
+    HookAnswered,
     InstanceAltered,
     InstanceJoined,
     InstanceLeft,
@@ -66,6 +69,7 @@ WITHOUT_EFFECT = frozenset({"TagResource", "UntagResource", "UpdateContainerAgen
 REPLAYED = frozenset(
     {
         *("CreateService", "UpdateService", "DeleteService", "StopServiceDeployment"),
+        "ContinueServiceDeployment",
         *("RunTask", "StartTask", "StopTask", "UpdateTaskProtection"),
         *("RegisterContainerInstance", "DeregisterContainerInstance", "PutAttributes"),
         *("UpdateContainerInstancesState", "DeleteAttributes"),
@@ -152,6 +156,7 @@ class _Reading:
         self._begins_ms = self._ends_ms = 0
         self._first_commit = 0
         self._base: list[Deed] = []
+        self._resumed: list[Deed] = []  # what follows at once on the base
         self._deeds: list[Deed] = []
         self._past = Chronicle(cluster.arn)
         self._seen: set[str] = set()
@@ -181,6 +186,8 @@ class _Reading:
                 self._read_service(commit, record)
             elif isinstance(record, ContainerInstance):
                 self._read_instance(commit, record)
+            elif isinstance(record, ServiceDeployment):
+                self._read_deployment(commit, record)
             elif self._is_setting(record):
                 self._note_first(record, commit)
                 written.append(Put(usable(record)))
@@ -203,7 +210,7 @@ class _Reading:
             else:
                 self._note_first(record, None)
             self._past.follow(self._begins_ms, 0, (Put(record),))
-        resumed = self._count_tasks()
+        self._count_tasks()
         return Workload(
             cluster=self._cluster,
             begins_ms=self._begins_ms,
@@ -211,32 +218,36 @@ class _Reading:
             first_commit=self._first_commit,
             last_commit=self.last_commit,
             base=in_order(self._base),
-            deeds=[*resumed, *self._deeds],
+            deeds=[*self._resumed, *self._deeds],
             past=self._past,
             loss_window_s=self._loss_window_s,
             left_out=dict(self._left_out),
         )
 
-    def _count_tasks(self) -> list[Deed]:
-        """Begin with the tasks that each service had then, and resume those that lacked some.
+    def _count_tasks(self) -> None:
+        """Begin with the tasks that each service had then; resume deployments, and what it lacked.
 
         One whose first known change was a call is taken to have wanted just those that it had.
         """
         counts = count_tasks(self._past, self._begins_ms)
-        resumed: list[Deed] = []
         for number, deed in enumerate(self._base):
             if not isinstance(deed, ServiceCreated):
                 continue
             service, count = deed.service, counts[deed.service.arn]
+            begun, at_ms = service, self._begins_ms
             if service.arn in self._turned:
                 self._note_turn(service.arn, count)
-            elif service.desired_count > count:
-                resumed.append(ServiceResumed(at_ms=self._begins_ms, service=service))
+                begun = replace(service, desired_count=count)
             else:
-                continue
-            begun = replace(service, desired_count=count)
+                if service.primary.rollout_state != "COMPLETED":
+                    begun = before_deployment(service)
+                if begun != service:
+                    update = ServiceUpdated(at_ms=at_ms, before=begun, after=service)
+                    self._resumed.append(update)
+                if service.desired_count > count:
+                    self._resumed.append(ServiceResumed(at_ms=at_ms, service=service))
+                    begun = replace(begun, desired_count=count)
             self._base[number] = replace(deed, service=begun)
-        return resumed
 
     def _note_turn(self, arn: str, count: int) -> None:
         """Say how many tasks a service wanted before the first call that is known."""
@@ -287,8 +298,11 @@ class _Reading:
             if before.status != INACTIVE:
                 self._instances[record.arn] = before
                 self._base.append(InstanceJoined(at_ms=at_ms, instance=before))
-                if before.agent_connected:
+                if before.lost_at_ms is None:
+                    # An agent that is away just then has tasks, which must have got there.
                     self._base.append(AgentCame(at_ms=at_ms, arn=before.arn))
+                    if not before.agent_connected:
+                        self._resumed.append(AgentWent(at_ms=at_ms, arn=before.arn))
         elif isinstance(record, Service):
             was = record if commit is None else rewind_service(record, commit)
             if commit is not None and commit.cause in TURNS:
@@ -339,6 +353,16 @@ class _Reading:
                 self._deeds.append(ServiceDeleted(at_ms=at_ms, arn=service.arn))
             case "StopServiceDeployment":
                 self._deeds.append(DeploymentStopped(at_ms=at_ms, service_arn=service.arn))
+
+    def _read_deployment(self, commit: Commit, record: ServiceDeployment) -> None:
+        is_answer = commit.cause == "ContinueServiceDeployment"
+        if is_answer and record.cluster_arn == self._cluster.arn:
+            is_rollback = any(hook.status == "FAILED" for hook in record.hooks)
+            action = "ROLLBACK" if is_rollback else "CONTINUE"
+            answered = HookAnswered(
+                at_ms=commit.at_ms, service_arn=record.service_arn, action=action
+            )
+            self._deeds.append(answered)
 
     def _read_instance(self, commit: Commit, instance: ContainerInstance) -> None:
         if instance.cluster_arn != self._cluster.arn:

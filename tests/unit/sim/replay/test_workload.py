@@ -12,6 +12,7 @@ from builders import (
     make_task_definition,
 )
 from homeport.model.service import Deployment
+from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.sim.replay import deeds
 from homeport.sim.replay.workload import WorkloadError, read_workload
 from homeport.state.changes import Change, Commit, Delete, Put
@@ -212,8 +213,52 @@ def test_an_instances_first_known_change_is_taken_back(
     workload = journal.read(first=3)
     (joined,) = [deed for deed in workload.base if isinstance(deed, deeds.InstanceJoined)]
     assert joined.instance.status == status
-    assert any(isinstance(deed, deeds.AgentCame) for deed in workload.base) is is_connected
-    assert len(workload.deeds) == 1
+    # Whoever was away just then had tasks, so that it must have been there.
+    assert any(isinstance(deed, deeds.AgentCame) for deed in workload.base)
+    went = [deed.at_ms for deed in workload.deeds if isinstance(deed, deeds.AgentWent)]
+    if cause == "AgentConnected":
+        assert went == [at(3)]
+    assert len(workload.deeds) == (1 if is_connected else 2)
+
+
+def test_an_instance_that_was_given_up_is_not_there_for_tasks(journal):
+    journal.add("Test", ONE)
+    journal.add("PutAttributes", replace(ONE, agent_connected=False, lost_at_ms=at(1)))
+    assert "AgentCame" not in kinds(journal.read(first=3).base)
+
+
+def test_a_deployment_that_was_under_way_is_taken_up_again(journal):
+    older = Deployment(id="older", status="ACTIVE", task_definition_arn="older")
+    newer = Deployment(id="newer", status="PRIMARY", task_definition_arn="newer")
+    rolling = replace(WEB, task_definition_arn="newer", deployments=(newer, older))
+    tasks = [make_task(n, instance=ONE, service=WEB, last_status="RUNNING") for n in range(2)]
+    journal.add("Test", rolling, ONE, *tasks)
+    journal.add("Reconcile", replace(rolling, event_sequence=1))
+    workload = journal.read(first=3)
+    (created,) = [deed for deed in workload.base if isinstance(deed, deeds.ServiceCreated)]
+    assert created.service.task_definition_arn == "older"
+    (update,) = workload.deeds
+    assert update.after.task_definition_arn == "newer"
+    assert update.at_ms == workload.begins_ms
+
+
+def test_a_hooks_answer_is_done_again(journal):
+    record = ServiceDeployment(
+        arn="deployment",
+        service_arn=WEB.arn,
+        cluster_arn=WEB.cluster_arn,
+        deployment_id="one",
+        target_revision_arn="revision",
+        hooks=(HookState(id="hook", stage="POST_SCALE_UP", status="SUCCEEDED"),),
+    )
+    failed = HookState(id="hook", stage="POST_SCALE_UP", status="FAILED")
+    journal.add("ContinueServiceDeployment", record)
+    journal.add("ContinueServiceDeployment", replace(record, hooks=(failed,)))
+    answers = [d for d in journal.read().deeds if isinstance(d, deeds.HookAnswered)]
+    assert [(deed.at_ms, deed.action) for deed in answers] == [
+        (at(2), "CONTINUE"),
+        (at(3), "ROLLBACK"),
+    ]
 
 
 def test_only_the_cluster_that_is_asked_for_is_read(journal):
