@@ -17,6 +17,8 @@ from homeport.cli.event_feed import Event, describe_event
 from homeport.cli.overview import make_console
 
 _STATES = ("PROVISIONING", "PENDING", "RUNNING", "UNHEALTHY", "STOPPING")
+# What else there is to say of a deployment, the service's own messages say.
+SHOWN = ("ECS Task State Change", "ECS Hook State Change")
 REFRESHES_PER_S = 8
 SHOWN_ADDRESSES = 20
 
@@ -50,7 +52,7 @@ class TextView:
     def progress(self, rollouts: list[Rollout], looks: list[Look], events: list[Event]) -> None:
         """Print what is new; draw the table anew, or say in a line when the counts changed."""
         for event in events:
-            if event["detail-type"] == "ECS Task State Change":
+            if event["detail-type"] in SHOWN:
                 self._print(describe_event(event))
         for look in looks:
             for message in look.messages:

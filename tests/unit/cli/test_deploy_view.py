@@ -110,3 +110,21 @@ def test_json_is_one_object_a_line_and_counts_only_when_they_changed(capsys):
         "count": 2,
     }
     assert lines[-1]["services"][0]["addresses"] == ["127.0.1.1:80"]
+
+
+def test_a_hook_that_waits_is_shown_with_what_has_to_be_answered():
+    hook = {
+        "detail-type": "ECS Hook State Change",
+        "time": "2026-01-31T23:59:58Z",
+        "resources": ["arn:aws:ecs:us-east-1:1:service/default/web"],
+        "detail": {
+            "eventName": "HOOK_AWAITING_ACTION",
+            "lifecycleStage": "POST_SCALE_UP",
+            "hookId": "ecs-pause-1",
+        },
+    }
+    other = {**hook, "detail-type": "ECS Service Action"}
+    file = io.StringIO()
+    TextView(Console(file=file, width=120)).progress([rollout()], [], [hook, other])
+    line = "23:59:58 service web HOOK_AWAITING_ACTION POST_SCALE_UP ecs-pause-1"
+    assert file.getvalue().splitlines() == [line]

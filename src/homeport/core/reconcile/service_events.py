@@ -108,6 +108,11 @@ def unplaced_message(service: Service, refusals: Sequence[Refusal]) -> str:
         f"(service {service.name}) was unable to place a task because no container instance met "
         "all of its requirements."
     )
+    if not refusals and service.capacity_provider_strategy:
+        return (
+            f"(service {service.name}) was unable to reach steady state. Reason: No Container "
+            "Instances were found in your capacity provider."
+        )
     if not refusals:
         return f"{beginning} Reason: No Container Instances were found in your cluster. {_ADVICE}"
     closest = closest_refusal(refusals)

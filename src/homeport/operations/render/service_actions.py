@@ -47,13 +47,14 @@ _ACTIONS = (
         ServiceAction("WARN", "SERVICE_TASK_START_IMPAIRED"),
     ),
     ("was unable to place a task", ServiceAction("ERROR", _PLACEMENT_FAILURE)),
+    ("were found in your capacity provider", ServiceAction("ERROR", _PLACEMENT_FAILURE)),
 )
 _REASONS = {
     "has insufficient CPU units available": "RESOURCE:CPU",
     "has insufficient memory available": "RESOURCE:MEMORY",
     "is already using a port required by your task": "RESOURCE:PORTS",
     "is missing an attribute required by your task": "ATTRIBUTE",
-    "No Container Instances were found in your cluster": "NO ACTIVE INSTANCES",
+    "No Container Instances were found in your": "NO ACTIVE INSTANCES",
 }
 _CLOSEST = re.compile(r"\(container-instance ([0-9a-f]+)\)")
 _ENCOUNTERED = re.compile(r'encountered error "([^"]*)"')

@@ -257,3 +257,16 @@ def test_a_clusters_statistics_count_fargate_apart() -> None:
     (cluster,) = call(world.store, "DescribeClusters", include=["STATISTICS"])["clusters"]
     counts = {each["name"]: each["value"] for each in cluster["statistics"]}
     assert (counts["pendingFargateTasksCount"], counts["pendingEC2TasksCount"]) == ("1", "1")
+
+
+def test_a_service_says_that_its_capacity_provider_has_no_instances() -> None:
+    world = ServiceWorld(make_task_definition(), provider("fixed", is_scaling_managed=False))
+    (cluster,) = world.store.clusters
+    world.put(replace(cluster, capacity_providers=("fixed",)))
+    for instance in world.instances():
+        world.change_instance(instance, status="INACTIVE")
+    create(world, [item("fixed")], desired=1)
+    assert world.messages() == [
+        "(service web) was unable to reach steady state. Reason: No Container Instances were found "
+        "in your capacity provider."
+    ]

@@ -28,6 +28,7 @@ from homeport.state.view import View
 INSTANCE = make_container_instance(attributes={"ecs.cpu-architecture": "x86_64"})
 TASK = make_task(instance=INSTANCE)
 SERVICE = make_service(desired_count=3)
+PROVIDED = replace(SERVICE, capacity_provider_strategy=(StrategyItem("a", weight=1),))
 
 
 class Watched:
@@ -189,9 +190,8 @@ def test_a_pause_hook_tells_that_it_waits_and_how_it_was_answered():
 
 
 def test_the_capacity_providers_of_a_steady_service_are_steady_too():
-    service = replace(SERVICE, capacity_provider_strategy=(StrategyItem("a", weight=1),))
-    said = message(service_events.steady_message(service))
-    _, event = Watched(service).put(said)
+    said = message(service_events.steady_message(PROVIDED))
+    _, event = Watched(PROVIDED).put(said)
     assert event["detail"]["eventName"] == "CAPACITY_PROVIDER_STEADY_STATE"
     (arn,) = event["detail"]["capacityProviderArns"]
     assert arn == "arn:aws:ecs:us-east-1:123456789012:capacity-provider/a"
@@ -257,6 +257,9 @@ def test_every_message_of_the_scheduler_is_known_as_the_action_that_it_is():
             "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", "RESOURCE:MEMORY", (INSTANCE.arn,)
         ),
         service_events.unplaced_message(SERVICE, []): ServiceAction(
+            "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", "NO ACTIVE INSTANCES"
+        ),
+        service_events.unplaced_message(PROVIDED, []): ServiceAction(
             "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", "NO ACTIVE INSTANCES"
         ),
         rebalance.no_room_message(SERVICE, "us-east-1a"): ServiceAction(
