@@ -1,8 +1,8 @@
 """Amazon's agent as it was recorded, line by line, against a real server: the other side fits.
 
 The fixture holds what the agent sent (register, connect, run, restart, stop, a failed pull); names
-that the control plane gives are filled in. What the server says in between is checked against the
-rules of the agent protocol.
+that the control plane gives are filled in. What the server says in between is compared byte for
+byte with `control_frames.jsonl`, in which ids, times and numbers are left open.
 """
 
 import asyncio
@@ -20,6 +20,8 @@ from homeport.wire.agent_messages import acs, tcs
 from homeport.wire.agent_messages.frames import decode_frame
 
 RECORDING = Path(__file__).parent / "fixtures/amazon_agent_run.jsonl"
+CONTROL_FRAMES = Path(__file__).parent / "fixtures/control_frames.jsonl"
+CLUSTER_ARN = "arn:aws:ecs:us-east-1:123456789012:cluster/default"
 ANSWER_LIMIT_S = 10
 
 # The recorded agent said that it is EXTERNAL.
@@ -66,6 +68,7 @@ class Replay:
         self._session = session
         self._lines = [Template(line) for line in RECORDING.read_text().splitlines()]
         self._sockets: dict[str, aiohttp.ClientWebSocketResponse] = {}
+        self.unsaid = CONTROL_FRAMES.read_text().splitlines()
 
     def peek(self) -> dict[str, Any]:
         line: dict[str, Any] = json.loads(self._lines[0].safe_substitute(self.names))
@@ -107,9 +110,24 @@ class Replay:
         while True:
             text = await self._sockets[channel].receive_str(timeout=ANSWER_LIMIT_S)
             message = decode_frame(text)
+            self._compare(text)
             if isinstance(message, kind):
                 return message
             assert isinstance(message, acs.HeartbeatMessage | acs.TaskManifestMessage), message
+
+    def _compare(self, text: str) -> None:
+        """Find the expected frame; of the same, only the heartbeats and answers come repeatedly."""
+        message = json.loads(text)["message"]
+        (task,) = message.get("tasks") or [{}]
+        names = {**self.names, "CLUSTER": CLUSTER_ARN, **message, "arn": task.get("arn")}
+        for number, container in enumerate(task.get("containers", [])):
+            names[f"container{number}"] = container["containerArn"]
+        for line in self.unsaid:
+            if Template(line).safe_substitute(names) == text:
+                if "$CLUSTER" in line:
+                    self.unsaid.remove(line)
+                return
+        raise AssertionError(f"no frame of {CONTROL_FRAMES.name} is {text}")
 
     async def hang_up(self) -> None:
         for socket in self._sockets.values():
@@ -148,6 +166,7 @@ async def test_the_recorded_run_of_amazons_agent_plays_to_its_end(replay: Replay
     await restart_agent(replay, first_timeline)
     await stop_the_task(replay, task_arn)
     await fail_to_pull(replay)
+    assert [line for line in replay.unsaid if "$CLUSTER" in line] == []
 
 
 async def start_agent(replay: Replay) -> None:
