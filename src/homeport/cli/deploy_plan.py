@@ -118,7 +118,10 @@ def describe_definition(client: ApiClient, name: str) -> dict[str, Any]:
 def plan_service(
     client: ApiClient, cluster: str, wanted: WantedService, *, is_forced: bool = False
 ) -> ServicePlan:
-    """Compare a service as it is with what is wanted of it."""
+    """Compare a service as it is with what is wanted of it.
+
+    One whose deployment has failed without a rollback is started anew.
+    """
     known = describe_service(client, cluster, wanted.name)
     if known is not None and known["status"] == "DRAINING":
         raise CommandFailure(f"service {wanted.name} is being deleted; wait until it is gone")
@@ -139,7 +142,16 @@ def plan_service(
         definition_changes=changes,
         count_before=count_before,
         count_after=count_after if wanted.desired_count is None else wanted.desired_count,
-        is_forced=is_forced,
+        is_forced=is_forced or _has_failed(known),
+    )
+
+
+def _has_failed(service: Mapping[str, Any] | None) -> bool:
+    """Whether the newest deployment starts nothing more, so that only another one can help."""
+    deployments = [] if service is None else service.get("deployments", [])
+    return any(
+        each["status"] == "PRIMARY" and each.get("rolloutState") == "FAILED"
+        for each in deployments
     )
 
 

@@ -122,14 +122,18 @@ def test_the_plan_says_what_will_be_made_changed_or_left():
 class Server:
     """A service on revision 1, and the revisions there are."""
 
-    def __init__(self, *revisions: dict[str, Any], status: str = "ACTIVE") -> None:
+    def __init__(
+        self, *revisions: dict[str, Any], status: str = "ACTIVE", rollout: str = "COMPLETED"
+    ) -> None:
         self.revisions = [{**each, "revision": n} for n, each in enumerate(revisions, 1)]
         self.status = status
+        self.rollout = rollout
 
     def call(self, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         if operation == "DescribeServices":
             service = {"status": self.status, "taskDefinition": "r/web:1", "desiredCount": 2}
-            return {"services": [service]}
+            deployment = {"status": "PRIMARY", "rolloutState": self.rollout}
+            return {"services": [{**service, "deployments": [deployment]}]}
         if operation == "ListTaskDefinitions":
             return {"taskDefinitionArns": [f"r/web:{len(self.revisions)}"][: len(self.revisions)]}
         number = int(request["taskDefinition"].rpartition(":")[2])
@@ -145,6 +149,12 @@ def test_a_service_that_is_as_wanted_is_left_alone_and_keeps_its_count():
     assert plan.changes_nothing
     assert (plan.count_before, plan.count_after) == (2, 2)
     assert not Server(DESCRIBED).plan(WANTED, count=3).changes_nothing
+
+
+def test_a_service_whose_deployment_has_failed_is_started_anew_though_nothing_has_changed():
+    plan = Server(DESCRIBED, rollout="FAILED").plan(WANTED)
+    assert plan.is_forced
+    assert list(plan_lines(plan))[0] == "~ service web: 2 tasks, started anew"
 
 
 def test_a_revision_that_was_rolled_back_from_is_used_again_and_not_registered_twice():
