@@ -154,7 +154,7 @@ def test_a_service_that_is_as_wanted_is_left_alone_and_keeps_its_count():
 def test_a_service_whose_deployment_has_failed_is_started_anew_though_nothing_has_changed():
     plan = Server(DESCRIBED, rollout="FAILED").plan(WANTED)
     assert plan.is_forced
-    assert list(plan_lines(plan))[0] == "~ service web: 2 tasks, started anew"
+    assert next(iter(plan_lines(plan))) == "~ service web: 2 tasks, started anew"
 
 
 def test_a_revision_that_was_rolled_back_from_is_used_again_and_not_registered_twice():
