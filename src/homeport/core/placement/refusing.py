@@ -72,14 +72,6 @@ def _rows_matching(fleet: Fleet, static: Sequence[Expression]) -> Flags:
     return rows_that(fleet, ("matching", tuple(each.text for each in static)), is_match, static)
 
 
-def _rows_but(fleet: Fleet, kept_arn: str | None) -> Flags:
-    mask: Flags = np.ones(len(fleet), np.bool_)
-    row = None if kept_arn is None else fleet.row_of.get(kept_arn)
-    if row is not None:
-        mask[row] = False
-    return mask
-
-
 def _matches_again(view: View, fleet: Fleet, filters: Filters, row: int) -> bool:
     """Whether a row still matches when it hosts a task of this group."""
     instance = fleet.instances[row]
@@ -112,22 +104,25 @@ def _count_passed(
             matching[row] &= _matches_again(view, fleet, filters, row)
     passing = rows_that(fleet, "connected", lambda instance: instance.agent_connected)
     total = passing.astype(np.int64)
-    for mask in (
+    masks = [
         fleet.free_cpu_units - placed * needs.cpu_units >= needs.cpu_units,
         fleet.free_memory_mib - placed * needs.memory_mib >= needs.memory_mib,
         rows_with_ports(fleet, needs) & (takes_once | (not needs.host_ports)),
         fleet.free_gpu_count - placed * needs.gpu_count >= needs.gpu_count,
-        fleet.free_interface_count - placed * needs.interface_count >= needs.interface_count,
         rows_that(
             fleet,
             ("suitable", request.launch_type, request.requires_attributes),
             lambda instance: is_suitable(instance, request),
         ),
-        _rows_matching(fleet, filters.expressions[:1] if request.zones else ()),
         matching,
         distinct,
-        _rows_but(fleet, kept_from(view, request)),
-    ):
+    ]
+    if needs.interface_count:
+        short = fleet.free_interface_count - placed * needs.interface_count < needs.interface_count
+        masks.insert(4, ~short)
+    if request.zones:
+        masks.insert(-2, _rows_matching(fleet, filters.expressions[:1]))
+    for mask in masks:
         passing = passing & mask
         total += passing
     return total
