@@ -44,8 +44,9 @@ class AgentLost(Exception):
 class FleetResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the fleet measured.
 
-    `latency_ms` counts tasks by the bound that they stayed under, from the first CreateService to
-    RUNNING; `server_cpu_us_per_task` is all of it: placing, writing, sending, and taking reports.
+    `latency_ms` counts tasks by the bound that they stayed under, from the CreateService that asked
+    for them to RUNNING; `server_cpu_us_per_task` is all of it: placing, writing, sending, and
+    taking reports.
     """
 
     instances: int
@@ -58,6 +59,8 @@ class FleetResult(msgspec.Struct, frozen=True, kw_only=True):
     server_peak_rss_mib: float
     server_cpu_seconds: float
     server_cpu_us_per_task: float
+    latency_median_ms: float
+    latency_p99_ms: float
     latency_ms: dict[str, int]
 
 
@@ -79,7 +82,7 @@ async def measure_fleet(
                 process.send_signal(signal.SIGUSR1)  # from here on
             cpu_before_s = cpu_seconds([process.pid])
             sightings.begin()
-            await create_services(url, tasks)
+            await create_services(url, tasks, sightings)
             progress(f"{tasks} tasks asked for in {sightings.since_begun_s:.1f} s")
             await wait_until_running(sightings, tasks, progress)
             seconds = sightings.running_s[-1]
@@ -98,7 +101,9 @@ async def measure_fleet(
         server_peak_rss_mib=rss_mib,
         server_cpu_seconds=cpu_s,
         server_cpu_us_per_task=cpu_s * US_PER_S / tasks,
-        latency_ms=histogram(sightings.running_s),
+        latency_median_ms=_quantile_ms(sightings.latency_s, 0.5),
+        latency_p99_ms=_quantile_ms(sightings.latency_s, 0.99),
+        latency_ms=histogram(sightings.latency_s),
     )
 
 
@@ -144,7 +149,7 @@ async def connected_fleet(
             await agent.leave()
 
 
-async def create_services(url: str, tasks: int) -> None:
+async def create_services(url: str, tasks: int, sightings: Sightings) -> None:
     """Ask for all tasks, one service after the other, as one client does."""
     client = SignedConnection(url)
     container = {
@@ -157,11 +162,13 @@ async def create_services(url: str, tasks: int) -> None:
     definition = {"family": "web", "containerDefinitions": [container]}
     await client.call("RegisterTaskDefinition", definition)
     for number, start in enumerate(range(0, tasks, TASKS_PER_SERVICE)):
+        name = f"web-{number}"
         body = {
-            "serviceName": f"web-{number}",
+            "serviceName": name,
             "taskDefinition": "web",
             "desiredCount": min(TASKS_PER_SERVICE, tasks - start),
         }
+        sightings.note_asked(name)
         await client.call("CreateService", body)
     client.close()
 
@@ -176,6 +183,11 @@ async def wait_until_running(sightings: Sightings, tasks: int, progress: Progres
             progress(f"{assigned} of {tasks} scheduled, {up} RUNNING")
     if sightings.loss is not None:
         raise AgentLost(sightings.loss)
+
+
+def _quantile_ms(times_s: Sequence[float], share: float) -> float:
+    ordered = sorted(times_s)
+    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] * 1_000
 
 
 def histogram(times_s: Sequence[float]) -> dict[str, int]:

@@ -30,6 +30,7 @@ class _Task(msgspec.Struct, rename="camel"):
     arn: str
     desired_status: str
     containers: list[_Named]
+    group: str = ""
 
 
 class _Body(msgspec.Struct, rename="camel"):
@@ -64,8 +65,10 @@ class Sightings:
     def __init__(self, wanted_tasks: int) -> None:
         self._wanted = wanted_tasks
         self.begun = 0.0
+        self.asked_s: dict[str, float] = {}  # by task group: when its service was asked for
         self.assigned_s: dict[str, float] = {}  # by task: when its agent was sent it
         self.running_s: list[float] = []  # when an agent's report of it was acknowledged
+        self.latency_s: list[float] = []  # from when it was asked for until it was RUNNING
         self.loss: str | None = None  # why an agent isn't there any more
         self.is_over = asyncio.Event()  # every task is RUNNING, or an agent was lost
 
@@ -78,9 +81,15 @@ class Sightings:
         """The time now."""
         return time.perf_counter() - self.begun
 
-    def note_running(self) -> None:
+    def note_asked(self, service_name: str) -> None:
+        """Remember that all tasks of a service are asked for now."""
+        self.asked_s[f"service:{service_name}"] = self.since_begun_s
+
+    def note_running(self, group: str) -> None:
         """Count one more task that is RUNNING."""
-        self.running_s.append(self.since_begun_s)
+        now_s = self.since_begun_s
+        self.running_s.append(now_s)
+        self.latency_s.append(now_s - self.asked_s[group])
         if len(self.running_s) >= self._wanted:
             self.is_over.set()
 
@@ -165,7 +174,7 @@ class PlayedAgent:
             while self._unreported:
                 task = self._unreported.popleft()
                 await self._calls.call("SubmitTaskStateChange", _running_report(task))
-                self._sightings.note_running()
+                self._sightings.note_running(task.group)
         except CallFailed as failure:
             self._sightings.note_loss(str(failure))
 

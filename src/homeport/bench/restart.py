@@ -63,7 +63,7 @@ async def measure_restart(
             sightings = Sightings(tasks)
             async with connected_fleet(url, sightings, instances=instances, tasks=tasks):
                 sightings.begin()
-                await create_services(url, tasks)
+                await create_services(url, tasks, sightings)
                 await wait_until_running(sightings, tasks, progress)
                 process.kill()
                 process.wait()

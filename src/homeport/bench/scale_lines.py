@@ -14,6 +14,7 @@ SCALE_TARGET_S = 300.0
 BYTES_PER_TASK_TARGET = 2_048
 LAST_TO_FIRST_TARGET = 0.8
 RESTART_TARGET_S = 5.0
+MS_PER_S = 1_000
 GROWTH_TARGET = 1.25  # from the smallest world to the largest: as good as flat
 
 
@@ -41,6 +42,11 @@ def fleet_lines(found: FleetResult) -> list[Line]:
             f"{found.server_cpu_seconds:.1f} s, {found.server_cpu_us_per_task:.0f} µs a task",
         ),
         _plain("server's most memory", f"{found.server_peak_rss_mib:.0f} MiB"),
+        _plain(
+            "CreateService to RUNNING",
+            f"median {found.latency_median_ms / MS_PER_S:.1f} s, "
+            f"99 in 100 within {found.latency_p99_ms / MS_PER_S:.1f} s",
+        ),
         *_latency_lines(found.latency_ms),
     ]
 
@@ -128,7 +134,7 @@ def _latency_lines(latency_ms: dict[str, int]) -> Iterator[Line]:
     """Say how many tasks were RUNNING within each bound; bounds that nobody met are left out."""
     for bound, count in latency_ms.items():
         if count:
-            within = "later" if bound == "more" else f"within {int(bound) / 1_000:g} s"
+            within = "later" if bound == "more" else f"within {int(bound) / MS_PER_S:g} s"
             yield _plain(f"RUNNING {within}, not before", f"{count:,} tasks")
 
 
