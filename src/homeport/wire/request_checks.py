@@ -43,6 +43,8 @@ SPECIFIC_MESSAGES: dict[tuple[type[Shape], str], tuple[type[AwsError], str]] = {
 ENUM_LABELS = {"LaunchType": "launch type", "SchedulingStrategy": "Scheduling strategy"}
 # ECS counts one value more than its published model has.
 ENUM_LISTS = {"LaunchType": "EC2,FARGATE,EXTERNAL,FMI,MANAGED_INSTANCES"}
+# ECS takes these as the CLI's samples write them, too, and answers in lower case.
+ENUMS_IN_CAPITALS = frozenset({"PlacementStrategyType"})
 # These name the refused value itself instead of the member.
 ENUMS_NAMING_THE_VALUE = frozenset({"SettingName"})
 # The content of a definition is refused as ClientException, other requests as
@@ -192,6 +194,8 @@ def _compile_plan(shape: type[Shape], known: dict[type[Shape], Plan]) -> Plan:
         if attribute in enumerated:
             enum = enumerated[attribute]
             values = frozenset(ecs.ENUM_VALUES[enum])
+            if enum in ENUMS_IN_CAPITALS:
+                values |= {value.upper() for value in values}
             enums.append(EnumCheck(attribute, wire_name, enum, values, holding))
         elif isinstance(inner, type) and issubclass(inner, Shape):
             below = _compile_plan(inner, known)
