@@ -84,6 +84,8 @@ async def run_server(config: Config) -> None:
             GatewaySettings(
                 heartbeat_interval_s=config.heartbeat_interval_s,
                 agent_disconnect_window_s=config.agent_disconnect_window_s,
+                account_id=config.account_id,
+                region=config.region,
             ),
             metrics=series,
         )

@@ -39,6 +39,7 @@ import pytest
 from acs_sessions import draw_ids, make_identity, make_session
 from builders import (
     NOW_MS,
+    SCOPE,
     at,
     hex_id,
     make_cluster,
@@ -153,7 +154,7 @@ def only(found: list[str], kind: str) -> str:
 )
 def test_01_each_socket_names_cluster_and_instance_in_its_own_way(names: tuple[str, str]) -> None:
     query = f"{names[0]}=default&{names[1]}={INSTANCE.arn}"
-    admitted = admit_agent(View(make_world()), query.encode())
+    admitted = admit_agent(View(make_world()), query.encode(), SCOPE)
     assert isinstance(admitted, AgentIdentity)
     assert (admitted.cluster_arn, admitted.container_instance_arn) == (
         INSTANCE.cluster_arn,
@@ -165,7 +166,7 @@ def test_01_each_socket_names_cluster_and_instance_in_its_own_way(names: tuple[s
 def test_02_versions_come_from_the_query(docker: str) -> None:
     versions = f"agentVersion=1.105.1&agentHash=a8b3e7d3&dockerVersion={docker}"
     query = f"containerInstanceArn={INSTANCE.arn}&{versions}"
-    admitted = admit_agent(View(make_world()), query.encode())
+    admitted = admit_agent(View(make_world()), query.encode(), SCOPE)
     assert isinstance(admitted, AgentIdentity)
     assert (admitted.agent_version, admitted.agent_hash) == ("1.105.1", "a8b3e7d3")
     assert admitted.docker_version == "20.10.24+dfsg1"
@@ -234,7 +235,7 @@ def test_07_an_agent_of_protocol_version_1_need_not_acknowledge_heartbeats() -> 
     ],
 )
 def test_08_a_refusal_is_a_frame_of_the_protocols_own_type(query: str, expected: str) -> None:
-    refusal = admit_agent(View(make_world()), fill(query).encode())
+    refusal = admit_agent(View(make_world()), fill(query).encode(), SCOPE)
     assert not isinstance(refusal, AgentIdentity)
     assert encode_frame(refusal) == expected
 
@@ -248,7 +249,7 @@ def test_09_the_agent_of_an_inactive_instance_is_told_by_frame_and_by_close() ->
     assert texts(outputs) == [expected]
     assert outputs[-1] == CloseConnection(1008, "InactiveInstanceException")
     store = make_store(make_cluster(), msgspec.structs.replace(INSTANCE, status="INACTIVE"))
-    refusal = admit_agent(View(store), f"containerInstanceArn={INSTANCE.arn}".encode())
+    refusal = admit_agent(View(store), f"containerInstanceArn={INSTANCE.arn}".encode(), SCOPE)
     assert not isinstance(refusal, AgentIdentity)
     assert encode_frame(refusal) == expected
 

@@ -1,16 +1,20 @@
 """Who may open a socket: the query of the websocket request to an identity, or the refusal frame.
 
-Query members: container-instances §11 of the reference. Signatures aren't looked at here.
+Query members: container-instances §11 of the reference. A signature isn't verified, as for calls:
+it says whose account and region are meant, and no other's container instances can be spoken for.
 """
 
+from collections.abc import Iterable
 from urllib.parse import parse_qs
 
 import msgspec
 
-from homeport.model.arn import cluster_name_of, make_cluster_arn, parse_arn
+from homeport.api.errors import IncompleteSignature
+from homeport.model.arn import Scope, cluster_name_of, make_cluster_arn, parse_arn
 from homeport.model.container_instance import INACTIVE
 from homeport.state.view import View
 from homeport.wire.agent_messages import acs
+from homeport.wire.signing import parse_credential_scope
 
 ARN_LIMIT_CHARACTERS = 2_048
 VERSION_LIMIT_CHARACTERS = 255
@@ -20,7 +24,8 @@ _DOCKER_VERSION_PREFIX = "DockerVersion: "
 _QUERY_MEMBERS_LIMIT = 50
 
 Refusal = (
-    acs.BadRequestException
+    acs.AccessDeniedException
+    | acs.BadRequestException
     | acs.InvalidClusterException
     | acs.InvalidInstanceException
     | acs.InactiveInstanceException
@@ -38,8 +43,23 @@ class AgentIdentity(msgspec.Struct, frozen=True, kw_only=True):
     answers_heartbeats: bool = False
 
 
-def admit_agent(view: View, query_string: bytes) -> AgentIdentity | Refusal:
-    """Check a websocket request's query; ACS and TCS name cluster and instance differently."""
+def read_signer(
+    headers: Iterable[tuple[bytes, bytes]], default: Scope
+) -> Scope | acs.BadRequestException:
+    """Return the account and region that a websocket request is signed for; unsigned, `default`."""
+    authorization = dict(headers).get(b"authorization", b"").decode("latin-1")
+    try:
+        signed = parse_credential_scope(authorization or None, default_region=default.region)
+    except IncompleteSignature as error:
+        return acs.BadRequestException(message=str(error))
+    return Scope(signed.account_id(default.account_id), signed.region)
+
+
+def admit_agent(view: View, query_string: bytes, signer: Scope) -> AgentIdentity | Refusal:
+    """Check a websocket request's query; ACS and TCS name cluster and instance differently.
+
+    `signer` is the account and the region that the request is signed for.
+    """
     try:
         query = parse_qs(
             query_string.decode("utf-8"),
@@ -57,6 +77,11 @@ def admit_agent(view: View, query_string: bytes) -> AgentIdentity | Refusal:
     parsed = parse_arn(instance_arn)
     if parsed is None:
         return acs.InvalidInstanceException(message="Container instance ARN is invalid.")
+    if parsed.scope != signer:
+        return acs.AccessDeniedException(
+            message="The request is signed for another account or region than the container "
+            "instance's."
+        )
     cluster = _member(query, "clusterArn", "cluster") or "default"
     cluster_arn = cluster if cluster.startswith("arn:") else make_cluster_arn(parsed.scope, cluster)
     refusal = _refuse_unknown(view, cluster_arn, instance_arn)

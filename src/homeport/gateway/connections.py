@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from homeport.core.effects import DisconnectAgent, SendTasks
 from homeport.engine.engine import Engine
 from homeport.engine.events import AgentLost
 from homeport.engine.ports import Clock
-from homeport.gateway.admission import AgentIdentity, admit_agent
+from homeport.gateway.admission import AgentIdentity, admit_agent, read_signer
 from homeport.gateway.connection import Connection
 from homeport.gateway.limits import GatewayLimits
 from homeport.gateway.log_once import LogOnce
@@ -38,6 +39,7 @@ from homeport.gateway.registry import Registry
 from homeport.gateway.session import AcsSession, SequenceNumbers
 from homeport.gateway.telemetry_session import TcsSession
 from homeport.gateway.timers import Timers
+from homeport.model.arn import Scope
 from homeport.wire.agent_messages import acs
 from homeport.wire.agent_messages.frames import Message, encode_frame
 
@@ -60,6 +62,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 
     heartbeat_interval_s: float = 30.0
     agent_disconnect_window_s: float = 90.0
+    account_id: str = "123456789012"  # of requests whose signature names none
+    region: str = "us-east-1"
 
 
 class Gateway:
@@ -74,7 +78,8 @@ class Gateway:
         limits: GatewayLimits | None = None,
         metrics: MetricsSink | None = None,
     ) -> None:
-        self._limits = _with_settings(limits or GatewayLimits(), settings or GatewaySettings())
+        self._settings = settings or GatewaySettings()
+        self._limits = _with_settings(limits or GatewayLimits(), self._settings)
         self._engine = engine
         self._clock = clock
         self._metrics = metrics or LatestMetrics(self._limits)
@@ -124,7 +129,7 @@ class Gateway:
             await asyncio.wait(self._serving, timeout=2 * self._limits.stop_grace_s)
 
     # websockets
-    async def serve_acs(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve_acs(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Serve one agent communication websocket (ASGI)."""
 
         def open_connection(identity: AgentIdentity) -> Connection[AcsSession]:
@@ -144,7 +149,7 @@ class Gateway:
 
         await self._serve(scope, receive, send, open_connection)
 
-    async def serve_tcs(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def serve_tcs(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Serve one telemetry websocket (ASGI)."""
 
         def open_connection(identity: AgentIdentity) -> Connection[TcsSession]:
@@ -164,7 +169,7 @@ class Gateway:
 
     async def _serve(
         self,
-        scope: Scope,
+        scope: AsgiScope,
         receive: Receive,
         send: Send,
         open_connection: Callable[[AgentIdentity], AnyConnection],
@@ -190,13 +195,18 @@ class Gateway:
             self._serving.discard(task)
             self._forget(connection)
 
-    def _admit(self, scope: Scope) -> AgentIdentity | Message:
+    def _admit(self, scope: AsgiScope) -> AgentIdentity | Message:
         if self._is_stopping:
             return acs.CloseMessage(message="The control plane is stopping.")
         if len(self._acs) + len(self._tcs) >= self._limits.connections:
             text = f"The control plane has {self._limits.connections} agent connections already."
             return acs.ServerException(message=text)
-        return admit_agent(self._engine.view, scope["query_string"])
+        settings = self._settings
+        default = Scope(settings.account_id, settings.region)
+        signer = read_signer(scope.get("headers", ()), default)
+        if not isinstance(signer, Scope):
+            return signer
+        return admit_agent(self._engine.view, scope["query_string"], signer)
 
     # sessions
     def _take_frame(self, connection: AnyConnection, text: str | bytes) -> None:
@@ -240,7 +250,7 @@ class Gateway:
         elif self._log_once.is_news(name, note.text, self._clock.now_ms()):
             log.warning("%s: %s", name, note.text)
 
-    def _note_refusal(self, scope: Scope, refusal: Message) -> None:
+    def _note_refusal(self, scope: AsgiScope, refusal: Message) -> None:
         """Log a refusal once for each peer and kind, whatever the peer says that it is."""
         peer, kind = str((scope.get("client") or ("unknown",))[0]), type(refusal).__name__
         if self._log_once.is_news(peer, kind, self._clock.now_ms()):

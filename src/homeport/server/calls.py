@@ -26,7 +26,6 @@ Start = Callable[[ApiCalled, Answer], None]  # carries a call out; `answer` is c
 
 log = logging.getLogger(__name__)
 
-ACCOUNT_ID_CHARS = 12
 OK = 200
 # After these a connection is useless: the rest of the request may still come, or never.
 CLOSING_STATUSES = frozenset({408, 413})
@@ -147,12 +146,10 @@ class ApiCalls:
     def _read_call(self, request: Request, operation: str, shape: Shape) -> ApiCalled:
         """Find out whose call it is: the signature names the region, its key maybe an account."""
         signed = parse_credential_scope(request.authorization, request.query, self._default_region)
-        key = signed.access_key_id or ""
-        is_account = len(key) == ACCOUNT_ID_CHARS and key.isascii() and key.isdigit()
         return ApiCalled(
             operation=operation,
             request=shape,
-            account_id=key if is_account else self._default_account_id,
+            account_id=signed.account_id(self._default_account_id),
             region=signed.region,
             endpoint=f"{request.scheme}://{request.host or request.address}",
         )

@@ -12,18 +12,20 @@ from homeport.core.effects import DisconnectAgent, SendTasks
 from homeport.engine.engine import Engine
 from homeport.engine.events import AgentLost
 from homeport.gateway.admission import AgentIdentity, admit_agent
-from homeport.gateway.connections import ACS_PATH
+from homeport.gateway.connections import ACS_PATH, GatewaySettings
 from homeport.gateway.limits import GatewayLimits
 from homeport.gateway.outputs import CloseConnection, ObserveEvent, Outputs, SendFrame, WriteNote
 from homeport.gateway.payloads import PayloadTasks
 from homeport.gateway.session import AcsSession, SequenceNumbers
 from homeport.gateway.telemetry_session import TcsSession
+from homeport.model.arn import Scope
 from homeport.sim.clock import Life, SkewedClock, Timeline, Timer
 from homeport.sim.network import Direction, Peer
 from homeport.sim.trace import Trace
 from homeport.wire.agent_messages.frames import encode_frame
 
 CLEAN_CLOSE = 1000
+SIGNER = Scope(GatewaySettings().account_id, GatewaySettings().region)  # every agent is the owner's
 
 AnySession = AcsSession | TcsSession
 
@@ -56,7 +58,7 @@ class SimGateway:
         """Let a socket in, or turn it away with the protocol's own frame."""
         parts = urlsplit(url)
         socket = ServerSocket(self, to_agent)
-        admitted = admit_agent(self._engine.view, parts.query.encode())
+        admitted = admit_agent(self._engine.view, parts.query.encode(), SIGNER)
         if not isinstance(admitted, AgentIdentity):
             self._around.trace.note("gateway refuses", type(admitted).__name__)
             to_agent.send(encode_frame(admitted))

@@ -21,6 +21,7 @@ from homeport.api.errors import IncompleteSignature
 ALGORITHM = "AWS4-HMAC-SHA256"
 DEFAULT_REGION = "us-east-1"
 DEFAULT_SERVICE = "ecs"
+ACCOUNT_ID_CHARS = 12
 CREDENTIAL_MAX_CHARS = 512
 CREDENTIALS_REMEMBERED = 256
 SCOPE_TERMINATOR = "aws4_request"
@@ -41,6 +42,12 @@ class CredentialScope(NamedTuple):
     access_key_id: str | None
     region: str
     service: str
+
+    def account_id(self, default: str) -> str:
+        """Return the account that the access key id names: itself, when it is twelve digits."""
+        key = self.access_key_id or ""
+        is_account = len(key) == ACCOUNT_ID_CHARS and key.isascii() and key.isdigit()
+        return key if is_account else default
 
 
 class Credentials(msgspec.Struct, frozen=True):

@@ -5,8 +5,8 @@ from urllib.parse import urlencode
 import pytest
 
 from builders import SCOPE, hex_id, make_cluster, make_container_instance, make_store
-from homeport.gateway.admission import AgentIdentity, admit_agent
-from homeport.model.arn import make_container_instance_arn
+from homeport.gateway.admission import AgentIdentity, admit_agent, read_signer
+from homeport.model.arn import Scope, make_container_instance_arn
 from homeport.state.view import View
 from homeport.wire.agent_messages import acs
 
@@ -26,7 +26,7 @@ VIEW = View(
 
 
 def admit(**query: str) -> object:
-    return admit_agent(VIEW, urlencode(query).encode())
+    return admit_agent(VIEW, urlencode(query).encode(), SCOPE)
 
 
 def test_acs_and_tcs_name_cluster_and_instance_each_in_their_way() -> None:
@@ -89,6 +89,26 @@ def test_a_refusal_has_the_protocols_own_type(query: dict[str, str], refusal: ty
     assert isinstance(admit(**query), refusal)
 
 
+@pytest.mark.parametrize(
+    "other", [SCOPE._replace(account_id="210987654321"), SCOPE._replace(region="eu-west-1")]
+)
+def test_nobody_speaks_for_the_instance_of_another_account_or_region(other: Scope) -> None:
+    query = urlencode({"containerInstanceArn": INSTANCE.arn}).encode()
+    assert isinstance(admit_agent(VIEW, query, SCOPE), AgentIdentity)
+    assert isinstance(admit_agent(VIEW, query, other), acs.AccessDeniedException)
+
+
+def test_a_signature_names_account_and_region_and_without_one_the_servers_own_are_meant() -> None:
+    signed = b"AWS4-HMAC-SHA256 Credential=210987654321/20261122/eu-west-1/ecs/aws4_request, x=y"
+    assert read_signer([(b"authorization", signed)], SCOPE) == Scope("210987654321", "eu-west-1")
+    usual = signed.replace(b"210987654321", b"AKIAIOSFODNN7EXAMPLE")
+    found = read_signer([(b"host", b"x"), (b"authorization", usual)], SCOPE)
+    assert found == SCOPE._replace(region="eu-west-1")
+    assert read_signer([], SCOPE) == SCOPE
+    nonsense = signed.replace(b"eu-west-1", b"no_such_region")
+    assert isinstance(read_signer([(b"authorization", nonsense)], SCOPE), acs.BadRequestException)
+
+
 @pytest.mark.parametrize("query", [b"containerInstanceArn=%ff%fe", b"&".join([b"a=1"] * 1_000)])
 def test_a_query_that_cannot_be_read_is_refused(query: bytes) -> None:
-    assert isinstance(admit_agent(VIEW, query), acs.BadRequestException)
+    assert isinstance(admit_agent(VIEW, query, SCOPE), acs.BadRequestException)
