@@ -19,6 +19,7 @@ from homeport.sim.replay.deeds import (
     Deed,
     InstanceJoined,
     ServiceCreated,
+    TaskSetsChanged,
     TasksRun,
     Written,
 )
@@ -76,9 +77,11 @@ def in_order(base: Sequence[Deed]) -> list[Deed]:
                 return (2, 0, deed.arn)
             case ServiceCreated():
                 return (3, deed.service.created_at_ms, deed.service.arn)
+            case TaskSetsChanged():
+                return (4, deed.after.created_at_ms, deed.after.arn)
             case TasksRun():
-                return (4, deed.task.created_at_ms, deed.task.arn)
-        return (5, 0, "")
+                return (5, deed.task.created_at_ms, deed.task.arn)
+        return (6, 0, "")
 
     return sorted(base, key=rank)
 
@@ -97,7 +100,7 @@ def rewind_service(service: Service, commit: Commit) -> Service:
 
 def before_deployment(service: Service) -> Service:
     """Return a service as it was before its newest deployment; without an older one as it is."""
-    if len(service.deployments) < 2:
+    if len(service.deployments) < 2 or service.deployment_controller != "ECS":
         return service
     primary = replace(service.deployments[1], status="PRIMARY")
     return replace(

@@ -88,6 +88,13 @@ class ServiceUpdated(Deed, frozen=True, kw_only=True):
     after: Service
 
 
+class TaskSetsChanged(Deed, frozen=True, kw_only=True):
+    """A call on the task sets of a service whose deployment controller is EXTERNAL."""
+
+    before: Service
+    after: Service
+
+
 class ServiceDeleted(Deed, frozen=True, kw_only=True):
     """DeleteService."""
 

@@ -40,6 +40,7 @@ from homeport.sim.replay.deeds import (
     ServiceUpdated,
     StatusSet,
     TaskProtected,
+    TaskSetsChanged,
     TasksRun,
     TaskStopped,
     Written,
@@ -52,6 +53,7 @@ from homeport.sim.replay.requests import (
     start_task_request,
     update_service_request,
 )
+from homeport.sim.replay.task_sets import task_set_calls
 from homeport.sim.replay.what_if import ServiceWish, WhatIf
 from homeport.sim.replay.workload import Workload
 from homeport.state.changes import AnyRecord, Change, Commit, Put
@@ -101,6 +103,7 @@ class Player:
         self._chronicle = Chronicle(workload.cluster.arn)
         self._refused: Counter[str] = Counter()
         self._unplaced: list[tuple[int, int]] = []
+        self._task_sets: dict[str, str] = {}  # the journal's id: the simulated one's
         # How hooks of a service are to be answered, once one awaits it.
         self._answers: dict[str, deque[str]] = defaultdict(deque)
         self._sources: dict[str, str] = {}  # simulated standalone task: the journal's
@@ -203,6 +206,8 @@ class Player:
                 self._resume(deed.service)
             case ServiceUpdated():
                 self._update(deed)
+            case TaskSetsChanged():
+                self._change_task_sets(deed)
             case ServiceDeleted():
                 request = ecs.DeleteServiceRequest(
                     cluster=self._workload.cluster.arn, service=deed.arn, force=True
@@ -282,6 +287,13 @@ class Player:
         request = update_service_request(deed.before, deed.after, now)
         wish = self._what_if.wish_for(deed.after)
         self._call("UpdateService", _apply(request, wish, is_new=False))
+
+    def _change_task_sets(self, deed: TaskSetsChanged) -> None:
+        for call in task_set_calls(deed.before, deed.after, self._task_sets):
+            reply = self._call(call.operation, call.request)
+            if call.creates is not None and isinstance(reply, ecs.CreateTaskSetResponse):
+                assert reply.task_set is not None
+                self._task_sets[call.creates] = reply.task_set.id or ""
 
     def _stop_deployment(self, deed: DeploymentStopped) -> None:
         service = self._view.service(deed.service_arn)

@@ -26,14 +26,15 @@ def create_service_request(service: Service) -> ecs.CreateServiceRequest:
     document = decode_document(service.document)
     strategy = render_strategy(service.capacity_provider_strategy) or None
     is_daemon = service.scheduling_strategy == "DAEMON"
+    is_external = service.deployment_controller == "EXTERNAL"  # its task sets have the rest
     return ecs.CreateServiceRequest(
         cluster=service.cluster_arn,
         service_name=service.name,
-        task_definition=service.task_definition_arn or None,
+        task_definition=None if is_external else service.task_definition_arn,
         desired_count=None if is_daemon else service.desired_count,
-        launch_type=None if strategy else service.launch_type,
-        capacity_provider_strategy=strategy,
-        platform_version=service.platform_version,
+        launch_type=None if strategy or is_external else service.launch_type,
+        capacity_provider_strategy=None if is_external else strategy,
+        platform_version=None if is_external else service.platform_version,
         deployment_configuration=document.deployment_configuration,
         placement_constraints=render_constraints(service.placement_constraints) or None,
         placement_strategy=render_strategies(service.placement_strategy) or None,

@@ -46,11 +46,13 @@ from homeport.sim.replay.deeds import (
     ServiceUpdated,
     StatusSet,
     TaskProtected,
+    TaskSetsChanged,
     TasksRun,
     TaskStopped,
     Written,
 )
 from homeport.sim.replay.lives import Chronicle
+from homeport.sim.replay.task_sets import TASK_SET_CALLS
 from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of
 from homeport.storage.journal_reader import JournalReader
 
@@ -70,6 +72,7 @@ REPLAYED = frozenset(
     {
         *("CreateService", "UpdateService", "DeleteService", "StopServiceDeployment"),
         "ContinueServiceDeployment",
+        *TASK_SET_CALLS,
         *("RunTask", "StartTask", "StopTask", "UpdateTaskProtection"),
         *("RegisterContainerInstance", "DeregisterContainerInstance", "PutAttributes"),
         *("UpdateContainerInstancesState", "DeleteAttributes"),
@@ -294,28 +297,39 @@ class _Reading:
             return
         at_ms = self._begins_ms
         if isinstance(record, ContainerInstance):
-            before = record if commit is None else rewind_instance(record, commit)
-            if before.status != INACTIVE:
-                self._instances[record.arn] = before
-                self._base.append(InstanceJoined(at_ms=at_ms, instance=before))
-                if before.lost_at_ms is None:
-                    # An agent that is away just then has tasks, which must have got there.
-                    self._base.append(AgentCame(at_ms=at_ms, arn=before.arn))
-                    if not before.agent_connected:
-                        self._resumed.append(AgentWent(at_ms=at_ms, arn=before.arn))
+            self._begin_instance(record if commit is None else rewind_instance(record, commit))
         elif isinstance(record, Service):
-            was = record if commit is None else rewind_service(record, commit)
             if commit is not None and commit.cause in TURNS:
                 self._turned[record.arn] = commit.at_ms
-            if was.status == "ACTIVE":
-                self._services[record.arn] = was
-                self._base.append(ServiceCreated(at_ms=at_ms, service=was))
+            self._begin_service(record if commit is None else rewind_service(record, commit))
         elif isinstance(record, Task):
             is_going = record.stopping_at_ms is not None and record.stopping_at_ms < at_ms
             if record.service_arn is None and not is_going:
                 self._base.append(TasksRun(at_ms=at_ms, task=record, arns=(record.arn,)))
         else:
             self._base.append(Written(at_ms=at_ms, changes=(Put(usable(record)),)))
+
+    def _begin_instance(self, instance: ContainerInstance) -> None:
+        if instance.status == INACTIVE:
+            return
+        at_ms, arn = self._begins_ms, instance.arn
+        self._instances[arn] = instance
+        self._base.append(InstanceJoined(at_ms=at_ms, instance=instance))
+        if instance.lost_at_ms is None:
+            # An agent that is away just then has tasks, which must have got there.
+            self._base.append(AgentCame(at_ms=at_ms, arn=arn))
+            if not instance.agent_connected:
+                self._resumed.append(AgentWent(at_ms=at_ms, arn=arn))
+
+    def _begin_service(self, service: Service) -> None:
+        if service.status != "ACTIVE":
+            return
+        at_ms = self._begins_ms
+        self._services[service.arn] = service
+        self._base.append(ServiceCreated(at_ms=at_ms, service=service))
+        if service.task_sets:
+            bare = replace(service, task_sets=())
+            self._base.append(TaskSetsChanged(at_ms=at_ms, before=bare, after=service))
 
     # what was done
     def _read_task(self, commit: Commit, task: Task, started: list[Task]) -> None:
@@ -349,6 +363,8 @@ class _Reading:
                 self._deeds.append(ServiceCreated(at_ms=at_ms, service=service))
             case "UpdateService" if known is not None:
                 self._deeds.append(ServiceUpdated(at_ms=at_ms, before=known, after=service))
+            case cause if cause in TASK_SET_CALLS and known is not None:
+                self._deeds.append(TaskSetsChanged(at_ms=at_ms, before=known, after=service))
             case "DeleteService":
                 self._deeds.append(ServiceDeleted(at_ms=at_ms, arn=service.arn))
             case "StopServiceDeployment":

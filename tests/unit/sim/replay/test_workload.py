@@ -141,9 +141,9 @@ def test_how_long_a_lost_instance_was_waited_for_is_learnt(journal):
 
 def test_a_call_that_is_not_replayed_is_counted(journal):
     journal.add("CreateService", new(WEB, 2))
-    journal.add("CreateTaskSet", replace(new(WEB, 2), desired_count=3))
-    journal.add("CreateTaskSet", replace(new(WEB, 2), desired_count=4))
-    assert journal.read().left_out == {"CreateTaskSet": 2}
+    journal.add("RenameService", replace(new(WEB, 2), desired_count=3))
+    journal.add("RenameService", replace(new(WEB, 2), desired_count=4))
+    assert journal.read().left_out == {"RenameService": 2}
 
 
 def test_a_pruned_journal_begins_with_what_was_there(journal):
