@@ -6,6 +6,7 @@ of the loop's turn: whoever called in the same turn shares a transaction, and th
 places once a turn, not once a commit. The file is `database`'s business.
 """
 
+import contextlib
 import os
 import sqlite3
 import sys
@@ -14,13 +15,14 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from homeport.state.changes import AnyRecord, Commit
 from homeport.storage.database import Database, HistoryEntry, JournalLimits, read_history
 from homeport.storage.directory import DataDirectory
 from homeport.storage.errors import LeaseLost, StorageRefused
 
-COMMITS_PER_TRANSACTION = 1_024
+COMMITS_PER_TRANSACTION = 1_024  # or a turn's more
 PENDING_COMMITS = 65_536  # more than this wait for the disk, and the event loop with them
 CALM_S = 0.5  # without a commit: then records are brought up to date
 TRANSACTIONS_BEFORE_LONG_LOG = 256  # a server under load from its first second gets it, too
@@ -52,10 +54,11 @@ class SqliteStorage:
         # The writer's side:
         self._transactions = 0
         self._is_log_long = False
-        # Shared, under `_turn`:
-        self._turn = threading.Condition()
-        self._queue: list[Commit] = []
-        self._is_closing = False
+        self._is_last_batch = False
+        self._written = 0
+        # Shared: turns of commits, of which an empty one is the end; the loop waits under `_room`.
+        self._turns: SimpleQueue[list[Commit]] = SimpleQueue()
+        self._room = threading.Condition()
         self._refusal: StorageRefused | None = None
         self._process_ends = threading.Event()
         self._thread: threading.Thread | None = None
@@ -109,9 +112,7 @@ class SqliteStorage:
         Raises StorageRefused if the disk has refused a commit, now or before.
         """
         self._hand_over()
-        with self._turn:
-            self._is_closing = True
-            self._turn.notify()
+        self._turns.put([])
         self._process_ends.set()
         if self._thread is not None:
             self._thread.join()
@@ -131,11 +132,11 @@ class SqliteStorage:
         """Give the writer a turn's commits; waits, and the loop with it, while it is far behind."""
         if not self._this_turn:
             return
-        with self._turn:
-            while len(self._queue) >= PENDING_COMMITS and self._refusal is None:
-                self._turn.wait()
-            self._queue += self._this_turn
-            self._turn.notify()
+        if self._appended - self._written > PENDING_COMMITS:
+            with self._room:
+                while self._appended - self._written > PENDING_COMMITS and self._refusal is None:
+                    self._room.wait()
+        self._turns.put(self._this_turn)
         self._this_turn = []
 
     def _became_durable(self, sequence: int) -> None:
@@ -154,6 +155,7 @@ class SqliteStorage:
             while (batch := self._next_batch()) is not None:
                 if batch:
                     self._database.write(batch)
+                    self._make_room(batch[-1].sequence)
                     self._bring_back(partial(self._became_durable, batch[-1].sequence))
                 self._tidy(is_calm=not batch)
             while self._database.can_fold:
@@ -181,18 +183,28 @@ class SqliteStorage:
 
         An empty list says that nothing has come for a while: the time to fold.
         """
+        if self._is_last_batch:
+            return None
         has_work = self._database.can_fold or not self._is_log_long
-        calm_s = CALM_S if has_work else None
-        with self._turn:
-            if not self._queue and not self._is_closing:
-                self._turn.wait(0 if self._database.must_fold else calm_s)
-            if not self._queue and self._is_closing:
-                return None
-            batch = self._queue[:COMMITS_PER_TRANSACTION]
-            if len(self._queue) >= PENDING_COMMITS:
-                self._turn.notify()
-            del self._queue[:COMMITS_PER_TRANSACTION]
-        return batch
+        wait_s = 0.0 if self._database.must_fold else CALM_S
+        batch: list[Commit] = []
+        with contextlib.suppress(Empty):
+            turn = self._turns.get(timeout=wait_s if has_work else None)
+            while turn:
+                batch += turn
+                if len(batch) >= COMMITS_PER_TRANSACTION:
+                    return batch
+                turn = self._turns.get_nowait()
+            self._is_last_batch = True
+        return None if self._is_last_batch and not batch else batch
+
+    def _make_room(self, written: int) -> None:
+        """Let the loop go on that waits in `_hand_over`; it looks again itself before it waits."""
+        is_far_behind = self._appended - self._written > PENDING_COMMITS
+        self._written = written
+        if is_far_behind:
+            with self._room:
+                self._room.notify()
 
     def _bring_back(self, then: Then) -> None:
         try:
@@ -207,9 +219,9 @@ class SqliteStorage:
             f"{message}; its data directory is {self._path}; "
             "nothing unwritten was acknowledged, stopping"
         )
-        with self._turn:
+        with self._room:
             self._refusal = error
-            self._turn.notify()
+            self._room.notify()
         self._bring_back(partial(self._on_failure, error))
         if not self._process_ends.wait(FAILURE_GRACE_S):
             sys.stderr.write(f"homeport: {error}\n")
