@@ -6,6 +6,7 @@ import msgspec
 
 from homeport.api import ecs
 from homeport.core.capacity.handout import free_gpu_ids
+from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.record import Tag
 from homeport.model.resources import HostPort
@@ -69,6 +70,7 @@ def render_instance_seen(
     return ecs.ContainerInstance(
         container_instance_arn=instance.arn,
         ec2_instance_id=instance.ec2_instance_id,
+        capacity_provider_name=instance.attributes.get(ATTRIBUTE_CAPACITY_PROVIDER),
         version=seen.version,
         version_info=ecs.VersionInfo(
             agent_version=instance.agent_version,

@@ -12,6 +12,7 @@ from builders import (
 )
 from desk import Desk
 from homeport.api import ecs
+from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER
 from homeport.model.record import ResourceTags, Tag
 from homeport.operations.ecs.container_instances import (
     describe_container_instances,
@@ -50,6 +51,15 @@ def test_instances_are_described_by_id_or_arn_and_each_once():
     arns = [instance["containerInstanceArn"] for instance in answer["containerInstances"]]
     assert arns == [two.arn, one.arn]
     assert answer["failures"] == []
+
+
+def test_an_instance_shows_whose_capacity_it_is():
+    own = make_container_instance("own", attributes={ATTRIBUTE_CAPACITY_PROVIDER: "spot"})
+    nobodys = make_container_instance("nobody's")
+    desk = Desk(CLUSTER, own, nobodys)
+    found = describe(desk, own.arn, nobodys.arn)["containerInstances"]
+    assert found[0]["capacityProviderName"] == "spot"
+    assert "capacityProviderName" not in found[1]
 
 
 def test_unknown_instances_and_those_of_other_clusters_are_missing():
