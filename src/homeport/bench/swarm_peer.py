@@ -15,6 +15,7 @@ SERVICE_NAME = "homeport-bench"
 ANY_HOST_PORT = {"TargetPort": 80, "PublishMode": "host"}
 """Each container on a port of the host of its own, as the bench's tasks have it."""
 
+LEAVE_RETRY_S = 1.0
 JSON_HEADERS = {"Content-Type": "application/json"}
 NANOSECONDS_PER_SECOND = 1_000_000_000
 
@@ -34,7 +35,19 @@ async def swarm(docker: aiodocker.Docker) -> AsyncIterator[bool]:
         yield True
     finally:
         if is_ours:
+            await _leave(docker)
+
+
+async def _leave(docker: aiodocker.Docker) -> None:
+    """Leave; a busy Engine gives its own call up after a while, so it is asked again."""
+
+    async def has_left() -> bool:
+        with contextlib.suppress(aiodocker.DockerError):
             await docker.swarm.leave(force=True)
+        info = await docker.system.info()
+        return bool(info["Swarm"]["LocalNodeState"] == "inactive")
+
+    await until(has_left, "the Engine to leave swarm mode", LEAVE_RETRY_S)
 
 
 async def swarm_service_seconds(docker: aiodocker.Docker, count: int) -> float:

@@ -1,0 +1,124 @@
+"""The order in which the runner lets things happen on an Engine that takes its time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_builders import make_container, make_task
+from homeport.agent import stimuli
+from homeport.agent.container_spec import InstanceFacts
+from homeport.agent.runner import Runner
+from homeport.agent.settings import AgentSettings
+from homeport.agent.state_file import StateFile
+from homeport.agent.task_machine import TaskMachine
+from homeport.wire.agent_messages import payload
+
+FACTS = InstanceFacts(
+    cluster_name="default", container_instance_arn="arn:i", bind_address="127.0.0.1", engine_cpus=2
+)
+LIMIT_S = 5
+TURNS = 50
+
+
+class SlowEngine:
+    """Does what it is asked; starts wait until they are let through."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.may_start = asyncio.Event()
+        self.may_start.set()
+        self.changed = asyncio.Event()
+
+    async def pull_image(self, _image: str) -> str:
+        return ""
+
+    async def create_container(self, state: Any, _container: Any, _facts: Any) -> str:
+        return str(state.task.family)
+
+    async def start_container(self, runtime_id: str) -> None:
+        await self.may_start.wait()
+        self._note(f"start {runtime_id}")
+
+    async def read_bindings(self, *_what: Any) -> tuple[()]:
+        return ()
+
+    async def stop_container(self, runtime_id: str, _timeout_s: int) -> None:
+        self._note(f"stop {runtime_id}")
+
+    async def inspect_container(self, _runtime_id: str) -> dict[str, Any]:
+        return {"State": {"ExitCode": 0}}
+
+    async def wait_for(self, what: str) -> None:
+        async with asyncio.timeout(LIMIT_S):
+            while what not in self.log:
+                self.changed.clear()
+                await self.changed.wait()
+
+    def _note(self, what: str) -> None:
+        self.log.append(what)
+        self.changed.set()
+
+
+@pytest.fixture
+async def engine() -> SlowEngine:
+    return SlowEngine()
+
+
+@pytest.fixture
+async def runner(engine: SlowEngine, tmp_path: Path) -> AsyncIterator[Runner]:
+    settings = AgentSettings(endpoint="http://127.0.0.1:9", data_dir=tmp_path)
+    machine = TaskMachine(stop_timeout_s=30, cleanup_delay_s=3600)
+    state_file = StateFile(tmp_path)
+    async with asyncio.TaskGroup() as tasks:
+        runner = Runner(
+            settings=settings,
+            facts=FACTS,
+            machine=machine,
+            engine=engine,  # type: ignore[arg-type]
+            state_file=state_file,
+            tasks=tasks,
+        )
+        runner.tell(stimuli.EngineSurveyed(found=()))
+        yield runner
+        engine.may_start.set()
+        runner.close()
+    state_file.close()
+
+
+async def settle() -> None:
+    """Let everything happen that waits for nothing."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+def send(runner: Runner, name: str) -> payload.Task:
+    task = make_task(make_container("web:1"))
+    task = payload.Task(**{n: getattr(task, n) for n in task.__struct_fields__} | {"family": name})
+    runner.tell(stimuli.TaskSent(task=task))
+    return task
+
+
+async def test_a_stop_waits_for_the_start_that_is_under_way(runner: Runner, engine: SlowEngine):
+    old = send(runner, "old")
+    await engine.wait_for("start old")
+    engine.may_start.clear()
+    send(runner, "new")
+    await settle()
+    runner.tell(stimuli.StopWanted(task_arn=old.arn))
+    await settle()
+    assert engine.log == ["start old"]
+    engine.may_start.set()
+    await engine.wait_for("stop old")
+    assert engine.log == ["start old", "start new", "stop old"]
+
+
+async def test_a_stop_waits_for_nobody_when_nothing_is_being_started(
+    runner: Runner, engine: SlowEngine
+):
+    old = send(runner, "old")
+    await engine.wait_for("start old")
+    runner.tell(stimuli.StopWanted(task_arn=old.arn))
+    await engine.wait_for("stop old")
