@@ -170,6 +170,13 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=64)] | None,
         Meta(description="GPUs to declare; default: the instance type's."),
     ] = None
+    gpu_ids: Annotated[
+        tuple[str, ...],
+        Meta(max_length=64, description="GPU to declare, as nvidia-smi -L names it; repeatable."),
+    ] = ()
+    nvidia_runtime: Annotated[
+        str, Meta(description="The Engine's runtime for containers with GPUs, where it has one.")
+    ] = "nvidia"
     instance_tags: Annotated[
         dict[str, str], Meta(description="Tag of the container instance, KEY=VALUE; repeatable.")
     ] = {}
@@ -192,9 +199,22 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     container_stop_timeout_s: Annotated[
         int, Meta(ge=1, le=3600, description="Seconds from SIGTERM to SIGKILL by default.")
     ] = 30
+    container_create_timeout_s: Annotated[
+        int, Meta(ge=1, le=3600, description="Seconds a container may take to be created.")
+    ] = 240
     container_start_timeout_s: Annotated[
         int, Meta(ge=1, le=3600, description="Seconds a container may take to start.")
     ] = 180
+    image_pull_timeout_s: Annotated[
+        int, Meta(ge=1, le=_DAY_S, description="Seconds an image may take to be pulled.")
+    ] = 2 * 60 * 60
+    logging_drivers: Annotated[
+        tuple[str, ...],
+        Meta(max_length=100, description="Log driver to offer; repeatable; default: all."),
+    ] = ()
+    disable_privileged: Annotated[
+        bool, Meta(description="Take no tasks with privileged containers.")
+    ] = False
     task_cleanup_wait_s: Annotated[
         int,
         Meta(ge=1, le=365 * _DAY_S, description="Seconds a stopped task's containers are kept."),
@@ -244,6 +264,8 @@ _SHORT_FLAGS = {
     "reserved_ports": "--reserved-port",
     "reserved_ports_udp": "--reserved-port-udp",
     "cpu_units": "--cpu",
+    "gpu_ids": "--gpu-id",
+    "logging_drivers": "--logging-driver",
     "event_webhooks": "--event-webhook",
     "memory_mib": "--memory",
 }

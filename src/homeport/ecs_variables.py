@@ -46,6 +46,13 @@ def _numbers(text: str) -> str:
     return ",".join(str(number) for number in found)
 
 
+def _texts(text: str) -> str:
+    found = json.loads(text)
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise ValueError('expected a JSON list of texts, ["json-file"]')
+    return ",".join(found)
+
+
 def _opposite(text: str) -> str:
     return "false" if text.lower() == "true" else "true"
 
@@ -72,7 +79,13 @@ _TRANSLATIONS: dict[str, tuple[str, Callable[[str], str]]] = {
     "ECS_RESERVED_PORTS_UDP": ("RESERVED_PORTS_UDP", _numbers),
     "ECS_IMAGE_PULL_BEHAVIOR": ("IMAGE_PULL_BEHAVIOR", _plain),
     "ECS_CONTAINER_STOP_TIMEOUT": ("CONTAINER_STOP_TIMEOUT_S", _duration),
+    "ECS_CONTAINER_CREATE_TIMEOUT": ("CONTAINER_CREATE_TIMEOUT_S", _duration),
     "ECS_CONTAINER_START_TIMEOUT": ("CONTAINER_START_TIMEOUT_S", _duration),
+    "ECS_IMAGE_PULL_TIMEOUT": ("IMAGE_PULL_TIMEOUT_S", _duration),
+    "ECS_AVAILABLE_LOGGING_DRIVERS": ("LOGGING_DRIVERS", _texts),
+    "ECS_DISABLE_PRIVILEGED": ("DISABLE_PRIVILEGED", _plain),
+    "ECS_ENABLE_TASK_CPU_MEM_LIMIT": ("TASK_CPU_MEM_LIMIT", _plain),
+    "ECS_NVIDIA_RUNTIME": ("NVIDIA_RUNTIME", _plain),
     "ECS_ENGINE_TASK_CLEANUP_WAIT_DURATION": ("TASK_CLEANUP_WAIT_S", _duration),
     "ECS_ENABLE_CONTAINER_METADATA": ("METADATA_FILE", _plain),
     "ECS_DISABLE_IMAGE_CLEANUP": ("IMAGE_CLEANUP", _opposite),

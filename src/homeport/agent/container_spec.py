@@ -25,6 +25,10 @@ TASK_LABEL: Final = "com.amazonaws.ecs.task-arn"
 FAMILY_LABEL: Final = "com.amazonaws.ecs.task-definition-family"
 VERSION_LABEL: Final = "com.amazonaws.ecs.task-definition-version"
 
+GPU_ASSOCIATION: Final = "gpu"
+GPUS_VARIABLE: Final = "NVIDIA_VISIBLE_DEVICES"
+"""By which NVIDIA's runtime learns which GPUs a container gets; as Amazon's agent tells it."""
+
 BYTES_PER_MIB: Final = 1024 * 1024
 MIN_CPU_SHARES: Final = 2
 MAX_CPU_SHARES: Final = 262_144
@@ -48,6 +52,7 @@ class InstanceFacts(msgspec.Struct, frozen=True, kw_only=True):
     engine_cpus: int
     task_endpoint: EndpointFacts | None = None
     metadata_folder: str = ""  # empty: containers get no metadata file
+    gpu_runtime: str = ""  # the Engine's runtime that brings GPUs in; empty: it has none
     cgroup_scheme: str = ""  # how tasks are bounded as a whole; empty: each container is
 
 
@@ -84,6 +89,8 @@ def make_engine_config(
     _fill_config(config, state, container, facts)
     _fill_limits(host, task, container, facts)
     _fill_linux(host, container)
+    if facts.gpu_runtime and _list_gpus(task, container):
+        host["Runtime"] = facts.gpu_runtime
     _fill_storage(host, task, container)
     if facts.metadata_folder:
         bind = metadata_file.bind_folder(facts.metadata_folder, task.arn, container.name)
@@ -133,6 +140,9 @@ def _fill_config(
         variables |= list_variables(facts.task_endpoint, state, container.name)
     if facts.metadata_folder:
         variables[metadata_file.VARIABLE] = metadata_file.path_inside(state.arn)
+    gpu_ids = _list_gpus(task, container)
+    if gpu_ids:
+        variables[GPUS_VARIABLE] = ",".join(gpu_ids)
     environment = [f"{name}={value}" for name, value in variables.items()]
     config["Env"] = [*(config.get("Env") or []), *environment]
     # An image's own health check is ignored, as in ECS (developer guide, health check).
@@ -146,6 +156,15 @@ def _fill_config(
         VERSION_LABEL: task.version,
         INSTANCE_LABEL: facts.container_instance_arn,
     }
+
+
+def _list_gpus(task: payload.Task, container: payload.Container) -> list[str]:
+    """The GPUs that are this container's, by id."""
+    return [
+        each.name
+        for each in task.associations
+        if each.type == GPU_ASSOCIATION and container.name in each.containers
+    ]
 
 
 def _fill_limits(

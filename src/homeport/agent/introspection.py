@@ -18,6 +18,7 @@ from aiohttp import web
 from homeport.agent import link_local
 from homeport.agent.container_spec import name_container
 from homeport.agent.metadata import known_status
+from homeport.agent.task_network import PAUSE_NAME
 
 if TYPE_CHECKING:
     from homeport.agent.task_machine import TaskMachine
@@ -98,7 +99,11 @@ def render(state: TaskState) -> dict[str, Any]:
         "KnownStatus": known_status(state),
         "Family": state.task.family,
         "Version": state.task.version,
-        "Containers": [_render_container(state, container) for container in state.containers],
+        "Containers": [
+            _render_container(state, container)
+            for container in state.containers
+            if container.name != PAUSE_NAME
+        ],
     }
 
 

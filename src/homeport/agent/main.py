@@ -194,6 +194,9 @@ def _start_parts(
         container_instance_arn=arn,
         bind_address=settings.bind_address,
         engine_cpus=int(info.get("NCPU") or 1),
+        gpu_runtime=settings.nvidia_runtime
+        if settings.nvidia_runtime in (info.get("Runtimes") or {})
+        else "",
         task_endpoint=None if listeners is None else listeners.facts,
         metadata_folder=str((settings.data_dir / METADATA_FOLDER).absolute())
         if settings.metadata_file

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from homeport.agent.task_network import PAUSE_NAME
 from homeport.agent.task_state import Phase
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def render_container(
         "CreatedAt": _engine_time(shown.get("Created")),
         "StartedAt": _engine_time(run.get("StartedAt")),
         "FinishedAt": _engine_time(run.get("FinishedAt")),
-        "Type": "NORMAL",
+        "Type": "CNI_PAUSE" if container.name == PAUSE_NAME else "NORMAL",
         "Health": _render_health(definition, container, run),
         "Volumes": [_render_volume(mount) for mount in shown.get("Mounts") or []],
         "Networks": _render_networks(state.task, shown),

@@ -48,8 +48,9 @@ INSTANCE_ID_FACT: Final = "ec2InstanceId"
 # docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-agent-versions.html; the API versions are
 # those that Amazon's agent names.
 _API_VERSIONS: Final = (17, 18, 19, 20, 21, 22, 23, 24, 25, 28, 29, 30, 32)
+_PRIVILEGED: Final = "com.amazonaws.ecs.capability.privileged-container"
 _CAPABILITIES: Final = (
-    "com.amazonaws.ecs.capability.privileged-container",
+    _PRIVILEGED,
     "ecs.capability.container-ordering",
     "ecs.capability.container-health-check",
     "ecs.capability.container-restart-policy",
@@ -115,7 +116,7 @@ def make_registration(
     also after a crash, and a later registration names its ARN.
     """
     known_arn = facts.get(ARN_FACT)
-    names = [*list_capabilities(engine_info), *capabilities]
+    names = [*list_capabilities(settings, engine_info), *capabilities]
     if SUBNET_ATTRIBUTE in settings.attributes:
         names.append("ecs.capability.task-eni")
     attributes = [ecs.Attribute(name=name) for name in names]
@@ -142,12 +143,14 @@ def make_registration(
     return request
 
 
-def list_capabilities(engine_info: dict[str, Any]) -> list[str]:
-    """What this agent and its Engine can do, under Amazon's attribute names."""
-    names = list(_CAPABILITIES)
+def list_capabilities(settings: AgentSettings, engine_info: dict[str, Any]) -> list[str]:
+    """What this agent and its Engine can do and may do, under Amazon's attribute names."""
+    names = [n for n in _CAPABILITIES if n != _PRIVILEGED or not settings.disable_privileged]
     names += [f"com.amazonaws.ecs.capability.docker-remote-api.1.{n}" for n in _API_VERSIONS]
     plugins = engine_info.get("Plugins") or {}
     drivers = {*(plugins.get("Log") or ["json-file"]), "none"}
+    if settings.logging_drivers:
+        drivers &= set(settings.logging_drivers)
     names += [f"com.amazonaws.ecs.capability.logging-driver.{name}" for name in sorted(drivers)]
     names += [f"ecs.capability.docker-plugin.{name}" for name in plugins.get("Volume") or []]
     security = " ".join(engine_info.get("SecurityOptions") or [])
@@ -185,6 +188,8 @@ def _measure(engine_info: dict[str, Any]) -> InstanceType:
 
 def _list_gpus(settings: AgentSettings, facts: dict[str, str]) -> list[ecs.PlatformDevice]:
     """The GPUs as they are declared; their ids stay the same for the instance."""
+    if settings.gpu_ids:
+        return [ecs.PlatformDevice(id=gpu_id, type="GPU") for gpu_id in settings.gpu_ids]
     count = settings.gpu_count
     if count is None:
         known = find_instance_type(settings.instance_type)

@@ -43,6 +43,10 @@ class AgentSettings(msgspec.Struct, frozen=True, kw_only=True):
     memory_mib: int | None = None
     reserved_memory_mib: int = 0
     gpu_count: int | None = None
+    gpu_ids: tuple[str, ...] = ()
+    nvidia_runtime: str = "nvidia"
+    logging_drivers: tuple[str, ...] = ()
+    disable_privileged: bool = False
     instance_tags: dict[str, str] = msgspec.field(default_factory=dict)
     bind_address: str = "0.0.0.0"
     docker_host: str = "unix:///var/run/docker.sock"
@@ -81,12 +85,18 @@ def make_settings(config: AgentConfig) -> AgentSettings:
         reserved_ports=config.reserved_ports,
         reserved_ports_udp=config.reserved_ports_udp,
         gpu_count=config.gpu_count,
+        gpu_ids=config.gpu_ids,
+        nvidia_runtime=config.nvidia_runtime,
+        logging_drivers=config.logging_drivers,
+        disable_privileged=config.disable_privileged,
         instance_tags=config.instance_tags,
         bind_address=config.bind_address,
         docker_host=config.docker_host,
         image_pull_behavior=config.image_pull_behavior,
         container_stop_timeout_s=config.container_stop_timeout_s,
+        container_create_timeout_s=config.container_create_timeout_s,
         container_start_timeout_s=config.container_start_timeout_s,
+        image_pull_timeout_s=config.image_pull_timeout_s,
         task_cleanup_wait_s=config.task_cleanup_wait_s,
         task_endpoint=config.task_endpoint,
         task_cpu_mem_limit=config.task_cpu_mem_limit,

@@ -17,11 +17,12 @@ import msgspec
 
 from homeport.agent.metrics import Sample, make_metric, read_sample
 from homeport.agent.sockets import Ending, describe_agent, make_url, read_refusal
+from homeport.agent.task_network import PAUSE_NAME
 from homeport.agent.task_state import ContainerState, Phase, TaskState
 from homeport.wire.agent_messages import tcs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from aiodocker import Docker
 
@@ -125,12 +126,7 @@ class Telemetry:
                 await self._publish_status(socket)
 
     async def _publish_metrics(self, socket: Socket) -> None:
-        running = [
-            (state, container)
-            for state in self._runner.machine.tasks.values()
-            for container in state.containers
-            if container.phase is Phase.RUNNING
-        ]
+        running = list_measured(self._runner.machine.tasks.values())
         # While Docker is away nothing is known: neither metrics nor "idle" would be true.
         metrics = await self._sample(running) if self._watch.is_ok else []
         if not running:
@@ -241,6 +237,16 @@ class Telemetry:
         await socket.send(
             tcs.PublishInstanceStatusRequest(metadata=metadata, statuses=(status,), timestamp=now_s)
         )
+
+
+def list_measured(tasks: Iterable[TaskState]) -> list[tuple[TaskState, ContainerState]]:
+    """The containers whose CPU and memory are told: running ones that a task definition names."""
+    return [
+        (state, container)
+        for state in tasks
+        for container in state.containers
+        if container.phase is Phase.RUNNING and container.name != PAUSE_NAME
+    ]
 
 
 def task_health(state: TaskState) -> tcs.TaskHealth | None:

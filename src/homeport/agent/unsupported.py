@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from homeport.agent.container_spec import GPU_ASSOCIATION
 from homeport.agent.task_network import AWSVPC, find_network
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def refuse_unsupported(task: payload.Task) -> str | None:
     return None
 
 
-def _list_task_refusals(task: payload.Task) -> Iterator[str]:
+def _list_network_refusals(task: payload.Task) -> Iterator[str]:
     if task.network_mode == AWSVPC:
         if find_network(task) is None:
             yield "networkMode awsvpc without one network interface and its subnet isn't supported"
@@ -34,10 +35,15 @@ def _list_task_refusals(task: payload.Task) -> Iterator[str]:
         yield f"networkMode {task.network_mode} isn't supported"
     elif task.elastic_network_interfaces:
         yield f"elasticNetworkInterfaces with networkMode {task.network_mode} aren't supported"
+
+
+def _list_task_refusals(task: payload.Task) -> Iterator[str]:
+    yield from _list_network_refusals(task)
     if task.proxy_configuration is not None:
         yield "proxyConfiguration isn't supported"
-    if task.associations:
-        yield f"association of type {task.associations[0].type} isn't supported"
+    for association in task.associations:
+        if association.type != GPU_ASSOCIATION:
+            yield f"association of type {association.type} isn't supported"
     if task.trusted_execution_configuration is not None:
         yield "trustedExecutionConfiguration isn't supported"
     for attachment in task.attachments:

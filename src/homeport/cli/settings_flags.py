@@ -14,7 +14,7 @@ from homeport.config import AgentConfig, Config, describe_option, environment_na
 
 # Where the default is not a constant, this is what the help text shows.
 _SHOWN_DEFAULTS = {"data_dir": "in the user's data folder"}
-_METAVARS: dict[type, str] = {dict: "NAME=VALUE", tuple: "URL"}
+_METAVARS: dict[type, str] = {dict: "NAME=VALUE", tuple: "VALUE"}
 
 ConfigFile = Annotated[
     str | None,

@@ -212,6 +212,24 @@ def test_linux_parameters_are_translated():
     assert host["Privileged"] is True
 
 
+def test_a_container_gets_its_own_gpus_through_the_engines_runtime():
+    train, watch = make_container("i", name="train"), make_container("i", name="watch")
+    gpus = [
+        payload.Association(name=name, type="gpu", containers=("train",))
+        for name in ("GPU-a", "GPU-b")
+    ]
+    task = make_task(train, watch, associations=tuple(gpus))
+    state = TaskState(task=task, containers=(ContainerState(name="train"),))
+    facts = msgspec.structs.replace(FACTS, gpu_runtime="nvidia")
+    config = make_engine_config(state, train, facts, {})
+    assert config["Env"] == ["NVIDIA_VISIBLE_DEVICES=GPU-a,GPU-b"]
+    assert config["HostConfig"]["Runtime"] == "nvidia"
+    assert "Runtime" not in make_engine_config(state, train, FACTS, {})["HostConfig"]
+    other = make_engine_config(state, watch, facts, {})
+    assert other["Env"] == []
+    assert "Runtime" not in other["HostConfig"]
+
+
 def test_namespaces_of_the_host_are_shared_when_asked_for():
     host = make(make_container("i"), pid_mode="host", ipc_mode="none")["HostConfig"]
     assert (host["PidMode"], host["IpcMode"]) == ("host", "none")

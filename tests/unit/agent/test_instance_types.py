@@ -76,6 +76,8 @@ def test_gpus_are_declared_by_the_type_or_by_the_settings():
     ]
     assert len(register(gpu_count=1).platform_devices) == 1
     assert register(instance_type="g5.xlarge", gpu_count=0).platform_devices is None
+    by_id = register(instance_type="g4dn.12xlarge", gpu_ids=("GPU-a", "GPU-b")).platform_devices
+    assert [device.id for device in by_id] == ["GPU-a", "GPU-b"]
 
 
 def test_tags_go_with_the_registration():

@@ -64,7 +64,7 @@ def test_custom_attributes_go_with_the_first_registration_only():
 
 
 def test_capabilities_follow_from_the_engines_drivers():
-    names = list_capabilities(INFO)
+    names = list_capabilities(make_agent(), INFO)
     assert "com.amazonaws.ecs.capability.logging-driver.fluentd" in names
     assert "com.amazonaws.ecs.capability.logging-driver.none" in names
     assert "ecs.capability.docker-plugin.local" in names
@@ -74,9 +74,21 @@ def test_capabilities_follow_from_the_engines_drivers():
 
 
 def test_what_the_agent_cannot_do_is_not_claimed():
-    claimed = " ".join(list_capabilities(INFO))
+    claimed = " ".join(list_capabilities(make_agent(), INFO))
     for name in ("secrets", "task-eni", "env-files", "firelens", "efs", "execute-command"):
         assert name not in claimed
+
+
+def test_only_the_log_drivers_that_were_named_and_exist_are_offered():
+    agent = make_agent(logging_drivers=("json-file", "splunk"))
+    drivers = [name for name in list_capabilities(agent, INFO) if "logging-driver" in name]
+    assert drivers == ["com.amazonaws.ecs.capability.logging-driver.json-file"]
+
+
+def test_an_agent_may_refuse_privileged_containers():
+    privileged = "com.amazonaws.ecs.capability.privileged-container"
+    assert privileged in list_capabilities(make_agent(), INFO)
+    assert privileged not in list_capabilities(make_agent(disable_privileged=True), INFO)
 
 
 def test_another_cluster_than_the_saved_one_is_refused_with_advice():

@@ -16,7 +16,10 @@ TASK = make_task(make_container("i"))
         ({"network_mode": "awsvpc"}, "networkMode awsvpc"),
         ({"elastic_network_interfaces": (payload.ElasticNetworkInterface(),)}, "elasticNetwork"),
         ({"proxy_configuration": payload.ProxyConfiguration()}, "proxyConfiguration"),
-        ({"associations": (payload.Association(type="gpu"),)}, "association of type gpu"),
+        (
+            {"associations": (payload.Association(type="elastic-inference"),)},
+            "association of type elastic-inference",
+        ),
         ({"attachments": (payload.Attachment(attachment_type="EBS"),)}, "attachment of type EBS"),
         ({"volumes": (payload.Volume(name="v", type="efs"),)}, "volume v of type efs"),
         (
