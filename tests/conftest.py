@@ -5,6 +5,7 @@ starts one.
 """
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -17,6 +18,15 @@ from homeport.config import AgentConfig
 from homeport_process import LEAKING_VARIABLES, HomeportProcess
 
 BUSYBOX_IMAGE = "homeport-test/busybox:1"
+FRESH_SEED_BITS = 32
+
+# Simulated clusters try seeds that nobody has tried; SIMULATION_SEED=N tries the same ones again.
+SIMULATION_SEED = os.environ.setdefault("SIMULATION_SEED", str(secrets.randbits(FRESH_SEED_BITS)))
+
+
+def pytest_report_header() -> str:
+    """Say which seeds the simulation takes, so that a failing run can be had again."""
+    return f"simulation: SIMULATION_SEED={SIMULATION_SEED}"
 
 
 @pytest.fixture(autouse=True, scope="session")

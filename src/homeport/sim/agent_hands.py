@@ -67,6 +67,7 @@ class AgentHands(Listener):
         self._docker = process.machine.docker
         self._round = 0  # steps of an earlier round were cancelled
         self._failures = 0
+        self._held_events: list[stimuli.Stimulus] = []
         self._next_survey: Timer | None = None
         self._new_gates()
 
@@ -99,9 +100,7 @@ class AgentHands(Listener):
     # the Engine's events
     def container_died(self, container: SimContainer, at_ms: int) -> None:
         """Tell the machine of a death."""
-        if self._process.life.is_over or not self.is_engine_ok:
-            return
-        self._process.tell(
+        self._tell_event(
             stimuli.ContainerDied(
                 task_arn=container.task_arn,
                 container_name=container.name,
@@ -113,9 +112,7 @@ class AgentHands(Listener):
 
     def health_changed(self, container: SimContainer) -> None:
         """Tell the machine of a health result."""
-        if self._process.life.is_over or not self.is_engine_ok:
-            return
-        self._process.tell(
+        self._tell_event(
             stimuli.HealthChanged(
                 task_arn=container.task_arn,
                 container_name=container.name,
@@ -128,6 +125,15 @@ class AgentHands(Listener):
         """The Engine is gone: give up all steps, and look again until it answers."""
         if not self._process.life.is_over:
             self._lose_engine()
+
+    def _tell_event(self, event: stimuli.Stimulus) -> None:
+        """Tell the machine; what happens during a survey is told behind what the survey found."""
+        if self._process.life.is_over:
+            return
+        if self.is_engine_ok:
+            self._process.tell(event)
+        else:
+            self._held_events.append(event)
 
     @property
     def _name(self) -> str:
@@ -154,6 +160,7 @@ class AgentHands(Listener):
 
     def _survey(self) -> None:
         number = self._round
+        self._held_events.clear()  # the survey will see what they tell of
 
         def surveyed(found: "tuple[FoundContainer, ...] | None") -> None:
             if self._process.life.is_over or number != self._round:
@@ -165,6 +172,9 @@ class AgentHands(Listener):
             self.is_engine_ok = True
             self._process.trace.note(self._name, "surveyed", len(found), "containers")
             self._process.tell(stimuli.EngineSurveyed(found=found))
+            held, self._held_events = self._held_events, []
+            for event in held:
+                self._process.tell(event)
             self._process.telemetry.publish_status()
 
         self._docker.survey(surveyed)

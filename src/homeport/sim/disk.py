@@ -34,6 +34,7 @@ class SimDisk:
         self.latency_s: Span = QUICK_S
         self.is_full = False
         self.on_crash: Callable[[int], None] = lambda _down_ms: None
+        self.observe_write: Callable[[int, int], None] = lambda _sequence, _epoch: None
         self.durable_sequence = 0
         self.records: dict[RecordId, bytes] = {}
         self.journal: deque[tuple[int, int, str, bytes]] = deque(maxlen=kept_commits)
@@ -98,8 +99,14 @@ class SimDisk:
         self._writes_until_crash = None
 
     # what journals ask of it
-    def keep(self, commits: list[Commit]) -> None:
+    @property
+    def newest_epoch(self) -> int:
+        """The epoch of the lease that was given last."""
+        return len(self._taken_at)
+
+    def keep(self, commits: list[Commit], epoch: int) -> None:
         """Make commits durable as a whole."""
+        self.observe_write(commits[0].sequence, epoch)
         rows, latest = encode_commits(commits)
         for row in rows:
             self._digest.update(b"%d %d %s " % (row.sequence, row.at_ms, row.cause.encode()))
@@ -157,7 +164,7 @@ class SimJournal:
         self._life.end()
         is_done = self._writing and self._disk.chance.happens(SURVIVAL_OF_A_WRITE_UNDER_WAY)
         if is_done and self._refusal() is None:
-            self._disk.keep(self._writing)
+            self._disk.keep(self._writing, self.lease.epoch)
         self._writing = []
         self._queue.clear()
         self._waiting.clear()
@@ -174,7 +181,7 @@ class SimJournal:
             self._on_refused(refusal)
             return
         written, self._writing = self._writing, []
-        self._disk.keep(written)
+        self._disk.keep(written, self.lease.epoch)
         self._written_through = written[-1].sequence
         down_ms = self._disk.take_planned_crash()
         if down_ms is not None:

@@ -23,6 +23,7 @@ CRASH_EXIT_CODE = 1
 CREATE_S = (0.005, 0.05)
 SURVEY_S = (0.002, 0.02)
 RECOVERY_MS = 10_000
+MAIN = "main"
 
 
 class Refusal(NamedTuple):
@@ -321,11 +322,11 @@ class SimDocker:
                 return
             container.health = health
             self._tell(lambda: self.listener.health_changed(container))
-            if health == "UNHEALTHY":
+            if health == "UNHEALTHY" and container.name != MAIN:
                 self._timeline.after(RECOVERY_MS, recover, self._life)
 
         def recover() -> None:
-            """What fails by chance gets well when failures of chance have ended."""
+            """A sidecar gets well when failures of chance have ended: nobody would replace it."""
             if self._luck.is_on:
                 self._timeline.after(RECOVERY_MS, recover, self._life)
             else:

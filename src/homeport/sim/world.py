@@ -52,6 +52,9 @@ CALM_MS = 120_000
 CALM_TRIES = 5
 """For how long nothing may happen to any task once all has converged, and how soon."""
 
+RAISED = "no bug shows itself"
+"""The truth that doesn't hold when something raises what nobody expects."""
+
 CRASH_MS = 500
 """For how long the control plane is down when a run is asked for with a crash at a commit."""
 
@@ -155,7 +158,7 @@ class World:
             failure = self._failure(violation.truth, violation.text)
         except Exception as bug:  # noqa: BLE001 - whatever a bug raises is what we are after
             last = "".join(traceback.format_exception(bug)[-3:])
-            failure = self._failure("no bug shows itself", f"{bug!r}\n{last}")
+            failure = self._failure(RAISED, f"{bug!r}\n{last}")
         return Outcome(
             seed=self.seed,
             digest=self._disk.digest,

@@ -6,6 +6,7 @@ from homeport.sim.violation import Violation
 from homeport.wire.agent_messages import acs
 
 TRUTH = "every acknowledged write is durable"
+FENCED = "only the newest lease writes"
 
 
 class AcknowledgedChecker:
@@ -14,6 +15,7 @@ class AcknowledgedChecker:
     def __init__(self, disk: SimDisk) -> None:
         self._disk = disk
         self._heard_sequence = 0
+        disk.observe_write = self._written
 
     def answered(self, operation: str, sequence: int, epoch: int) -> None:
         """An answer leaves, decided at this commit under this lease: it must hold for ever.
@@ -38,3 +40,12 @@ class AcknowledgedChecker:
         if sequence < self._heard_sequence:
             heard = self._heard_sequence
             raise Violation(TRUTH, f"commit {heard} was answered, {sequence} was recovered")
+
+    def _written(self, sequence: int, epoch: int) -> None:
+        """Commits reach the disk: they follow on those there, and their writer holds the lease."""
+        if epoch != self._disk.newest_epoch:
+            newest = self._disk.newest_epoch
+            raise Violation(FENCED, f"epoch {epoch} writes commit {sequence}, {newest} is held")
+        if sequence != self._disk.durable_sequence + 1:
+            durable = self._disk.durable_sequence
+            raise Violation(FENCED, f"commit {sequence} is written behind {durable}")

@@ -57,6 +57,8 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
         yield f"{service.arn} is still DRAINING"
     if service.status != "ACTIVE":
         return
+    if service.primary.rollout_state != "FAILED":
+        yield from _unhealthy_tasks(view, service)
     if service.deployment_controller == "EXTERNAL":
         for task_set in service.task_sets:
             yield from _unsettled_task_set(view, service, task_set, scenario)
@@ -73,6 +75,12 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
     is_over = service.primary.rollout_state == "FAILED" or _lacks(view, service)
     if not is_over and (len(service.deployments) > 1 or not service.is_steady):
         yield f"{service.arn} hasn't reached its steady state"
+
+
+def _unhealthy_tasks(view: View, service: Service) -> Iterator[str]:
+    for task in view.tasks_of_service(service.arn).values():
+        if task.last_status == RUNNING and task.health_status == "UNHEALTHY":
+            yield f"{task.arn} is UNHEALTHY, and hasn't been replaced"
 
 
 def _lacks(view: View, service: Service) -> bool:

@@ -62,7 +62,7 @@ class FailureChecker:
         for change, old in zip(commit.changes, replaced, strict=True):
             record = change.record if isinstance(change, Put) else None
             if isinstance(record, Service) and isinstance(old, Service):
-                self._check_rollback(commit, record, old)
+                self._follow(commit, record, old)
             if not isinstance(record, Task) or record.deployment_id is None:
                 continue
             if old is None and record.service_arn is not None:
@@ -130,12 +130,16 @@ class FailureChecker:
                 f"bears {threshold}",
             )
 
+    def _follow(self, commit: Commit, new: Service, old: Service) -> None:
+        """Let a deployment begin anew when it becomes the PRIMARY one."""
+        if not new.deployments or new.primary.id == old.primary.id:
+            return
+        self._failures.pop(new.primary.id, None)
+        if new.primary.is_rollback:
+            self._check_rollback(commit, new, old)
+
     def _check_rollback(self, commit: Commit, new: Service, old: Service) -> None:
         """A rollback goes to a completed deployment, and stops none of its running tasks."""
-        if not new.deployments or not new.primary.is_rollback:
-            return
-        if old.primary.id == new.primary.id and old.primary.is_rollback:
-            return
         completed = old.last_completed
         if completed is None or completed.id != new.primary.id:
             raise Violation(BROKEN, f"{new.arn} goes back to {new.primary.id}, never completed")

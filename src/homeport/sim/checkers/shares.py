@@ -4,9 +4,11 @@ That another one has no room gives it no more, either. Sums of its own, by exact
 """
 
 from collections import Counter
+from collections.abc import Container
 from fractions import Fraction
 from math import ceil
 
+from homeport.model.container_instance import ACTIVE
 from homeport.model.service import Service
 from homeport.model.task import RUNNING, Task
 from homeport.sim.violation import Violation
@@ -21,27 +23,32 @@ def check_shares(store: Store, commit: Commit, replaced: tuple[AnyRecord | None,
     if commit.cause != "Reconcile":
         return
     grown: dict[tuple[str, str | None, str], None] = {}
+    gone: dict[str, None] = {}
     for change, old in zip(commit.changes, replaced, strict=True):
         task = change.record if isinstance(change, Put) else None
-        if old is not None or not isinstance(task, Task) or task.capacity_provider is None:
+        if not isinstance(task, Task) or task.capacity_provider is None:
             continue
-        if task.service_arn is not None:
+        if old is not None:
+            gone[task.arn] = None
+        elif task.service_arn is not None:
             grown[task.service_arn, task.deployment_id, task.capacity_provider] = None
     for service_arn, deployment_id, provider in grown:
         service = store.services.get(service_arn)
         if service is not None and deployment_id == service.primary.id:
-            _check_share(store, service, provider)
+            _check_share(store, service, provider, gone)
 
 
-def _check_share(store: Store, service: Service, provider: str) -> None:
+def _check_share(store: Store, service: Service, provider: str, gone: Container[str]) -> None:
     strategy = service.capacity_provider_strategy
-    have = Counter(
-        task.capacity_provider
+    tasks = [
+        task
         for task in store.tasks.group("service", service.arn).values()
         if task.deployment_id == service.primary.id
-        # Those that go by the same decision were there when it was made.
-        and (task.desired_status == RUNNING or task.stopping_at_ms == store.at_ms)
-    )
+        and (task.desired_status == RUNNING or task.arn in gone)
+    ]
+    if any(_has_to_go(store, task) for task in tasks):
+        return  # their replacements come beside them, more than desiredCount for a while
+    have = Counter(task.capacity_provider for task in tasks)
     item = next((item for item in strategy if item.provider == provider), None)
     if item is None:
         raise Violation(TRUTH, f"{service.arn} has no {provider} in its strategy")
@@ -54,3 +61,9 @@ def _check_share(store: Store, service: Service, provider: str) -> None:
             f"{service.arn} has {have[provider]} of {total} tasks on {provider}, whose base is "
             f"{item.base} and whose share of the others {share}",
         )
+
+
+def _has_to_go(store: Store, task: Task) -> bool:
+    instance = store.container_instances.get(task.container_instance_arn or "")
+    is_displaced = instance is not None and instance.status != ACTIVE
+    return is_displaced or task.health_status == "UNHEALTHY"

@@ -27,6 +27,7 @@ ORDER = (
     "BAKE_TIME",
     "CLEAN_UP",
 )
+SHIFTING = ("BLUE_GREEN", "LINEAR", "CANARY")
 MINUTE_MS = 60_000
 WHOLE = 100.0
 GRAIN = 0.11  # steps are rounded to a tenth of a percent
@@ -99,7 +100,9 @@ def _check_stops(store: Store, commit: Commit, replaced: tuple[AnyRecord | None,
         if not isinstance(new, Task) or not isinstance(old, Task) or not is_healthy(store, old):
             continue
         service = store.services.get(new.service_arn or "")
-        if new.desired_status != STOPPED or service is None or not _must_stay(service, new):
+        if new.desired_status != STOPPED or service is None or service.status != "ACTIVE":
+            continue
+        if not _must_stay(store, service, new):
             continue
         tasks = store.tasks.group("service", service.arn).values()
         kept = sum(
@@ -116,6 +119,11 @@ def _check_stops(store: Store, commit: Commit, replaced: tuple[AnyRecord | None,
             )
 
 
-def _must_stay(service: Service, task: Task) -> bool:
-    is_held = service.status == "ACTIVE" and service.keeps_older_tasks
-    return is_held and task.deployment_id != service.primary.id
+def _must_stay(store: Store, service: Service, task: Task) -> bool:
+    """Whether a task is of the older side of a deployment that isn't at its end yet."""
+    record = store.service_deployments.get(service.service_deployment_arn or "")
+    if record is None or record.status != "IN_PROGRESS" or record.lifecycle_stage is None:
+        return False
+    is_shifting = service.staged is not None and service.staged.kind in SHIFTING
+    is_early = record.lifecycle_stage != ORDER[-1] and not service.primary.is_rollback
+    return is_shifting and is_early and task.deployment_id != service.primary.id
