@@ -205,6 +205,7 @@ class RefusedInstance(
     """A container instance, the first rule that keeps a task off it, and what would let it on."""
 
     container_instance_arn: str
+    name: str | None  # of an instance of homeport up
     availability_zone: str | None
     remaining_cpu: Integer
     remaining_memory: Integer
@@ -304,6 +305,7 @@ class PlannedInstance(
     """How many of the tasks one container instance would get."""
 
     container_instance_arn: str
+    name: str | None  # of an instance of homeport up
     availability_zone: str | None
     tasks: Integer
 

@@ -1,8 +1,7 @@
 """`homeport plan`: where the next tasks would go, without starting any."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,7 +9,6 @@ from homeport.cli.api_client import ApiRefusal
 from homeport.cli.failure import CommandFailure
 from homeport.cli.server_options import DEFAULT_CLUSTER, Cluster, Endpoint, Region, make_client
 from homeport.cli.settings_flags import ConfigFile
-from homeport.cli.why import describe_rules, short_id
 
 TASKS_MAX = 1_000
 
@@ -51,15 +49,9 @@ def plan(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    for line in describe_plan(found):
-        print(line)
+    from homeport.cli.overview import make_console
+    from homeport.cli.placement_views import plan_parts
 
-
-def describe_plan(found: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of a plan: each container instance's share, then why the rest has no place."""
-    for each in found["instances"]:
-        zone = f" ({each['availabilityZone']})" if each["availabilityZone"] else ""
-        yield f"{each['tasks']:>6}  {short_id(each['containerInstanceArn'])}{zone}"
-    if found["unplaced"]:
-        yield f"{found['unplaced']:>6}  would have no place:"
-        yield from describe_rules(found["rules"])
+    console = make_console()
+    for part in plan_parts(found):
+        console.print(part)

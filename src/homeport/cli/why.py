@@ -1,8 +1,7 @@
 """`homeport why`: what keeps a service's next task, or another task like this one, from a place."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -31,8 +30,9 @@ def why(
 ) -> None:
     """Show for each container instance the first rule that refuses the task, and the way out.
 
-    Rules are judged in ECS's order: agent, CPU, memory, ports, GPUs, attributes, memberOf,
-    distinctInstance. The container instance that comes closest is first.
+    Rules are judged in ECS's order: agent, CPU, memory, ports, GPUs, network interfaces,
+    attributes, zones of subnets, memberOf, distinctInstance. The container instance that comes
+    closest is first.
     """
     client = make_client(endpoint, region, config)
     request = {"resource": resource, "cluster": cluster, "limit": limit}
@@ -43,43 +43,9 @@ def why(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    for line in describe_explanation(found):
-        print(line)
+    from homeport.cli.overview import make_console
+    from homeport.cli.placement_views import explanation_parts
 
-
-def describe_explanation(found: Mapping[str, Any]) -> Iterator[str]:
-    """The lines of an explanation: how things stand, the rules with counts, the instances."""
-    yield found["summary"]
-    yield f"one task takes {describe_needs(found['needs'])}"
-    yield from describe_rules(found["rules"])
-    if found["instances"]:
-        yield ""
-    for each in found["instances"]:
-        zone = f" ({each['availabilityZone']})" if each["availabilityZone"] else ""
-        yield f"{short_id(each['containerInstanceArn'])}{zone}  {each['reason']}: {each['detail']}"
-    hidden = sum(rule["count"] for rule in found["rules"]) - len(found["instances"])
-    if hidden > 0:
-        yield f"and {hidden} more; --limit shows them"
-
-
-def describe_needs(needs: Mapping[str, Any]) -> str:
-    """What one task takes, in words; what it doesn't need isn't mentioned."""
-    parts = [f"{needs['cpu']} CPU units", f"{needs['memory']} MiB"]
-    if needs["gpus"]:
-        parts.append(f"{needs['gpus']} GPUs")
-    parts += [f"port {port}" for port in needs["hostPorts"]]
-    if needs["attributes"]:
-        parts.append(f"attributes {', '.join(needs['attributes'])}")
-    return ", ".join([*parts, *needs["constraints"]])
-
-
-def describe_rules(rules: list[Mapping[str, Any]]) -> Iterator[str]:
-    """The lines for the rules: how many container instances each refused, and the way out."""
-    for rule in rules:
-        yield f"{rule['count']:>6}  {rule['reason']}: {rule['detail']}"
-        yield f"{'':6}  -> {rule['remedy']}"
-
-
-def short_id(arn: str) -> str:
-    """The last part of an ARN."""
-    return arn.rsplit("/", 1)[-1]
+    console = make_console()
+    for part in explanation_parts(found):
+        console.print(part)

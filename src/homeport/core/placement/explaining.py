@@ -4,10 +4,12 @@ The rules are those of `filters`, in their order; instances that aren't ACTIVE, 
 never speaks, are told here too.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
 
+from homeport.core.placement.expressions import parse_expression
 from homeport.core.placement.filters import (
     REASON_AGENT,
     REASON_ATTRIBUTE,
@@ -25,7 +27,7 @@ from homeport.core.placement.filters import (
     is_reserved,
 )
 from homeport.core.placement.refusing import find_refusals
-from homeport.core.placement.request import PlacementRequest, Refusal
+from homeport.core.placement.request import Placement, PlacementRequest, Refusal
 from homeport.model.arn import short_id
 from homeport.model.container_instance import ACTIVE, ContainerInstance
 from homeport.state.view import View
@@ -70,14 +72,19 @@ def explain(view: View, request: PlacementRequest) -> Explanation:
 
 
 def explain_refusals(
-    view: View, request: PlacementRequest, refusals: Iterable[Refusal]
+    view: View, request: PlacementRequest, placement: Placement
 ) -> tuple[Verdict, ...]:
-    """Add to what placement refused what would help, the closest first."""
+    """Add to what placement refused what would help, the closest first.
+
+    What it placed is counted as if it were there.
+    """
+    placed = Counter(placement.container_instance_arns)
     verdicts = []
-    for refusal in refusals:
+    for refusal in placement.refusals:
         instance = view.container_instance(refusal.container_instance_arn)
         if instance is not None:
-            verdicts.append(_judge(view, request, instance, refusal))
+            here = placed[instance.arn]
+            verdicts.append(_judge(view, request, instance, refusal, placed=here))
     return tuple(closest_first(verdicts))
 
 
@@ -91,16 +98,22 @@ def closest_first(verdicts: Iterable[Verdict]) -> list[Verdict]:
 
 
 def _judge(
-    view: View, request: PlacementRequest, instance: ContainerInstance, refusal: Refusal
+    view: View,
+    request: PlacementRequest,
+    instance: ContainerInstance,
+    refusal: Refusal,
+    *,
+    placed: int = 0,
 ) -> Verdict:
     load = view.instance_load(instance.arn)
     has, needs = instance.resources, request.resources
-    cpu_units = has.cpu_units - load.cpu_units
-    memory_mib = has.memory_mib - load.memory_mib
+    cpu_units = has.cpu_units - load.cpu_units - placed * needs.cpu_units
+    memory_mib = has.memory_mib - load.memory_mib - placed * needs.memory_mib
+    gpu_count = len(has.gpu_ids) - load.gpu_count - placed * needs.gpu_count
     shortages = {
         REASON_CPU: needs.cpu_units - cpu_units,
         REASON_MEMORY: needs.memory_mib - memory_mib,
-        REASON_GPU: needs.gpu_count - (len(has.gpu_ids) - load.gpu_count),
+        REASON_GPU: needs.gpu_count - gpu_count,
     }
     shortage = max(shortages.get(refusal.reason, 0), 0)
     return Verdict(
@@ -130,6 +143,8 @@ def _remedy(
         return _room_remedy(shortage, "MiB", needs.memory_mib, has.memory_mib)
     if reason == REASON_GPU:
         return _room_remedy(shortage, "GPUs", needs.gpu_count, len(has.gpu_ids))
+    if reason == REASON_MEMBER_OF:
+        return _expression_remedy(request, instance)
     if reason == REASON_PORTS:
         return _port_remedy(view, request, instance)
     if reason == REASON_ATTRIBUTE:
@@ -142,7 +157,6 @@ def _remedy(
         REASON_INTERFACES: "stop a task in awsvpc, or use network mode bridge",
         REASON_LOCATION: "give a subnet of the container instance's availability zone as well",
         REASON_AGENT: "start the container instance's agent, or see why it can't connect",
-        REASON_MEMBER_OF: "change the container instance's attributes, or the expression",
         REASON_RESERVED: "wait: it is kept for ten minutes at most",
         REASON_DISTINCT_INSTANCE: "add a container instance, or leave distinctInstance out",
     }.get(reason, "")
@@ -152,6 +166,20 @@ def _room_remedy(shortage: int, unit: str, needed: int, registered: int) -> str:
     if needed > registered:
         return f"ask for at most {registered} {unit}: the container instance has no more in all"
     return f"free {shortage} {unit}, or ask for {needed - shortage} at most"
+
+
+def _expression_remedy(request: PlacementRequest, instance: ContainerInstance) -> str:
+    """Say what the instance has of what the expressions ask for."""
+    texts = [c.expression for c in request.constraints if c.expression is not None]
+    asked = sorted({name for text in texts for name in parse_expression(text).attribute_names})
+    here = [
+        f"{name} is {instance.attributes[name] or 'without a value'}"
+        if name in instance.attributes
+        else f"{name} isn't there"
+        for name in asked
+    ]
+    found = f" ({', '.join(here)})" if here else ""
+    return f"change the container instance's attributes{found}, or the expression"
 
 
 def _port_remedy(view: View, request: PlacementRequest, instance: ContainerInstance) -> str:

@@ -1,15 +1,23 @@
 """What placement is asked for a service, for a task that is there, or for a task definition."""
 
+from msgspec.structs import replace
+
 from homeport.api import ecs, homeport
 from homeport.core.capacity.provisioning import provider_constraints
 from homeport.core.placement.explaining import Verdict
+from homeport.core.placement.filters import DISTINCT_INSTANCE
 from homeport.core.placement.request import PlacementRequest
+from homeport.core.reconcile.daemon import DAEMON
 from homeport.core.reconcile.launch import placement_request
+from homeport.model.placement import PlacementConstraint
 from homeport.model.resources import HostPort
 from homeport.model.service import Service
 from homeport.model.task import PlacementWish, Task
 from homeport.model.task_definition import TaskDefinition
+from homeport.operations.homeport.resources import LOCAL_NAME_ATTRIBUTE
 from homeport.state.view import View
+
+DISTINCT = PlacementConstraint(DISTINCT_INSTANCE)
 
 
 def definition_of(view: View, arn: str) -> TaskDefinition:
@@ -23,7 +31,14 @@ def definition_of(view: View, arn: str) -> TaskDefinition:
 def service_terms(view: View, service: Service, count: int) -> PlacementRequest:
     """Return what placement is asked for the next tasks of a service's PRIMARY deployment."""
     definition = definition_of(view, service.primary.task_definition_arn)
-    return placement_request(view, service, definition, count)
+    return with_daemons_rule(service, placement_request(view, service, definition, count))
+
+
+def with_daemons_rule(service: Service, request: PlacementRequest) -> PlacementRequest:
+    """Return what placement is asked, with the rule that a DAEMON service lives by."""
+    if service.scheduling_strategy != DAEMON or DISTINCT in request.constraints:
+        return request
+    return replace(request, constraints=(*request.constraints, DISTINCT))
 
 
 def task_terms(view: View, task: Task) -> PlacementRequest:
@@ -31,13 +46,14 @@ def task_terms(view: View, task: Task) -> PlacementRequest:
     definition = definition_of(view, task.task_definition_arn)
     service = None if task.service_arn is None else view.service(task.service_arn)
     if service is not None:
-        return placement_request(view, service, definition, 1)
+        return with_daemons_rule(service, placement_request(view, service, definition, 1))
     wish = task.wish or PlacementWish(constraints=definition.placement_constraints)
     constraints = wish.constraints
     own = tuple(c for c in provider_constraints(task.capacity_provider) if c not in constraints)
     return PlacementRequest(
         cluster_arn=task.cluster_arn,
         group=task.group,
+        claimant=task.arn,
         resources=task.resources,
         requires_attributes=definition.requires_attributes,
         zones=wish.zones,
@@ -89,6 +105,7 @@ def render_instance(verdict: Verdict) -> homeport.RefusedInstance:
     """Render one container instance that takes no such task."""
     return homeport.RefusedInstance(
         container_instance_arn=verdict.instance.arn,
+        name=verdict.instance.attributes.get(LOCAL_NAME_ATTRIBUTE),
         availability_zone=verdict.instance.availability_zone,
         remaining_cpu=verdict.remaining_cpu_units,
         remaining_memory=verdict.remaining_memory_mib,

@@ -19,7 +19,12 @@ from homeport.model.cluster import Cluster
 from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
-from homeport.operations.homeport.placement_terms import definition_of, render_rules
+from homeport.operations.homeport.placement_terms import (
+    definition_of,
+    render_rules,
+    with_daemons_rule,
+)
+from homeport.operations.homeport.resources import LOCAL_NAME_ATTRIBUTE
 from homeport.operations.lookup import find_cluster, service_in, task_definition_in
 from homeport.state.view import View
 
@@ -46,7 +51,7 @@ def plan_placement(
     definition, terms = _find_terms(view, cluster, request, context, count=count)
     terms = msgspec.structs.replace(terms, refusals_wanted=REFUSALS_LIMIT)
     placement = place_tasks(view, terms, context.moment)
-    verdicts = explain_refusals(view, terms, placement.refusals)
+    verdicts = explain_refusals(view, terms, placement)
     return Decision(
         reply=homeport.PlanPlacementResponse(
             task_definition_arn=definition.arn,
@@ -77,7 +82,8 @@ def _find_terms(
             raise ecs.ServiceNotFoundException("Service not found.")
         if definition is None:
             definition = definition_of(view, service.primary.task_definition_arn)
-        return definition, placement_request(view, service, definition, count)
+        asked = placement_request(view, service, definition, count)
+        return definition, with_daemons_rule(service, asked)
     if definition is None:
         raise ecs.InvalidParameterException("Name a service, a taskDefinition, or both.")
     launch_type = request.launch_type or "EC2"
@@ -106,7 +112,10 @@ def _render_instances(view: View, placement: Placement) -> list[homeport.Planned
         zone = None if instance is None else instance.availability_zone
         found.append(
             homeport.PlannedInstance(
-                container_instance_arn=arn, availability_zone=zone, tasks=tasks
+                container_instance_arn=arn,
+                name=None if instance is None else instance.attributes.get(LOCAL_NAME_ATTRIBUTE),
+                availability_zone=zone,
+                tasks=tasks,
             )
         )
     found.sort(key=lambda each: (each.availability_zone or "", each.container_instance_arn))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from homeport.api import ecs, homeport
 from homeport.core.decision import Decision
 from homeport.core.placement.explaining import Explanation, explain
+from homeport.core.placement.request import PlacementRequest
 from homeport.model.arn import parse_arn, short_id
 from homeport.model.service import Service
 from homeport.model.task import Task
@@ -55,7 +56,8 @@ def explain_placement(
         reply=homeport.ExplainPlacementResponse(
             resource_arn=arn,
             task_definition_arn=definition_arn,
-            summary=_describe(view, service, task, explanation),
+            summary=_describe(view, service, task, explanation)
+            + _describe_turn(view, terms, service, context.moment.now_ms),
             container_instance_arn=None if task is None else task.container_instance_arn,
             needs=render_needs(terms),
             fitting_instances=explanation.fitting,
@@ -94,6 +96,23 @@ def _describe(
         return f"{state}; the cluster has no container instances"
     total = explanation.fitting + len(explanation.verdicts)
     return f"{state}; {explanation.fitting} of {total} container instances could take one more"
+
+
+def _describe_turn(
+    view: View, terms: PlacementRequest, service: Service | None, now_ms: int
+) -> str:
+    """Say how long a service has waited for room, and what is kept free for its turn."""
+    told = ""
+    if service is not None and service.waiting_since_ms:
+        waited_s = (now_ms - service.waiting_since_ms) // 1_000
+        told = f"; it has waited for room for {waited_s} s"
+    cluster = view.cluster(terms.cluster_arn)
+    kept = None if cluster is None else cluster.kept
+    if kept is not None and kept.for_arn is not None and kept.for_arn == terms.claimant:
+        left_s = max(kept.until_ms - now_ms, 0) // 1_000
+        instance = short_id(kept.container_instance_arn)
+        told += f"; container instance {instance} is kept free for it, for {left_s} s at most"
+    return told
 
 
 OPERATIONS: dict[str, Callable[..., Decision]] = {"ExplainPlacement": explain_placement}

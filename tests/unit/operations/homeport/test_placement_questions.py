@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from builders import (
+    NOW_MS,
     SCOPE,
     at,
     make_cluster,
@@ -16,7 +17,9 @@ from builders import (
     make_task_definition,
 )
 from homeport.api import ecs, homeport
+from homeport.model.cluster import KeptInstance
 from homeport.model.placement import PlacementConstraint, PlacementStrategy
+from homeport.model.resources import TaskResources
 from homeport.model.task import PlacementWish
 from homeport.operations.context import CallContext
 from homeport.operations.homeport.placement_questions import OPERATIONS
@@ -110,7 +113,12 @@ def test_plan_says_where_the_next_tasks_of_a_service_would_go_and_why_not_more()
     found = ask("PlanPlacement", *ALL, service="web", count=2)
     assert found["containerInstanceArns"] == [FREE.arn]
     assert found["instances"] == [
-        {"containerInstanceArn": FREE.arn, "availabilityZone": "us-east-1a", "tasks": 1}
+        {
+            "containerInstanceArn": FREE.arn,
+            "name": None,
+            "availabilityZone": "us-east-1a",
+            "tasks": 1,
+        }
     ]
     assert found["unplaced"] == 1
     assert {rule["reason"] for rule in found["rules"]} >= {"RESOURCE:PORTS", "RESOURCE:MEMORY"}
@@ -164,6 +172,8 @@ def test_why_of_a_standalone_task_judges_with_what_its_call_asked():
     found = ask("ExplainPlacement", *records, task, resource=task.arn)
     assert found["needs"]["constraints"] == ["memberOf attribute:disk == ssd"]
     assert found["fittingInstances"] == 0
+    remedies = [rule["remedy"] for rule in found["rules"]]
+    assert any("attributes (disk isn't there), or the expression" in each for each in remedies)
     assert "MemberOf placement constraint unsatisfied." in [r["reason"] for r in found["rules"]]
 
 
@@ -173,3 +183,31 @@ def test_why_of_a_providers_task_counts_its_instances_only():
     found = ask("ExplainPlacement", *records, task, resource=task.arn)
     expected = "memberOf attribute:homeport.capacity-provider == big"
     assert found["needs"]["constraints"] == [expected]
+
+
+def test_plan_counts_what_it_placed_when_it_says_how_much_is_short():
+    half = make_task_definition("half", cpu_units=1_500, memory_mib=1)
+    found = ask("PlanPlacement", make_cluster(), half, FREE, taskDefinition="half", count=2)
+    (rule,) = found["rules"]
+    assert rule["detail"] == "needs 1500 CPU units, 548 are left"
+    assert rule["remedy"] == "free 952 CPU units, or ask for 548 at most"
+
+
+def test_why_says_how_long_a_service_has_waited_and_what_is_kept_for_it():
+    since_ms = NOW_MS - 75_000
+    waiting = msgspec.structs.replace(SERVICE, waiting_since_ms=since_ms)
+    kept = KeptInstance(FREE.arn, SERVICE.arn, NOW_MS + 90_000)
+    cluster = msgspec.structs.replace(make_cluster(), kept=kept)
+    found = ask("ExplainPlacement", cluster, DEFINITION, waiting, FREE, resource="web")
+    assert "; it has waited for room for 75 s; container instance " in found["summary"]
+    assert found["summary"].endswith("is kept free for it, for 90 s at most")
+
+
+def test_why_of_a_daemon_counts_instances_that_have_its_task():
+    daemon = msgspec.structs.replace(SERVICE, scheduling_strategy="DAEMON")
+    task = make_task("d", definition=DEFINITION, instance=FREE, service=daemon)
+    plain = msgspec.structs.replace(task, resources=TaskResources())
+    found = ask("ExplainPlacement", make_cluster(), DEFINITION, daemon, FREE, plain, resource="web")
+    assert [each["reason"] for each in found["rules"]] == [
+        "DistinctInstance placement constraint unsatisfied."
+    ]
