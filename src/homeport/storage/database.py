@@ -16,6 +16,7 @@ from homeport.storage.encoding import (
     decode_changes,
     decode_record,
     encode_commits,
+    split_changes,
 )
 from homeport.storage.errors import StorageCorrupt, StorageUnavailable, StorageVersionUnknown
 from homeport.storage.lease import ONLY_WHILE_HELD, held_transaction, refuse_lost, take_lease
@@ -30,6 +31,7 @@ DATABASE_FILE_NAME = "homeport.sqlite3"
 SCHEMA_VERSION = 3
 
 PRUNED_COMMITS_PER_TRANSACTION = 512
+UNFOLDED_SHARE = 4  # of the journal's size: what records lack can't be pruned
 PRUNE_SLACK_PARTS = 32  # pruning begins at the limit, or 1/32 beyond it, and goes 1/32 below
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 # Changed records are all over the file, and a checkpoint writes each of their pages: seldom ones
@@ -83,7 +85,7 @@ _UPGRADES = {
     "2": _UPGRADE_FROM_2,
 }
 _APPEND = f"INSERT INTO journal SELECT * FROM (VALUES {{}}) {ONLY_WHILE_HELD}"
-_FIND_TAIL = "SELECT * FROM journal WHERE sequence > ? ORDER BY sequence"
+_FIND_TAIL = "SELECT sequence, body FROM journal WHERE sequence > ? ORDER BY sequence"
 _FIND_OLDEST = "SELECT at_ms FROM journal ORDER BY sequence LIMIT 1"
 _FIND_SURPLUS = """
     SELECT MAX(sequence), SUM(size) FROM (
@@ -132,7 +134,7 @@ class Database:
             self._prepare_schema()
             self._lease = take_lease(self._connection)  # before anything is read: nothing follows
             self._measure_journal()
-            limit_bytes = min(UNFOLDED_LIMIT_BYTES, limits.size_bytes // PRUNE_SLACK_PARTS)
+            limit_bytes = min(UNFOLDED_LIMIT_BYTES, limits.size_bytes // UNFOLDED_SHARE)
             self._records = RecordTable(self._connection, self._lease, limit_bytes)
             self._newest = self._records.folded_through
         except sqlite3.DatabaseError as error:
@@ -225,21 +227,21 @@ class Database:
     def _replay(self, records: dict[RecordId, AnyRecord]) -> dict[RecordId, AnyRecord]:
         """Carry out what the journal has behind the records, and gather it for `fold`."""
         rows = self._connection.execute(_FIND_TAIL, (self._records.folded_through,))
-        for sequence, at_ms, cause, body in rows:
+        for sequence, body in rows:
             if sequence != self._newest + 1:
                 raise StorageCorrupt(f"{self._path}: the journal lacks commit {self._newest + 1}")
+            latest: dict[RecordId, bytes | None] = {}
             try:
-                changes = decode_changes(body)
-            except msgspec.MsgspecError as error:
+                for name, record, value in split_changes(body):
+                    latest[name] = value
+                    if record is None:
+                        records.pop(name, None)
+                    else:
+                        records[name] = record
+            except (msgspec.MsgspecError, ValueError) as error:
                 raise StorageCorrupt(
                     f"{self._path}: commit {sequence} is unreadable: {error}"
                 ) from error
-            for change in changes:
-                if isinstance(change, Put):
-                    records[table_of(change.record), key_of(change.record)] = change.record
-                else:
-                    records.pop((change.table, change.key), None)
-            _, latest = encode_commits([Commit(sequence, at_ms, cause, changes)])
             self._records.gather(latest, through=sequence, size_bytes=len(body))
             self._newest = sequence
         return records

@@ -4,6 +4,7 @@ A record is a map that names its type and omits defaults, so a later Homeport ma
 with defaults, and ignores members that it no longer knows. Not here: where the bytes go.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +14,8 @@ from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of, table
 _ENCODER = msgspec.msgpack.Encoder()
 _RECORD_DECODER = msgspec.msgpack.Decoder(AnyRecord)
 _CHANGES_DECODER = msgspec.msgpack.Decoder(tuple[Change, ...])
+_RAW_CHANGES_DECODER = msgspec.msgpack.Decoder(list[list[msgspec.Raw]])
+_TEXT_DECODER = msgspec.msgpack.Decoder(str)
 
 RecordId = tuple[str, str]  # table and key
 
@@ -54,6 +57,21 @@ def decode_record(value: bytes) -> AnyRecord:
     """Read one record; raises msgspec.MsgspecError for bytes that aren't one."""
     record: AnyRecord = _RECORD_DECODER.decode(value)
     return record
+
+
+def split_changes(body: bytes) -> Iterator[tuple[RecordId, AnyRecord | None, bytes | None]]:
+    """Iterate the changes of one commit: each record's id, and itself and its bytes (a Put).
+
+    Raises msgspec.MsgspecError for bytes that aren't a commit's.
+    """
+    for tag, *rest in _RAW_CHANGES_DECODER.decode(body):
+        if _TEXT_DECODER.decode(tag) == "put":
+            (value,) = map(bytes, rest)
+            record = decode_record(value)
+            yield (table_of(record), key_of(record)), record, value
+        else:
+            table, key = map(_TEXT_DECODER.decode, rest)
+            yield (table, key), None, None
 
 
 def decode_changes(body: bytes) -> tuple[Change, ...]:

@@ -14,7 +14,9 @@ from homeport.storage.lease import Lease, held_transaction
 
 ROWS_PER_STATEMENT = 64
 ROWS_PER_PART = 256  # commits wait while one part is written: a few milliseconds
-UNFOLDED_LIMIT_BYTES = 16 * 1024 * 1024  # of journal that a start has to replay, or a bit more
+# Of journal that a start has to replay, or a bit more: half a second of it. To bring the records up
+# to date costs as much as the commits did: a burst of calls shouldn't have to pay for it.
+UNFOLDED_LIMIT_BYTES = 64 * 1024 * 1024
 
 _PUT = (
     "INSERT INTO records (kind, key, value) VALUES {}"

@@ -152,6 +152,18 @@ def test_a_journal_with_a_gap_is_refused(tmp_path: Path):
         state_of(tmp_path)
 
 
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x91\x91\xa3put", b"\x91\x92\xa3put\x01"])
+def test_a_commit_that_cannot_be_read_is_named(tmp_path: Path, body: bytes):
+    database = opened(tmp_path)
+    database.write([put(1, "a"), put(2, "b")])
+    database.close()
+    connection = sqlite3.connect(tmp_path / DATABASE_FILE_NAME, isolation_level=None)
+    connection.execute("UPDATE journal SET body = ? WHERE sequence = 2", (body,))
+    connection.close()
+    with pytest.raises(StorageCorrupt, match="commit 2 is unreadable"):
+        state_of(tmp_path)
+
+
 def make_second_version(folder: Path) -> sqlite3.Connection:
     """Write two clusters, as the second version of the schema had them, in the order of keys."""
     database = opened(folder)
