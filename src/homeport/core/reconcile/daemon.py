@@ -16,7 +16,7 @@ from homeport.core.reconcile.aftermath import REASON_FAILED_HEALTH, Plan
 from homeport.core.reconcile.census import Census
 from homeport.core.reconcile.launch import Launch, launch_tasks_on, placement_request
 from homeport.core.reconcile.rollout import bounds_of
-from homeport.core.reconcile.service_events import unplaced_message
+from homeport.core.reconcile.service_events import stuck_message, unplaced_message
 from homeport.core.reconcile.step import finish_step, impairments, stop_tasks
 from homeport.core.reconcile.wish import Wish
 from homeport.model.service import Service
@@ -54,6 +54,9 @@ def daemon_step(view: View, service: Service, census: Census, moment: Moment) ->
     if launch.is_short:
         complaints.append(unplaced_message(service, launch.refusals))
     counts = census.counts()
+    is_waiting = launch.tasks or stopped or bare or counts.stopping or counts.unsettled
+    if not is_waiting and _has_older(service, present) and not census.protected:
+        complaints.append(stuck_message(service))
     is_in_order = (
         len(service.deployments) == 1
         and counts.live == counts.healthy == len(hosts)
@@ -79,6 +82,15 @@ def _tasks_by_instance(view: View, service: Service) -> dict[str, _Here]:
         else:
             here.wanted.append(task)
     return present
+
+
+def _has_older(service: Service, present: dict[str, _Here]) -> bool:
+    """Whether a task of an older revision is still to be replaced."""
+    newest = service.primary.id
+    is_failed = service.primary.rollout_state == "FAILED"
+    return not is_failed and any(
+        task.deployment_id != newest for here in present.values() for task in here.wanted
+    )
 
 
 def _fill(

@@ -183,3 +183,17 @@ def test_a_bad_revision_is_rolled_back_on_every_instance():
     assert world.service().task_definition_arn == V1.arn
     world.run_all()
     assert {t.task_definition_arn for t in world.tasks()} == {V1.arn}
+
+
+def test_percents_that_let_no_task_go_are_complained_of():
+    configuration = ecs.DeploymentConfiguration(minimum_healthy_percent=90)
+    world = daemon(4, deployment_configuration=configuration)
+    world.run_all()
+    update(world, task_definition="web:2")
+    assert world.tasks(desired=STOPPED) == []
+    assert "because of the service deployment configuration" in world.messages()[-1]
+    less = ecs.DeploymentConfiguration(minimum_healthy_percent=50)
+    update(world, deployment_configuration=less)
+    world.run_all()
+    assert {task.task_definition_arn for task in world.tasks()} == {V2.arn}
+    assert world.service().is_steady
