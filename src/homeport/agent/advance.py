@@ -117,8 +117,12 @@ def _give_up(state: TaskState, container: ContainerState, why: str, now_ms: int)
 
 
 def _take_down(state: TaskState, container: ContainerState, moment: Moment) -> Step:
-    if container.phase in (Phase.NONE, Phase.PULLED, Phase.CREATED):
+    if container.phase in (Phase.NONE, Phase.PULLED):
         return _end_unstarted(state, container), []
+    if container.phase is Phase.CREATED:
+        # A start from before the agent's own restart may be under way: removed, it can't come up.
+        orphan = stimuli.RemoveOrphan(runtime_id=container.runtime_id)
+        return _end_unstarted(state, container), [orphan]
     if container.phase is Phase.PULLING:
         cancel = stimuli.CancelPull(task_arn=state.arn, container_name=container.name)
         return _end_unstarted(state, container), [cancel]

@@ -412,3 +412,13 @@ def test_a_container_that_comes_up_after_its_end_was_told_is_removed():
     driver.started(task, "web")
     assert driver.take(stimuli.RemoveOrphan) == [stimuli.RemoveOrphan(runtime_id="id-web")]
     assert driver.container(task, "web").phase is Phase.STOPPED
+
+
+def test_a_created_container_that_is_to_stop_is_removed_as_a_start_may_be_under_way():
+    driver, task = Driver(), make_task(make_container("i"))
+    driver.send(task)
+    driver.pulled(task, "web")
+    driver.tell(stimuli.EngineLost())
+    driver.created(task, "web")
+    driver.send(stopped(task))
+    assert driver.take(stimuli.RemoveOrphan) == [stimuli.RemoveOrphan(runtime_id="id-web")]

@@ -47,7 +47,7 @@ from homeport.core.reconcile.service_events import (
     unplaced_message,
 )
 from homeport.core.reconcile.throttle import is_impaired
-from homeport.core.reconcile.wish import keep_fewer, wish_launches
+from homeport.core.reconcile.wish import keep_fewer, wish_launches, wish_newest
 from homeport.model.service import Service
 from homeport.model.task import Task
 from homeport.state.changes import Change, Delete, Put
@@ -63,6 +63,12 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     launch = launch_tasks(
         view, service, wish.count, deployment=wish.deployment, ids=ids, moment=moment
     )
+    if wish.deployment.id != service.primary.id and not launch.tasks:
+        # What an older revision lacks finds no place: the newest one's tasks may.
+        wish = wish_newest(service, bounds, counts, moment=moment)
+        launch = launch_tasks(
+            view, service, wish.count, deployment=wish.deployment, ids=ids, moment=moment
+        )
     is_blocked = wish.is_blocked(launch)
     stops = plan_stops(bounds, counts, launches=len(launch.tasks), is_blocked=is_blocked)
     stopped = choose_stops(view, service, census, stops, moment=moment)

@@ -38,12 +38,17 @@ def wish_launches(
     (reference: services §2), as long as the newest one can't stand in for it. A deployment that
     has failed starts nothing.
     """
-    primary = service.primary
     upkeep = _upkeep(service, census, counts)
     room = max(0, bounds.upper - counts.live)
     if upkeep is not None and room:
         deployment, lacking = upkeep
         return Wish(deployment=deployment, count=min(lacking, room), missing=0)
+    return wish_newest(service, bounds, counts, moment=moment)
+
+
+def wish_newest(service: Service, bounds: Bounds, counts: Counts, *, moment: Moment) -> Wish:
+    """Decide how many tasks of the newest deployment to start, under the upper bound."""
+    primary = service.primary
     if primary.rollout_state == "FAILED" or service.hold == "SOURCE":
         return Wish(deployment=primary, count=0, missing=0)
     missing = missing_tasks(bounds, counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from builders import make_task_definition
 from homeport.api import ecs
@@ -147,3 +148,24 @@ def test_one_task_that_holds_ends_the_delay():
 )
 def test_the_delay_doubles_to_awss_27_minutes(failures: int, delay_s: int):
     assert launch_delay_s(failures) == delay_s
+
+
+def test_a_newer_revision_starts_though_what_an_older_one_lacks_finds_no_place():
+    huge = make_task_definition("web", 1, memory_mib=100_000)
+    world = ServiceWorld(huge, make_task_definition("web", 2), instances=2)
+    request = ecs.CreateServiceRequest(
+        service_name="web", task_definition="web:1", desired_count=2
+    )
+    world.call("CreateService", request)
+    world.reconcile()
+    world.run_all()
+    world.call("UpdateService", ecs.UpdateServiceRequest(service="web", task_definition="web:2"))
+    for task in world.tasks():
+        world.put(
+            replace(task, last_status=STOPPED, desired_status=STOPPED, stopped_at_ms=world.now_ms)
+        )
+    for instance in world.instances():
+        smaller = replace(instance.resources, memory_mib=1_000)
+        world.change_instance(instance, resources=smaller)
+    world.reconcile()
+    assert {task.task_definition_arn[-1] for task in world.tasks()} == {"2"}
