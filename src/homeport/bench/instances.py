@@ -88,6 +88,8 @@ async def measure_instances(
                 heartbeats = attendance.heartbeats
                 progress(f"heartbeats alone: {heartbeat_percent:.1f} % of a core")
                 async with _publishing(agents):
+                    # An agent's first word on its container runtime is a commit, the next aren't.
+                    await _cpu_percent(life, min(seconds, TELEMETRY_INTERVAL_S))
                     telemetry_percent = await _cpu_percent(life, seconds)
                 progress(f"with idle telemetry: {telemetry_percent:.1f} % of a core")
                 life.process.kill()
