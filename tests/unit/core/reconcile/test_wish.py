@@ -160,12 +160,11 @@ def test_a_newer_revision_starts_though_what_an_older_one_lacks_finds_no_place()
     world.reconcile()
     world.run_all()
     world.call("UpdateService", ecs.UpdateServiceRequest(service="web", task_definition="web:2"))
-    for task in world.tasks():
-        world.put(
-            replace(task, last_status=STOPPED, desired_status=STOPPED, stopped_at_ms=world.now_ms)
-        )
-    for instance in world.instances():
-        smaller = replace(instance.resources, memory_mib=1_000)
-        world.change_instance(instance, resources=smaller)
+    gone, _kept = world.tasks()
+    world.put(
+        replace(gone, last_status=STOPPED, desired_status=STOPPED, stopped_at_ms=world.now_ms)
+    )
+    host = world.view.container_instance(gone.container_instance_arn)
+    world.change_instance(host, resources=replace(host.resources, memory_mib=1_000))
     world.reconcile()
-    assert {task.task_definition_arn[-1] for task in world.tasks()} == {"2"}
+    assert sorted(task.task_definition_arn[-1] for task in world.tasks()) == ["1", "2", "2"]
