@@ -196,6 +196,27 @@ async def test_host_networking_and_namespaces_are_the_hosts(
     assert (binding["containerPort"], binding["hostPort"]) == (8099, 8099)
 
 
+async def test_containers_of_a_task_share_processes_and_ipc_when_asked_to(
+    agent: AgentHere, docker_engine: EngineApi, busybox_image: str
+):
+    # It sees the other's process, and an orphan that ended is no zombie.
+    program = (
+        "until pidof serve; do usleep 20000; done;"
+        " (sleep 0.1 &); usleep 500000; ! ps -o stat | grep Z"
+    )
+    watch = make_container(busybox_image, "watch", command=("sh", "-c", program))
+    serve = make_container(busybox_image, "serve", command=("/serve",))
+    task = make_task(watch, serve, pid_mode="task", ipc_mode="task")
+    shown = await run(agent, docker_engine, task)
+    hosts = [shown.inspect(name)["HostConfig"] for name in ("watch", "serve")]
+    [joined] = {host["PidMode"] for host in hosts} | {host["IpcMode"] for host in hosts}
+    assert joined.startswith("container:")
+    stopped = await agent.control.wait_report(task, "STOPPED")
+    exit_codes = {c["containerName"]: c.get("exitCode") for c in stopped["containers"]}
+    assert exit_codes["watch"] == 0
+    assert set(exit_codes) == {"watch", "serve"}
+
+
 async def test_settings_in_dockers_own_form_reach_the_engine(
     agent: AgentHere, docker_engine: EngineApi, busybox_image: str
 ):

@@ -96,6 +96,7 @@ def make_engine_config(
         bind = metadata_file.bind_folder(facts.metadata_folder, task.arn, container.name)
         host["Binds"].append(bind)
     _fill_network(config, host, task, container)
+    task_network.fill_namespaces(config, host, task, container, name_of=name_container)
     if task.network_mode in ("", "bridge", "default"):
         try:
             bindings = ports.bind_ports(container, facts.bind_address, host_ranges)
@@ -243,16 +244,12 @@ def _fill_network(
     if mode == task_network.AWSVPC:
         task_network.fill_network(config, host, task, container, name_of=name_container)
         return
-    host["NetworkMode"] = mode
+    host["NetworkMode"] = "none" if container.name == task_network.PAUSE_NAME else mode
     if container.links:
         links = [link.partition(":") for link in container.links]
         host["Links"] = [f"{name_container(task, n)}:{alias or n}" for n, _, alias in links]
     if mode == "none":
         config["NetworkDisabled"] = True
-    if task.pid_mode == "host":
-        host["PidMode"] = "host"
-    if task.ipc_mode in ("host", "none"):
-        host["IpcMode"] = task.ipc_mode
 
 
 def _bind_source(task: payload.Task, volume: payload.Volume) -> str:

@@ -12,13 +12,28 @@ import struct
 import tarfile
 from typing import Final
 
+_IGNORED_SIGCHLD: Final = struct.pack("<4Q", 1, 0, 0, 0)  # a sigaction: SIG_IGN
+"""The first process of a shared process namespace inherits orphans; nobody waits for them then."""
+
 _PAUSE_X86_64: Final = bytes.fromhex(
+    "bf11000000"  # mov edi, 17 (SIGCHLD)
+    "488d3518000000"  # lea rsi, the sigaction behind the code
+    "31d2"  # xor edx, edx
+    "41ba08000000"  # mov r10d, 8
+    "b80d000000"  # mov eax, 13 (rt_sigaction)
+    "0f05"  # syscall
     "b822000000"  # mov eax, 34 (pause)
     "0f05"  # syscall
-    "ebf7"  # jmp to the start
+    "ebf7"  # jmp to the pause
 )
 _PAUSE_AARCH64: Final = struct.pack(
-    "<8I",
+    "<14I",
+    0xD2800220,  # mov x0, 17 (SIGCHLD)
+    0x100001A1,  # adr x1, the sigaction behind the code
+    0xD2800002,  # mov x2, 0
+    0xD2800103,  # mov x3, 8
+    0xD28010C8,  # mov x8, 134 (rt_sigaction)
+    0xD4000001,  # svc 0
     0xD2800000,  # mov x0, 0: no file descriptors
     0xD2800001,  # mov x1, 0
     0xD2800002,  # mov x2, 0: no time-out
@@ -26,7 +41,7 @@ _PAUSE_AARCH64: Final = struct.pack(
     0xD2800004,  # mov x4, 0
     0xD2800928,  # mov x8, 73 (ppoll)
     0xD4000001,  # svc 0
-    0x17FFFFF9,  # b to the start
+    0x17FFFFF9,  # b to the ppoll
 )
 _MACHINES: Final = {
     "x86_64": (62, "amd64", _PAUSE_X86_64),
@@ -43,7 +58,8 @@ def make_pause_image(name: str, machine: str) -> bytes:
     if machine not in _MACHINES:
         raise ValueError(f"no pause image for machine {machine}: use {' or '.join(_MACHINES)}")
     number, architecture, code = _MACHINES[machine]
-    layer = _make_tar({"pause": (_make_program(number, code), 0o755)})
+    program = _make_program(number, code + _IGNORED_SIGCHLD)
+    layer = _make_tar({"pause": (program, 0o755)})
     config = json.dumps(
         {
             "architecture": architecture,

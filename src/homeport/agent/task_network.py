@@ -1,8 +1,8 @@
-"""The network of a task with an address of its own (awsvpc): one namespace for all its containers.
+"""Namespaces that the containers of a task share: its network (awsvpc), processes, and IPC.
 
-A pause container holds the namespace, as with Amazon's agent: it starts first, stops last, and the
-others join it. The address comes with the payload's network interface. Pure; not here: calling the
-Engine (`docker_network`), the image that pauses (`pause_image`).
+A pause container holds them, as with Amazon's agent: it starts first, stops last, and the others
+join it. An address comes with the payload's network interface. Pure; not here: calling the Engine
+(`docker_network`), the image that pauses (`pause_image`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ AWSVPC: Final = "awsvpc"
 PAUSE_NAME: Final = "~internal~ecs~pause"
 """What Amazon's agent calls it; no container of a task definition can have a tilde."""
 
-PAUSE_IMAGE: Final = "homeport/pause:1"
+PAUSE_IMAGE: Final = "homeport/pause:2"
 PAUSE_STOP_TIMEOUT_S: Final = 2
+SHARED_MODE: Final = "task"
+"""The pidMode and ipcMode by which a task's containers share a namespace."""
+
 NETWORK_PREFIX: Final = "homeport-"
 
 _SHARED: Final = ("Hostname", "Domainname", "ExposedPorts", "MacAddress")
@@ -60,8 +63,9 @@ def find_network(task: payload.Task) -> TaskNetwork | None:
 
 
 def add_pause(task: payload.Task) -> payload.Task:
-    """An awsvpc task with its pause container, which all others wait for; others as they are."""
-    if find_network(task) is None or any(c.name == PAUSE_NAME for c in task.containers):
+    """A task that shares namespaces with its pause container, which all others wait for."""
+    is_sharing = find_network(task) is not None or SHARED_MODE in (task.pid_mode, task.ipc_mode)
+    if not is_sharing or any(c.name == PAUSE_NAME for c in task.containers):
         return task
     pause = payload.Container(
         name=PAUSE_NAME,
@@ -76,6 +80,29 @@ def add_pause(task: payload.Task) -> payload.Task:
         for container in task.containers
     )
     return msgspec.structs.replace(task, containers=(pause, *others))
+
+
+def fill_namespaces(
+    config: dict[str, Any],
+    host: dict[str, Any],
+    task: payload.Task,
+    container: payload.Container,
+    *,
+    name_of: Callable[[payload.Task, str], str],
+) -> None:
+    """Which processes and IPC objects a container shares: the host's, its task's, or none."""
+    is_pause = container.name == PAUSE_NAME
+    if is_pause:
+        config["StopSignal"] = "SIGKILL"  # it has nothing to finish
+    joined = f"container:{name_of(task, PAUSE_NAME)}"
+    if task.pid_mode == "host":
+        host["PidMode"] = "host"
+    elif task.pid_mode == SHARED_MODE and not is_pause:
+        host["PidMode"] = joined
+    if task.ipc_mode in ("host", "none"):
+        host["IpcMode"] = task.ipc_mode
+    elif task.ipc_mode == SHARED_MODE:
+        host["IpcMode"] = "shareable" if is_pause else joined
 
 
 def fill_network(
@@ -96,7 +123,6 @@ def fill_network(
             config.pop(member, None)
         return
     host["NetworkMode"] = network.name
-    config["StopSignal"] = "SIGKILL"  # it has nothing to finish
     config["NetworkingConfig"] = {
         "EndpointsConfig": {network.name: {"IPAMConfig": {"IPv4Address": network.address}}}
     }

@@ -51,10 +51,6 @@ def _list_task_refusals(task: payload.Task) -> Iterator[str]:
     for volume in task.volumes:
         if volume.type not in VOLUME_TYPES:
             yield f"volume {volume.name} of type {volume.type} isn't supported"
-    shares = [m for m in (("pidMode", task.pid_mode), ("ipcMode", task.ipc_mode)) if m[1] == "task"]
-    if shares and len(task.containers) > 1:
-        # One container has its own namespaces anyhow; more need a shared one.
-        yield f"{shares[0][0]} task with more than one container isn't supported"
 
 
 def _list_container_refusals(task: payload.Task) -> Iterator[str]:

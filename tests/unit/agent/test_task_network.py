@@ -8,6 +8,7 @@ from homeport.agent.task_network import (
     PAUSE_NAME,
     TaskNetwork,
     add_pause,
+    fill_namespaces,
     fill_network,
     find_network,
 )
@@ -66,6 +67,18 @@ def test_the_pause_container_gets_the_address_and_the_others_join_it() -> None:
     assert host["NetworkMode"] == f"container:{name_container(task, PAUSE_NAME)}"
     assert config == {"Image": "i"}
     assert "~" not in host["NetworkMode"]
+
+
+def test_a_task_that_shares_processes_or_ipc_has_a_pause_container_that_holds_them() -> None:
+    bridge = replace(TASK, network_mode="bridge", elastic_network_interfaces=())
+    assert add_pause(bridge) is bridge
+    task = add_pause(replace(bridge, pid_mode="task", ipc_mode="task"))
+    joined = f"container:{name_container(task, PAUSE_NAME)}"
+    hosts: list[dict[str, object]] = []
+    for container in task.containers[:2]:
+        hosts.append({})
+        fill_namespaces({}, hosts[-1], task, container, name_of=name_container)
+    assert hosts == [{"IpcMode": "shareable"}, {"PidMode": joined, "IpcMode": joined}]
 
 
 def test_awsvpc_without_an_address_in_its_subnet_is_refused_with_the_reason() -> None:

@@ -53,14 +53,6 @@ def test_a_container_member_that_is_not_supported_is_named(members: dict[str, ob
     assert "container web" in reason
 
 
-def test_a_shared_namespace_is_refused_only_where_it_would_be_shared():
-    one, two = make_container("i", "a"), make_container("i", "b")
-    assert refuse_unsupported(make_task(one, pid_mode="task")) is None
-    reason = refuse_unsupported(make_task(one, two, ipc_mode="task"))
-    assert reason is not None
-    assert "ipcMode task" in reason
-
-
 @pytest.mark.parametrize("mode", ["", "bridge", "host", "none"])
 def test_what_docker_can_do_is_let_through(mode: str):
     volumes = (payload.Volume(name="a", type="host"), payload.Volume(name="b", type="docker"))
