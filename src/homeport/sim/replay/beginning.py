@@ -20,7 +20,7 @@ from homeport.sim.replay.deeds import (
     InstanceJoined,
     ServiceCreated,
     TaskSetsChanged,
-    TasksRun,
+    TaskThere,
     Written,
 )
 from homeport.sim.replay.lives import Chronicle
@@ -79,7 +79,7 @@ def in_order(base: Sequence[Deed]) -> list[Deed]:
                 return (3, deed.service.created_at_ms, deed.service.arn)
             case TaskSetsChanged():
                 return (4, deed.after.created_at_ms, deed.after.arn)
-            case TasksRun():
+            case TaskThere():
                 return (5, deed.task.created_at_ms, deed.task.arn)
         return (6, 0, "")
 

@@ -93,7 +93,9 @@ class Behaviours:
         found = self._by_arn.pop(source_arn, None) if source_arn is not None else None
         if found is None:
             # Tasks of a deployment that is taken up again are among those that were there.
-            queue = self._base[kind] or self._next[kind]
+            found = self._take_base(kind)
+        if found is None:
+            queue = self._next[kind]
             found = queue.popleft() if queue else self._draw(kind, images)
         return self._complete(found, images, is_cold=is_cold)
 
@@ -105,8 +107,8 @@ class Behaviours:
         One that ran by then does so at once. All else that it does is so much later for it.
         """
         found = self._by_arn.pop(source_arn, None) if source_arn is not None else None
-        if found is None and self._base[kind]:
-            found = self._base[kind].popleft()
+        if found is None:
+            found = self._take_base(kind)
         if found is None:
             plan = self.plan(kind, images=images, is_cold=False)
         else:
@@ -121,10 +123,18 @@ class Behaviours:
             health=tuple((after_ms + late_ms, status) for after_ms, status in plan.health),
         )
 
+    def _take_base(self, kind: Kind) -> Behaviour | None:
+        """Take the next one that was there and whose life nobody has yet."""
+        queue = self._base[kind]
+        while queue:
+            found = self._by_arn.pop(queue.popleft().source_arn or "", None)
+            if found is not None:
+                return found
+        return None
+
     def _learn_base(self, life: TaskLife, behaviour: Behaviour, *, is_going: bool) -> None:
-        if life.service_arn is None:
-            self._by_arn[life.arn] = behaviour
-        elif not is_going:
+        self._by_arn[life.arn] = behaviour
+        if life.service_arn is not None and not is_going:
             self._base[life.service_arn, life.definition_arn].append(behaviour)
         _sample(self._stops[life.images], behaviour.stop_ms)
 

@@ -105,6 +105,7 @@ class DeploymentStopped(Deed, frozen=True, kw_only=True):
     """StopServiceDeployment."""
 
     service_arn: str
+    stop_type: str = "ROLLBACK"  # ABORT
 
 
 class HookAnswered(Deed, frozen=True, kw_only=True):
@@ -112,6 +113,12 @@ class HookAnswered(Deed, frozen=True, kw_only=True):
 
     service_arn: str
     action: str  # CONTINUE | ROLLBACK
+
+
+class TaskThere(Deed, frozen=True, kw_only=True):
+    """A task that was there, and wanted, when the journal begins."""
+
+    task: Task
 
 
 class TasksRun(Deed, frozen=True, kw_only=True):

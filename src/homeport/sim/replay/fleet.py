@@ -53,8 +53,16 @@ class _Played:
 class PlayedFleet:
     """All agents of a replay; gets what the engine sends out, and reports back to it."""
 
-    def __init__(self, timeline: Timeline, *, view: View, call: Call, observe: Observe) -> None:
-        self.choose_plan: ChoosePlan | None = None
+    def __init__(
+        self,
+        timeline: Timeline,
+        *,
+        view: View,
+        call: Call,
+        observe: Observe,
+        choose_plan: ChoosePlan,
+    ) -> None:
+        self._choose_plan = choose_plan
         self._timeline = timeline
         self._view = view
         self._call = call
@@ -106,8 +114,7 @@ class PlayedFleet:
     # a task's life
     def _begin(self, instance: _Instance, task: Task) -> None:
         images = images_of(task)
-        assert self.choose_plan is not None
-        plan = self.choose_plan(task, images not in instance.images)
+        plan = self._choose_plan(task, images not in instance.images)
         played = self._tasks[task.arn] = _Played(plan)
         if plan.fails_ms is not None:
             self._after(instance, played, plan.fails_ms, partial(self._end, task, plan))

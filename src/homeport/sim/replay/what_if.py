@@ -74,6 +74,11 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
         """Whether everything is as it was."""
         return self == WhatIf()
 
+    @property
+    def reshapes_instances(self) -> bool:
+        """Whether an instance of the journal may be another one: what fitted may not fit."""
+        return self.instance_type is not None or bool(self.zones)
+
     def wish_for(self, service: Service) -> ServiceWish:
         """Return what is different of a service; what it can't have is left out."""
         named = self.services.get(service.name)
@@ -238,7 +243,7 @@ def _make_fleet(workload: Workload, what_if: WhatIf) -> list[Deed]:
 
 
 def _reshape_deed(deed: Deed, order: dict[str, int], what_if: WhatIf) -> Deed:
-    if what_if.instance_type is None and not what_if.zones:
+    if not what_if.reshapes_instances:
         return deed
     if isinstance(deed, InstanceJoined):
         number = order[deed.instance.arn]

@@ -49,6 +49,7 @@ from homeport.sim.replay.deeds import (
     TaskSetsChanged,
     TasksRun,
     TaskStopped,
+    TaskThere,
     Written,
 )
 from homeport.sim.replay.lives import Chronicle
@@ -304,8 +305,8 @@ class _Reading:
             self._begin_service(record if commit is None else rewind_service(record, commit))
         elif isinstance(record, Task):
             is_going = record.stopping_at_ms is not None and record.stopping_at_ms < at_ms
-            if record.service_arn is None and not is_going:
-                self._base.append(TasksRun(at_ms=at_ms, task=record, arns=(record.arn,)))
+            if not is_going:
+                self._base.append(TaskThere(at_ms=at_ms, task=record))
         else:
             self._base.append(Written(at_ms=at_ms, changes=(Put(usable(record)),)))
 
@@ -368,7 +369,11 @@ class _Reading:
             case "DeleteService":
                 self._deeds.append(ServiceDeleted(at_ms=at_ms, arn=service.arn))
             case "StopServiceDeployment":
-                self._deeds.append(DeploymentStopped(at_ms=at_ms, service_arn=service.arn))
+                stop_type = "ABORT" if service.is_stop_requested else "ROLLBACK"
+                stopped = DeploymentStopped(
+                    at_ms=at_ms, service_arn=service.arn, stop_type=stop_type
+                )
+                self._deeds.append(stopped)
 
     def _read_deployment(self, commit: Commit, record: ServiceDeployment) -> None:
         is_answer = commit.cause == "ContinueServiceDeployment"

@@ -45,8 +45,8 @@ class Stage:
             view=View(make_store(ONE, DEFINITION, make_service(), *tasks)),
             call=self._call,
             observe=self._observe,
+            choose_plan=lambda _task, is_cold: self.cold.append(is_cold) or plan,
         )
-        self.fleet.choose_plan = lambda _task, is_cold: self.cold.append(is_cold) or plan
 
     def _call(self, operation, request):
         assert operation == "SubmitTaskStateChange"

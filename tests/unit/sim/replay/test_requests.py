@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from builders import make_cluster, make_container_instance, make_task_definition
 from desk import Desk
 from homeport.api import ecs
+from homeport.model.capacity_provider import ATTRIBUTE_FARGATE, ATTRIBUTE_SUBNET
 from homeport.model.service import Service
 from homeport.operations.ecs.run_task import run_task
 from homeport.operations.ecs.service_updates import update_service
@@ -129,6 +130,50 @@ def test_tasks_run_again_with_their_group_and_overrides():
     assert (again.group, again.started_by) == ("nightly", "cron")
     assert again.resources == first.resources
     assert again.resources.cpu_units == 512
+
+
+NETWORK = ecs.NetworkConfiguration(
+    awsvpc_configuration=ecs.AwsVpcConfiguration(subnets=["subnet-1"], assign_public_ip="DISABLED")
+)
+
+
+def make_fargate_desk() -> Desk:
+    """A cluster with a pool instance, and a task definition for it."""
+    pool = make_container_instance(
+        "pool", attributes={ATTRIBUTE_FARGATE: None, ATTRIBUTE_SUBNET: "10.213.1.0/24"}
+    )
+    definition = make_task_definition(
+        network_mode="awsvpc", compatibilities=("EC2", "FARGATE"), cpu="256", memory="512"
+    )
+    return Desk(make_cluster(), pool, definition)
+
+
+def test_a_fargate_task_runs_again_with_a_network():
+    desk = make_fargate_desk()
+    request = ecs.RunTaskRequest(
+        task_definition="web:1", launch_type="FARGATE", network_configuration=NETWORK
+    )
+    desk.decide(run_task, request)
+    task = next(iter(desk.store.tasks))
+    assert task.wish is not None  # it waits for the pool, and what it asked for is known
+    other = make_fargate_desk()
+    other.decide(run_task, run_task_request(task, 1, "awsvpc"))
+    again = next(iter(other.store.tasks))
+    assert (again.launch_type, again.last_status, again.wish) == (
+        "FARGATE",
+        "PROVISIONING",
+        task.wish,
+    )
+
+
+def test_a_fargate_service_is_created_again_with_its_network():
+    request = ecs.CreateServiceRequest(
+        desired_count=1, launch_type="FARGATE", network_configuration=NETWORK
+    )
+    original = create(make_fargate_desk(), request)
+    asked = create_service_request(original)
+    assert asked.network_configuration == NETWORK
+    assert wanted(create(make_fargate_desk(), asked)) == wanted(original)
 
 
 def test_a_task_starts_again_on_the_instance_that_was_named():

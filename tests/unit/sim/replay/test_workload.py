@@ -154,12 +154,13 @@ def test_a_pruned_journal_begins_with_what_was_there(journal):
     journal.add("Reconcile", replace(web, is_steady=True))
     workload = journal.read(first=3)
     assert kinds(workload.base) == [
-        *("Written", "Written", "InstanceJoined", "AgentCame", "ServiceCreated", "TasksRun")
+        *("Written", "Written", "InstanceJoined", "AgentCame", "ServiceCreated"),
+        *("TaskThere", "TaskThere"),
     ]
     definition = workload.base[1].changes[0].record
     assert definition.status == "ACTIVE"  # somebody runs it, though nobody may start it any more
     assert workload.base[4].service.desired_count == 1
-    assert workload.base[5].arns == (standalone.arn,)
+    assert {workload.base[5].task, workload.base[6].task} == {standalone, *tasks}
     assert workload.deeds == []
     assert workload.past.tasks[tasks[0].arn].started_ms == NOW_MS
 
