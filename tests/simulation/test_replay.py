@@ -77,6 +77,18 @@ def test_a_journal_that_begins_in_the_middle_is_replayed_as_well(tmp_path, name)
     assert abs(report.agreement.running_difference_at_end) <= 1
 
 
+def test_tasks_that_were_there_when_a_journal_begins_are_where_they_were(tmp_path):
+    middle = len(commits("diurnal")) // 3
+    journal = make_journal(tmp_path, "diurnal", first=middle)
+    report = replay_journal(journal)
+    for gauge in ("instances_used", "zone_imbalance", "cpu_percent"):
+        before, after = report.before.series[gauge], report.after.series[gauge]
+        assert after.points[:5] == before.points[:5]
+    packed = replay_journal(journal, what_if=WhatIf(every_service=ServiceWish(strategy=BINPACK)))
+    before, after = (side.series["instances_used"] for side in (packed.before, packed.after))
+    assert after.points[0] < before.points[0]
+
+
 def test_binpacking_needs_fewer_instances_for_the_same_tasks(tmp_path):
     changed = WhatIf(every_service=ServiceWish(strategy=BINPACK))
     report = replay_journal(make_journal(tmp_path, "diurnal"), what_if=changed)
