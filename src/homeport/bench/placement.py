@@ -26,6 +26,7 @@ from homeport.bench.placement_mixes import (
     make_instances,
     make_requests,
 )
+from homeport.bench.placement_moto import measure_moto
 from homeport.core.decision import Moment
 from homeport.core.placement.placing import place_tasks
 from homeport.core.placement.request import PlacementRequest
@@ -39,10 +40,15 @@ from homeport.state.view import View
 DEFAULT_INSTANCES = 10_000
 DEFAULT_TASKS = 100_000
 RECORDS_PER_COMMIT = 10_000
+LEAST_S = 1e-9
 
 
 class PlacementMeasurement(msgspec.Struct, frozen=True, kw_only=True):
-    """One mix; the baseline is a plain loop over all instances for each task."""
+    """One mix; the baseline is a plain loop over all instances for each task.
+
+    moto's placements include its records of the tasks, so that it is compared with `seconds` and
+    `commit_seconds` together.
+    """
 
     mix: str
     instances: int
@@ -55,6 +61,8 @@ class PlacementMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     commit_seconds: float
     baseline_placements_per_second: float | None = None
     ratio: float | None = None
+    moto_placements_per_second: float | None = None
+    moto_ratio: float | None = None
 
 
 class EngineMemory(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +141,12 @@ def measure_placement(
     finally:
         gc.unfreeze()
     rate = run.placed / run.seconds if run.seconds else 0.0
-    baseline = measure_baseline(mix, instances=instances, tasks=tasks) if with_baseline else None
+    peak_rss_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024
+    baseline = moto = None
+    if with_baseline:
+        baseline = measure_baseline(mix, instances=instances, tasks=tasks)
+        moto = measure_moto(mix, instances=instances, tasks=tasks)
+    recorded_rate = run.placed / max(run.seconds + run.commit_seconds, LEAST_S)
     return PlacementMeasurement(
         mix=mix.name,
         instances=instances,
@@ -142,10 +155,12 @@ def measure_placement(
         seconds=run.seconds,
         placements_per_second=rate,
         cpu_seconds=run.cpu_seconds,
-        peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1_024,
+        peak_rss_mib=peak_rss_mib,
         commit_seconds=run.commit_seconds,
         baseline_placements_per_second=baseline,
         ratio=rate / baseline if baseline else None,
+        moto_placements_per_second=moto,
+        moto_ratio=recorded_rate / moto if moto else None,
     )
 
 

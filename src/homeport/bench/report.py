@@ -207,6 +207,9 @@ def placement_lines(found: Sequence[PlacementMeasurement]) -> list[Line]:
         if each.baseline_placements_per_second is not None and each.ratio is not None:
             rate = each.baseline_placements_per_second
             beside = f"plain loop {rate:,.0f}/s ({each.ratio:,.0f} x)"
+        if each.moto_placements_per_second is not None and each.moto_ratio is not None:
+            rate = each.moto_placements_per_second
+            beside += f", moto {rate:,.0f}/s ({each.moto_ratio:,.0f} x with the records)"
         lines.append(
             Line(
                 what=f"placements, {each.mix}, {each.instances:,} instances",

@@ -1,5 +1,6 @@
 """`homeport bench placement` on fleets so small that it takes no time: every mix does its work."""
 
+import importlib.util
 import json
 
 import msgspec
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from homeport.bench.placement import measure_memory, measure_placement
 from homeport.bench.placement_mixes import MIXES
+from homeport.bench.placement_moto import measure_moto
 from homeport.cli.main import app
 
 
@@ -23,6 +25,13 @@ def test_the_baseline_stands_beside():
     found = measure_placement(MIXES["member-of"], instances=30, tasks=30, with_baseline=True)
     assert found.ratio is not None
     assert found.ratio > 0
+
+
+def test_moto_stands_beside_mixes_that_it_can_take_where_it_is_installed():
+    is_there = importlib.util.find_spec("moto") is not None
+    found = measure_moto(MIXES["spread-zone"], instances=30, tasks=30)
+    assert (found is not None and found > 0) is is_there
+    assert measure_moto(MIXES["distinct"], instances=30, tasks=30) is None
 
 
 def test_the_engine_keeps_less_than_a_kibibyte_an_instance_and_300_bytes_a_task():

@@ -84,7 +84,7 @@ def provision_tasks(view: View, cluster_arn: str, moment: Moment) -> Decision:
         view.provisioning_tasks(cluster_arn).values(), key=lambda t: (t.created_at_ms, t.arn)
     )
     if not waiting:
-        return _with_turn(view, cluster_arn, (), NOTHING, moment)
+        return _with_turn(view, cluster_arn, (), NOTHING, moment=moment)
     kinds = _kinds(waiting)
     hopeless: list[tuple[Task, str]] = []
     for alike in kinds:
@@ -99,7 +99,7 @@ def provision_tasks(view: View, cluster_arn: str, moment: Moment) -> Decision:
         effects=(AwaitCapacity(cluster_arn, cluster_arn), WakeAt(next_end_ms, cluster_arn))
     )
     oldest = [Waiting(each[0].arn, each[0].created_at_ms, _request_for(each)) for each in kinds]
-    return _with_turn(view, cluster_arn, oldest, waits, moment)
+    return _with_turn(view, cluster_arn, oldest, waits, moment=moment)
 
 
 def _with_turn(
@@ -107,6 +107,7 @@ def _with_turn(
     cluster_arn: str,
     waiting: Sequence[Waiting],
     decision: Decision,
+    *,
     moment: Moment,
 ) -> Decision:
     """Add what is to be done about the cluster's turn, if it is one of these tasks' or nobody's."""

@@ -59,7 +59,9 @@ def next_turn(
     """
     kept = cluster.kept
     if kept is not None and kept.for_arn is not None:
-        return _go_on(view, cluster, kept, waiting, look_arn, moment) if has_turn else NO_STEP
+        if not has_turn:
+            return NO_STEP
+        return _go_on(view, cluster, waiting, look_arn=look_arn, moment=moment)
     pause_ends_ms = 0 if kept is None else kept.until_ms + TURN_AFTER_S * 1_000
     in_vain_arn = None if kept is None else kept.container_instance_arn
     for each in waiting:
@@ -80,11 +82,13 @@ def next_turn(
 def _go_on(
     view: View,
     cluster: Cluster,
-    kept: KeptInstance,
     waiting: Sequence[Waiting],
+    *,
     look_arn: str,
     moment: Moment,
 ) -> TurnStep:
+    kept = cluster.kept
+    assert kept is not None, cluster.arn
     if not any(each.arn == kept.for_arn for each in waiting):
         return TurnStep(changes=(Put(replace(cluster, kept=None)),))
     instance = view.container_instance(kept.container_instance_arn)
