@@ -249,7 +249,8 @@ def test_draining_moves_service_tasks_and_leaves_standalone_ones(cluster: Cluste
     assert drained.process.returncode == 0, drained.lines
     assert "1 standalone task" in drained.lines[-1]
     assert cluster.a.describe()["status"] == "DRAINING"
-    assert cluster.a.describe()["version"] == version + 1
+    # Once for the status, and once for the task of the service that stopped here.
+    assert cluster.a.describe()["version"] == version + 2
     assert cluster.running(cluster.a) == {alone}
     assert len(cluster.running(cluster.b)) == 2
     refused = cluster.client.call(
