@@ -87,6 +87,7 @@ def create_service(view: View, request: ecs.CreateServiceRequest, context: CallC
     ) or _same_name(view, arn, fingerprint)
     if known is not None:
         return Decision(reply=_created(view, known, view.tags(known.arn)))
+    _refuse_one_too_many(view, cluster)
     described, document = _new_service(
         view, request, context, cluster=cluster, name=name, fingerprint=fingerprint
     )
@@ -301,7 +302,6 @@ def _new_service(
     name: str,
     fingerprint: bytes,
 ) -> tuple[Service, ServiceDocument]:
-    _refuse_one_too_many(view, cluster)
     refuse_unbuilt_members(request)
     strategy = check_scheduling_strategy(request)
     course = choose_course(view, cluster, request)
