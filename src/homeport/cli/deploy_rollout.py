@@ -112,6 +112,7 @@ class Watch:
                     rollout.outcome = "timed out"
                     rollout.reason = (
                         self._explain(rollout)
+                        or self._read_reasons(rollout.service)
                         or self._last_messages.get(rollout.service)
                         or "the tasks are not all running yet"
                     )
@@ -195,6 +196,12 @@ class Watch:
             if container.get("reason") and container["reason"] not in reasons:
                 reasons.append(f"container {container['name']}: {container['reason']}")
         return f"A task of it stopped: {'; '.join(reasons)}"
+
+    def _read_reasons(self, service: str) -> str:
+        """Say what a service waits for, as its scheduler sees it."""
+        request = {"cluster": self._cluster, "services": [service]}
+        (found,) = self._client.call_homeport("ExplainServices", request)["services"] or ({},)
+        return "; ".join(found.get("reasons", []))
 
     def _read_tasks(self, service: str) -> list[dict[str, Any]]:
         """Describe the tasks that aren't STOPPED.

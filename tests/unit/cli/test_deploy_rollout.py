@@ -50,6 +50,7 @@ class Server:
         self.tasks: list[dict[str, Any]] = []
         self.events: list[list[Event]] = []
         self.calls: list[tuple[str, Any]] = []
+        self.reasons: list[str] = []
         self.endpoint = "http://test"
 
     def call(self, operation: str, request: Any) -> Any:
@@ -62,6 +63,8 @@ class Server:
         return {"service": ROLLING}
 
     def call_homeport(self, operation: str, request: Any) -> Any:
+        if operation == "ExplainServices":
+            return {"services": [{"reasons": self.reasons}] if self.reasons else []}
         events = self.events.pop(0) if self.events else []
         listed = [{"sequence": 1, "event": event} for event in events]
         return {"events": listed, "lastSequence": 1, "isIncomplete": False}
@@ -163,6 +166,13 @@ def test_what_times_out_says_the_services_last_message():
     complaint = {"id": "1", "message": "(service web) was unable to place a task."}
     rollout, *_ = watch(Server({**ROLLING, "events": [complaint]}, ROLLING), timeout_s=0.001)
     assert rollout.reason == complaint["message"]
+
+
+def test_what_times_out_says_what_its_service_waits_for():
+    server = Server(ROLLING)
+    server.reasons = ["paused in PRE_SCALE_UP: answer hook x", "2 tasks wait for capacity"]
+    rollout, *_ = watch(server, timeout_s=0)
+    assert rollout.reason == "; ".join(server.reasons)
 
 
 def test_where_a_steady_service_listens_is_kept():
