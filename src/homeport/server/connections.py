@@ -31,6 +31,8 @@ class ApiProtocol(HttpToolsProtocol):
         self._is_held = False
         self._body = b""
         self._stalled: _Exchange | None = None
+        self._idle_since_s = 0.0
+        self._idle_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the clock for the first request, or refuse a connection too many."""
@@ -42,8 +44,9 @@ class ApiProtocol(HttpToolsProtocol):
         self._start_header_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer with the connection."""
+        """Forget the timers with the connection."""
         self._stop_header_timer()
+        self._stop_idle_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -116,6 +119,16 @@ class ApiProtocol(HttpToolsProtocol):
         self.cycle = exchange  # type: ignore[assignment]
         self._calls.carry_out(request, self._body, exchange.respond)
 
+    def handle_websocket_upgrade(self) -> None:
+        """Leave the connection to the websocket, which has its own idea of idleness."""
+        self._stop_idle_timer()
+        super().handle_websocket_upgrade()
+
+    def on_response_complete(self) -> None:
+        """Note when the app has answered; what is pipelined comes next."""
+        self._idle_since_s = self.loop.time()
+        super().on_response_complete()
+
     def resume_writing(self) -> None:
         """Go on with what is pipelined, now that the client reads again."""
         super().resume_writing()
@@ -144,7 +157,33 @@ class ApiProtocol(HttpToolsProtocol):
 
     def _end(self, exchange: "_Exchange") -> None:
         exchange.response_complete = True
-        self.on_response_complete()
+        if self.pipeline or self.transport.is_closing():
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._idle_since_s = self.loop.time()
+        if self._idle_timer is None:
+            self._wait_for_idleness(self._limits.keep_alive_s)
+
+    def _wait_for_idleness(self, wait_s: float) -> None:
+        self._idle_timer = self.loop.call_later(wait_s, self._close_if_idle)
+
+    def _close_if_idle(self) -> None:
+        """Hang up on a client that has asked for nothing for too long; or look again later.
+
+        One timer for many calls: setting and cancelling one for each costs more than reading one.
+        """
+        self._idle_timer = None
+        cycle: Any = self.cycle
+        idle_s = self.loop.time() - self._idle_since_s
+        if self.transport.is_closing():
+            return
+        if self._is_held or not cycle.response_complete:
+            self._wait_for_idleness(self._limits.keep_alive_s)
+        elif idle_s < self._limits.keep_alive_s:
+            self._wait_for_idleness(self._limits.keep_alive_s - idle_s)
+        else:
+            self.transport.close()
 
     def _hand_over(self) -> None:
         """Give uvicorn the request that was held, as if it had just arrived."""
@@ -157,6 +196,11 @@ class ApiProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if body:
             super().on_body(body)
+
+    def _stop_idle_timer(self) -> None:
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+            self._idle_timer = None
 
     def _start_header_timer(self) -> None:
         timeout_s = self._limits.header_timeout_s

@@ -105,6 +105,14 @@ class Table(Generic[R]):
         """Iterate one group backwards, from just before `cursor`; None starts at the end."""
         yield from self._walk(self._orders[index], value, cursor, is_backwards=True)
 
+    def last(self, index: str, value: Hashable) -> R | None:
+        """Return the last record of one group of an ordered index."""
+        order = self._orders[index]
+        entries = order.groups.get(value)
+        if entries is None:
+            return None
+        return self._rows[entries[-1] if order.sort_of is None else entries[-1][1]]
+
     def count(self, index: str, value: Hashable) -> int:
         """Return how many records one group of an ordered index has."""
         return len(self._orders[index].groups.get(value, ()))
@@ -160,13 +168,15 @@ def _irange(
     entries: "list[Any] | SortedList[Any]", bound: Any, *, is_backwards: bool
 ) -> Iterable[Any]:
     """Iterate entries from just behind a bound, or backwards from just before it; None: all."""
+    found: Iterable[Any]
     if isinstance(entries, SortedList):
         low, high = (None, bound) if is_backwards else (bound, None)
-        found: Iterable[Any] = entries.irange(low, high, (False, False), reverse=is_backwards)
-        return found
-    if is_backwards:
-        return reversed(entries if bound is None else entries[: bisect_left(entries, bound)])
-    return entries if bound is None else entries[bisect_right(entries, bound) :]
+        found = entries.irange(low, high, (False, False), reverse=is_backwards)
+    elif is_backwards:
+        found = reversed(entries if bound is None else entries[: bisect_left(entries, bound)])
+    else:
+        found = entries if bound is None else entries[bisect_right(entries, bound) :]
+    return found
 
 
 def _leave(

@@ -142,8 +142,7 @@ class View:
 
     def latest_active_revision(self, scope: Scope, family: str) -> TaskDefinition | None:
         """Return the newest ACTIVE revision of a family."""
-        group = (scope, family, "ACTIVE")
-        return next(self._store.task_definitions.before("family", group, None), None)
+        return self._store.task_definitions.last("family", (scope, family, "ACTIVE"))
 
     def revisions(
         self,

@@ -3,7 +3,9 @@
 import asyncio
 import socket
 
+import msgspec
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from homeport.api import ecs
 from homeport.engine.events import ApiCalled
@@ -20,6 +22,11 @@ HEAD = (
     b"POST / HTTP/1.1\r\nHost: localhost\r\n"
     b"X-Amz-Target: AmazonEC2ContainerServiceV20141113.ListClusters\r\nContent-Length: 2\r\n\r\n"
 )
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+KEPT_S = 0.05
 # A call that arrives whole is carried out by its connection, one in pieces by the ASGI app.
 PIECES = pytest.mark.parametrize("pieces", [(HEAD + BODY,), (HEAD, BODY)], ids=["whole", "pieces"])
 
@@ -132,6 +139,53 @@ async def test_a_client_that_goes_before_its_answer_harms_nobody(
     engine.answers[0](ecs.ListClustersResponse(cluster_arns=[]))
     server.stop()
     await asyncio.wait_for(serving, timeout=5)
+
+
+async def test_an_idle_connection_is_closed_and_one_that_waits_for_its_answer_is_not() -> None:
+    engine = Engine()
+    server = make_server(engine.start, keep_alive_s=0)
+    serving = asyncio.create_task(server.serve())
+    await server.started.wait()
+    reader, writer = await asyncio.open_connection(HOST, server.port)
+    writer.write(HEAD + BODY + HEAD + BODY)
+    for number in range(2):
+        await engine.entered.wait()
+        engine.entered.clear()
+        await asyncio.sleep(0.02)  # longer than it may be idle
+        engine.answers[number](ecs.ListClustersResponse(cluster_arns=[]))
+    answers = await asyncio.wait_for(reader.read(), timeout=5)
+    assert answers.count(b"HTTP/1.1 200 OK") == 2
+    writer.close()
+    server.stop()
+    await serving
+
+
+async def test_a_websocket_outlives_the_calls_that_came_before_it() -> None:
+    async def serve_agent(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await asyncio.sleep(3 * KEPT_S)
+        await send({"type": "websocket.send", "text": "still here"})
+
+    app = ApiApp(
+        answer_at_once,
+        default_account_id="123456789012",
+        default_region="us-east-1",
+        websocket_routes={"/ws": serve_agent},
+    )
+    limits = msgspec.structs.replace(ServerLimits(), keep_alive_s=KEPT_S)
+    server = ApiServer(app, host=HOST, port=0, limits=limits)
+    serving = asyncio.create_task(server.serve())
+    await server.started.wait()
+    reader, writer = await asyncio.open_connection(HOST, server.port)
+    writer.write(HEAD + BODY)
+    await reader.readuntil(b'{"clusterArns":[]}')
+    writer.write(UPGRADE)
+    assert (await reader.readline()).startswith(b"HTTP/1.1 101")
+    await asyncio.wait_for(reader.readuntil(b"still here"), timeout=5)
+    writer.close()
+    server.stop()
+    await serving
 
 
 def test_a_server_never_served_gives_its_port_back() -> None:

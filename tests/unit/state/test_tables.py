@@ -118,4 +118,6 @@ def check_agreement(steps: list[Row | str]) -> None:
         assert list(table.after("rank", group, None)) == ranked
         assert list(table.before("rank", group, None)) == ranked[::-1]
         assert table.count("rank", group) == len(members)
+        assert table.last("rank", group) == (ranked[-1] if ranked else None)
+        assert table.last("name", group) == max(members, default=None)
         assert list(table.after("name", group, None)) == sorted(members)
