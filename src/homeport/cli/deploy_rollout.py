@@ -200,8 +200,8 @@ class Watch:
     def _read_reasons(self, service: str) -> str:
         """Say what a service waits for, as its scheduler sees it."""
         request = {"cluster": self._cluster, "services": [service]}
-        (found,) = self._client.call_homeport("ExplainServices", request)["services"] or ({},)
-        return "; ".join(found.get("reasons", []))
+        found = self._client.call_homeport("ExplainServices", request)["services"]
+        return "; ".join(reason for each in found for reason in each["reasons"])
 
     def _read_tasks(self, service: str) -> list[dict[str, Any]]:
         """Describe the tasks that aren't STOPPED.
