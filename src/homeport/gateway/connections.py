@@ -251,7 +251,12 @@ class Gateway:
             log.warning("%s: %s", name, note.text)
 
     def _note_refusal(self, scope: AsgiScope, refusal: Message) -> None:
-        """Log a refusal once for each peer and kind, whatever the peer says that it is."""
+        """Log a refusal once for each peer and kind, whatever the peer says that it is.
+
+        Who comes back while the server stops does nothing wrong.
+        """
+        if self._is_stopping:
+            return
         peer, kind = str((scope.get("client") or ("unknown",))[0]), type(refusal).__name__
         if self._log_once.is_news(peer, kind, self._clock.now_ms()):
             query = scope["query_string"][:QUERY_LOGGED_BYTES].decode(errors="replace")

@@ -195,7 +195,9 @@ async def test_a_peer_that_vanished_before_it_was_let_in_leaves_nothing(world: W
     assert not world.is_connected(INSTANCE)
 
 
-async def test_stopping_says_goodbye_and_keeps_agents_from_coming_back() -> None:
+async def test_stopping_says_goodbye_and_keeps_agents_from_coming_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     world = World(*RECORDS)
     socket = await open_known(world)
     telemetry = world.open(INSTANCE, path="/tcs/ws")
@@ -207,6 +209,7 @@ async def test_stopping_says_goodbye_and_keeps_agents_from_coming_back() -> None
     late = world.open(INSTANCE)
     assert await late.frame(acs.CloseMessage)
     await late.close_event()
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == []
 
 
 async def test_stopping_does_not_wait_for_an_agent_that_does_not_read() -> None:
