@@ -58,7 +58,8 @@ class World:
             aws_secret_access_key="test",
         )
         self.ecs.create_cluster(clusterName="default")
-        self.a = Agent("us-east-1a", stack="prod", **{"ecs.subnet-id": "subnet-a"})
+        intel = {"ecs.subnet-id": "subnet-a", "ecs.cpu-architecture": "x86_64"}
+        self.a = Agent("us-east-1a", stack="prod", **intel)
         subnet = {"ecs.subnet-id": "subnet-b", "homeport.subnet": "10.9.0.0/29"}
         self.b = Agent("us-east-1b", stack="test", **subnet)
         self.threads = [AgentThread(endpoint, agent) for agent in (self.a, self.b)]
@@ -185,6 +186,19 @@ def test_awsvpc_takes_interfaces_and_goes_where_the_subnet_is(world: World):
     world.tidy()
     _, reasons = world.run("vpc", networkConfiguration=network)
     assert reasons[world.b.instance_arn] == "LOCATION"
+
+
+def test_a_runtime_platform_rules_out_instances_of_another(world: World):
+    world.define("arm", runtimePlatform={"cpuArchitecture": "ARM64"})
+    tasks, reasons = world.run("arm", count=2)
+    assert tasks == [world.b.instance_arn] * 2, "which doesn't say what it is"
+    windows = {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE", "cpuArchitecture": "X86_64"}
+    world.define("windows", runtimePlatform=windows)
+    tasks, reasons = world.run("windows")
+    assert tasks == []
+    assert reasons == dict.fromkeys((world.a.instance_arn, world.b.instance_arn), "ATTRIBUTE")
+    world.define("intel", runtimePlatform={**windows, "operatingSystemFamily": "LINUX"})
+    assert len(set(world.run("intel", count=2)[0])) == 2
 
 
 def test_a_fixed_port_of_tcp_and_of_udp_are_two_and_each_is_had_once(world: World):

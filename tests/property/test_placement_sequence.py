@@ -21,7 +21,7 @@ from homeport.core.placement.ranking_rules import Chance
 from homeport.core.placement.request import PlacementRequest
 from homeport.core.reconcile.service_events import closest_refusal
 from homeport.model.container_instance import ContainerInstance
-from homeport.model.placement import PlacementConstraint, PlacementStrategy
+from homeport.model.placement import PlacementConstraint, PlacementStrategy, Requirement
 from homeport.model.resources import HostPort, InstanceResources, TaskResources
 from homeport.model.task import Task
 from homeport.state.changes import Change, Commit, delete_of
@@ -71,6 +71,7 @@ NEEDS = (
     TaskResources(10, 10, (), 1),
     TaskResources(10, 10, interface_count=1),
 )
+PLATFORMS: tuple[tuple[Requirement, ...], ...] = ((), (), (), (Requirement("rack", "1"),))
 ZONES_OF_SUBNETS: tuple[tuple[str, ...], ...] = ((), (), (), ("a", "c"))
 
 
@@ -113,6 +114,7 @@ steps = st.one_of(
         st.sampled_from(NEEDS),
         st.sampled_from([1, 1, 2, 3, 7, 20]),
         st.sampled_from(ZONES_OF_SUBNETS),
+        st.sampled_from(PLATFORMS),
     ),
     st.tuples(st.just("change"), st.integers(0, 11), kinds),
     st.tuples(st.just("forget"), st.integers(0, 11)),
@@ -165,6 +167,10 @@ class Slow:
             and all(need <= free for need, free in zip(asked, self.free(instance), strict=True))
             and not held & set(needs.host_ports)
             and (not zones or instance.availability_zone in zones)
+            and all(
+                instance.attributes.get(needed.name, needed.value) == needed.value
+                for needed in self.request.platform
+            )
             and all(self.allows(constraint, instance) for constraint in self.request.constraints)
         )
 
@@ -243,6 +249,7 @@ class History:
         needs: TaskResources,
         count: int,
         zones: tuple[str, ...],
+        platform: tuple[Requirement, ...],
     ) -> None:
         request = PlacementRequest(
             cluster_arn=CLUSTER.arn,
@@ -250,6 +257,7 @@ class History:
             service_arn=group if group.startswith("service:") else None,
             resources=needs,
             zones=zones,
+            platform=platform,
             constraints=constraints,
             strategies=chain,
             count=count,

@@ -15,3 +15,10 @@ class PlacementStrategy(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     kind: str
     field: str | None = None
+
+
+class Requirement(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An attribute that a container instance either lacks or has with this value, in any case."""
+
+    name: str
+    value: str

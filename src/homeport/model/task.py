@@ -2,7 +2,7 @@
 
 import msgspec
 
-from homeport.model.placement import PlacementConstraint, PlacementStrategy
+from homeport.model.placement import PlacementConstraint, PlacementStrategy, Requirement
 from homeport.model.record import Record
 from homeport.model.resources import TaskResources
 
@@ -49,6 +49,7 @@ class PlacementWish(msgspec.Struct, frozen=True, gc=False, kw_only=True, omit_de
     constraints: tuple[PlacementConstraint, ...] = ()
     strategies: tuple[PlacementStrategy, ...] = ()
     zones: tuple[str, ...] = ()
+    platform: tuple[Requirement, ...] = ()
 
 
 class Task(Record, frozen=True, kw_only=True, tag="task"):

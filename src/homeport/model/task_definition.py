@@ -2,7 +2,7 @@
 
 import msgspec
 
-from homeport.model.placement import PlacementConstraint
+from homeport.model.placement import PlacementConstraint, Requirement
 from homeport.model.record import Record
 from homeport.model.resources import TaskResources
 
@@ -35,6 +35,7 @@ class TaskDefinition(Record, frozen=True, kw_only=True, tag="task_definition"):
     cpu: str | None = None  # task-level, as registered
     memory: str | None = None
     requires_attributes: tuple[str, ...] = ()
+    platform: tuple[Requirement, ...] = ()  # of runtimePlatform, for launch types but Fargate
     compatibilities: tuple[str, ...] = ()
     placement_constraints: tuple[PlacementConstraint, ...] = ()
     registered_at_ms: int = 0

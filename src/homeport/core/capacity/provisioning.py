@@ -71,6 +71,7 @@ def wish_for_capacity(request: PlacementRequest) -> PlacementWish:
         constraints=request.constraints,
         strategies=request.strategies,
         zones=request.zones,
+        platform=() if request.launch_type == FARGATE else request.platform,
     )
 
 
@@ -171,6 +172,7 @@ def _request_for(alike: Sequence[Task]) -> PlacementRequest:
         resources=first.resources,
         requires_attributes=wish.requires_attributes,
         zones=wish.zones,
+        platform=wish.platform,
         constraints=wish.constraints,
         strategies=wish.strategies,
         launch_type=first.launch_type,

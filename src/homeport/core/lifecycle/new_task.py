@@ -148,7 +148,7 @@ def _lasting_wish(task: Task) -> PlacementWish | None:
         return None
     if not (wish.constraints or wish.strategies or wish.zones):
         return None
-    return replace(wish, requires_attributes=())  # its task definition's
+    return replace(wish, requires_attributes=(), platform=())  # its task definition's
 
 
 def stop_task(task: Task, *, stop_code: str, reason: str, moment: Moment) -> Task:

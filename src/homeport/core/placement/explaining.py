@@ -150,6 +150,8 @@ def _remedy(
     if reason == REASON_ATTRIBUTE:
         missing = [name for name in request.requires_attributes if name not in instance.attributes]
         if not missing:
+            if request.platform:
+                return "use a container instance of the task definition's runtimePlatform"
             return "use the launch type that the container instance is for"
         return f"use a container instance that has {', '.join(missing)}"
     return {

@@ -13,6 +13,7 @@ from homeport.core.placement.expressions import Expression, parse_expression
 from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.model.capacity_provider import FARGATE
 from homeport.model.container_instance import ATTRIBUTE_AVAILABILITY_ZONE, ContainerInstance
+from homeport.model.placement import Requirement
 from homeport.model.resources import HostPort, TaskResources
 
 DISTINCT_INSTANCE = "distinctInstance"
@@ -54,7 +55,7 @@ class Filters(msgspec.Struct, frozen=True):
     """A request's rules, compiled once for all container instances and all its tasks."""
 
     request: PlacementRequest
-    expressions: tuple[Expression, ...]  # the zones first, if there is a choice of them
+    expressions: tuple[Expression, ...]  # of the platform, the zones, the constraints
     needs_distinct_instance: bool
 
     @property
@@ -77,14 +78,26 @@ class Filters(msgspec.Struct, frozen=True):
         return None if why is None else Refusal(candidate.arn, *why)
 
     def _refuse_expressions(self, candidate: Candidate) -> _Why | None:
-        zones = self.request.zones
         for position, expression in enumerate(self.expressions):
-            if expression.is_match(candidate.facts()):
-                continue
-            if zones and position == 0:
-                return REASON_LOCATION, f"isn't in {' or '.join(zones)}, where the subnets are"
-            return REASON_MEMBER_OF, f"doesn't match {expression.text}"
+            if not expression.is_match(candidate.facts()):
+                return self._why_unmatched(candidate, position)
         return None
+
+    def _why_unmatched(self, candidate: Candidate, position: int) -> _Why:
+        request = self.request
+        if position < len(request.platform):
+            name, wanted = request.platform[position].name, request.platform[position].value
+            here = candidate.instance.attributes[name]
+            return REASON_ATTRIBUTE, f"has {name} {here}, the task definition is for {wanted}"
+        if position < self.own_expressions:
+            zones = " or ".join(request.zones)
+            return REASON_LOCATION, f"isn't in {zones}, where the subnets are"
+        return REASON_MEMBER_OF, f"doesn't match {self.expressions[position].text}"
+
+    @property
+    def own_expressions(self) -> int:
+        """How many of the expressions are of the platform and the zones."""
+        return len(self.request.platform) + bool(self.request.zones)
 
     def _refuse_distinct(self, candidate: Candidate, distinct_hosts: frozenset[str]) -> _Why | None:
         if not self.needs_distinct_instance:
@@ -97,19 +110,33 @@ class Filters(msgspec.Struct, frozen=True):
 def compile_filters(request: PlacementRequest) -> Filters:
     """Compile a request's constraints; raises ExpressionError for an expression that isn't one.
 
-    Fargate's tasks have their network interfaces from the pool, however many there are.
+    Fargate's tasks have their network interfaces from the pool, however many there are, and run on
+    the pool's platform.
     """
-    if request.launch_type == FARGATE and request.resources.interface_count:
-        request = replace(request, resources=replace(request.resources, interface_count=0))
+    if request.launch_type == FARGATE:
+        request = _as_for_the_pool(request)
     texts = [c.expression or "" for c in request.constraints if c.kind == MEMBER_OF]
+    own = [_platform_expression(requirement) for requirement in request.platform]
     if request.zones:
         quoted = ", ".join(f"'{zone}'" for zone in request.zones)
-        texts.insert(0, f"attribute:{ATTRIBUTE_AVAILABILITY_ZONE} in [{quoted}]")
+        own.append(f"attribute:{ATTRIBUTE_AVAILABILITY_ZONE} in [{quoted}]")
     return Filters(
         request=request,
-        expressions=tuple(map(parse_expression, texts)),
+        expressions=tuple(map(parse_expression, (*own, *texts))),
         needs_distinct_instance=any(c.kind == DISTINCT_INSTANCE for c in request.constraints),
     )
+
+
+def _as_for_the_pool(request: PlacementRequest) -> PlacementRequest:
+    if not request.platform and not request.resources.interface_count:
+        return request
+    resources = replace(request.resources, interface_count=0)
+    return replace(request, resources=resources, platform=())
+
+
+def _platform_expression(requirement: Requirement) -> str:
+    name, value = f"attribute:{requirement.name}", requirement.value
+    return f"{name} !exists or {name} in [{value}, {value.upper()}]"
 
 
 def is_suitable(instance: ContainerInstance, request: PlacementRequest) -> bool:

@@ -120,8 +120,8 @@ def _count_passed(
     if needs.interface_count:
         short = fleet.free_interface_count - placed * needs.interface_count < needs.interface_count
         masks.insert(4, ~short)
-    if request.zones:
-        masks.insert(-2, _rows_matching(fleet, filters.expressions[:1]))
+    for expression in filters.expressions[: filters.own_expressions]:
+        masks.insert(-2, _rows_matching(fleet, [expression]))
     for mask in masks:
         passing = passing & mask
         total += passing

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from homeport.model.placement import PlacementConstraint, PlacementStrategy
+from homeport.model.placement import PlacementConstraint, PlacementStrategy, Requirement
 from homeport.model.resources import TaskResources
 
 REFUSALS_LIMIT = 1_000  # of one answer, those of the container instances that came closest
@@ -23,6 +23,7 @@ class PlacementRequest(msgspec.Struct, frozen=True, kw_only=True):
     claimant: str | None = None
     resources: TaskResources
     requires_attributes: tuple[str, ...] = ()
+    platform: tuple[Requirement, ...] = ()
     zones: tuple[str, ...] = ()  # those of the subnets that were given; () for any
     constraints: tuple[PlacementConstraint, ...] = ()
     strategies: tuple[PlacementStrategy, ...] = ()

@@ -170,6 +170,7 @@ def placement_request(
         claimant=service.arn,
         resources=definition.resources,
         requires_attributes=definition.requires_attributes,
+        platform=definition.platform,
         zones=zones,
         constraints=definition.placement_constraints + service.placement_constraints,
         strategies=service.placement_strategy,

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from homeport.api import ecs
+from homeport.model.placement import Requirement
 from homeport.model.resources import HostPort, TaskResources
 from homeport.model.task_definition import ContainerSpec
 from homeport.operations.ecs.task_definition_rules_ports import host_port_of
@@ -86,6 +87,23 @@ def list_required_attributes(request: ecs.RegisterTaskDefinitionRequest) -> tupl
                 found.add(attribute)
         found.update(_list_container_attributes(container, has_execution_role))
     return tuple(sorted(found))
+
+
+def list_platform(platform: ecs.RuntimePlatform | None) -> tuple[Requirement, ...]:
+    """Return what a runtime platform asks of a container instance's built-in attributes.
+
+    The release of Windows has to be the instance's own, as containers of another don't start.
+    """
+    found = []
+    if platform is not None and platform.operating_system_family:
+        family = platform.operating_system_family
+        is_linux = family == "LINUX"
+        found.append(Requirement("ecs.os-type", "linux" if is_linux else "windows"))
+        if not is_linux:
+            found.append(Requirement("ecs.os-family", family))
+    if platform is not None and platform.cpu_architecture:
+        found.append(Requirement("ecs.cpu-architecture", platform.cpu_architecture.lower()))
+    return tuple(found)
 
 
 def _list_host_ports(

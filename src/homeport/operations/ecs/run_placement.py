@@ -93,6 +93,7 @@ def find_places(
         group=terms.group,
         resources=terms.resources,
         requires_attributes=terms.definition.requires_attributes,
+        platform=terms.definition.platform,
         zones=_zones(view, cluster, request) if course.launch_type != FARGATE else (),
         constraints=(*own, *constraints),
         strategies=check_strategies(request.placement_strategy),

@@ -102,6 +102,7 @@ def _fitting(
             group=terms.group,
             resources=terms.resources,
             requires_attributes=terms.definition.requires_attributes,
+            platform=terms.definition.platform,
             launch_type=terms.launch_type,
             count=len(instances),
         )

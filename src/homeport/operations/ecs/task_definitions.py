@@ -19,6 +19,7 @@ from homeport.model.task_definition import Family, TaskDefinition
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.requirements import (
     list_container_specs,
+    list_platform,
     list_required_attributes,
     sum_resources,
 )
@@ -126,6 +127,7 @@ def _make_definition(
         cpu=cpu,
         memory=memory,
         requires_attributes=attributes,
+        platform=list_platform(request.runtime_platform),
         compatibilities=compatibilities,
         placement_constraints=tuple(
             PlacementConstraint(constraint.type or "", constraint.expression)

@@ -56,6 +56,7 @@ def task_terms(view: View, task: Task) -> PlacementRequest:
         claimant=task.arn,
         resources=task.resources,
         requires_attributes=definition.requires_attributes,
+        platform=definition.platform,
         zones=wish.zones,
         constraints=(*constraints, *own),
         strategies=wish.strategies,
@@ -72,7 +73,10 @@ def render_needs(request: PlacementRequest) -> homeport.TaskNeeds:
         gpus=needs.gpu_count,
         host_ports=[_port(port) for port in needs.host_ports],
         launch_type=request.launch_type,
-        attributes=list(request.requires_attributes),
+        attributes=[
+            *request.requires_attributes,
+            *(f"{needed.name}={needed.value}" for needed in request.platform),
+        ],
         constraints=[
             constraint.kind
             if constraint.expression is None

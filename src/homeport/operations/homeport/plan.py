@@ -98,6 +98,7 @@ def _find_terms(
         group=(request.group or f"family:{definition.family}")[:GROUP_LENGTH_CHARACTERS],
         resources=definition.resources,
         requires_attributes=definition.requires_attributes,
+        platform=definition.platform,
         constraints=(*own, *constraints),
         strategies=check_strategies(request.placement_strategy),
         launch_type=launch_type,

@@ -3,10 +3,12 @@
 import pytest
 
 from homeport.api import ecs
+from homeport.model.placement import Requirement
 from homeport.model.resources import HostPort, TaskResources
 from homeport.model.task_definition import ContainerSpec
 from homeport.operations.ecs.requirements import (
     list_container_specs,
+    list_platform,
     list_required_attributes,
     sum_resources,
 )
@@ -192,4 +194,18 @@ def test_container_specs_hold_what_decisions_read():
             has_health_check=True,
         ),
         ContainerSpec(name="app", image="busybox"),
+    )
+
+
+def test_a_runtime_platform_asks_for_the_operating_system_and_the_architecture():
+    assert list_platform(None) == list_platform(ecs.RuntimePlatform()) == ()
+    graviton = ecs.RuntimePlatform(operating_system_family="LINUX", cpu_architecture="ARM64")
+    assert list_platform(graviton) == (
+        Requirement("ecs.os-type", "linux"),
+        Requirement("ecs.cpu-architecture", "arm64"),
+    )
+    windows = ecs.RuntimePlatform(operating_system_family="WINDOWS_SERVER_2022_CORE")
+    assert list_platform(windows) == (
+        Requirement("ecs.os-type", "windows"),
+        Requirement("ecs.os-family", "WINDOWS_SERVER_2022_CORE"),
     )
