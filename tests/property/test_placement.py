@@ -260,6 +260,46 @@ def test_zones_with_room_stay_within_one_of_each_other(zones: list[str], count: 
 
 
 @settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 6)), min_size=1, max_size=6),
+    st.integers(1, 20),
+    st.lists(st.integers(0, 5), max_size=6),
+)
+def test_a_service_is_within_one_of_even_wherever_capacity_allows(
+    hosts: list[tuple[str, int]], count: int, already: list[int]
+):
+    instances = [
+        make_container_instance(n, zone=zone, cpu_units=100 * room, memory_mib=10_000)
+        for n, (zone, room) in enumerate(hosts)
+    ]
+    store, tasks = populate((instances, already))
+    request = PlacementRequest(
+        cluster_arn=CLUSTER.arn,
+        group="service:web",
+        service_arn=SERVICE.arn,
+        resources=TaskResources(100, 100),
+        count=count,
+    )
+    placement = place_tasks(View(store), request, at())
+    zone_of = {instance.arn: str(instance.availability_zone) for instance in instances}
+    here = dict.fromkeys(zone_of.values(), 0)
+    for task in tasks:
+        here[zone_of[task.container_instance_arn or ""]] += 1
+    room = dict.fromkeys(here, 0)
+    for zone, slots in hosts:
+        room[zone] += slots
+    got = dict.fromkeys(here, 0)
+    for arn in placement.container_instance_arns:
+        got[zone_of[arn]] += 1
+    for zone, tasks_added in got.items():
+        if tasks_added:  # no other zone with room left has fewer, but for the last one
+            total = here[zone] + tasks_added
+            roomy = [z for z in got if here[z] + got[z] < room[z]]
+            assert all(here[z] + got[z] >= total - 1 for z in roomy)
+    assert sum(got.values()) == min(count, sum(room.values()) - sum(here.values()))
+
+
+@settings(deadline=None)
 @given(fleets, st.integers(0, 6), st.lists(st.booleans(), min_size=5, max_size=5))
 def test_scaling_in_picks_as_many_as_asked_each_once_and_urgent_ones_first(
     fleet: tuple[list[ContainerInstance], list[int]], count: int, running: list[bool]
