@@ -6,7 +6,7 @@ The agent is a real process, killed and started again.
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -14,12 +14,13 @@ from urllib.parse import urlencode
 import pytest
 
 from agent_builders import make_container, make_task
-from agent_control_plane import ControlPlane, refusal
+from agent_control_plane import WAIT_LIMIT_S, ControlPlane, refusal
 from agent_process import AgentProcess
+from docker_calls import call_engine, list_containers
 from homeport.agent.main import remove_containers
 from homeport.agent.settings import AgentSettings
 from homeport.cli.engine_api import EngineApi
-from homeport.wire.agent_messages import payload
+from homeport.wire.agent_messages import payload, tcs
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -146,6 +147,92 @@ async def test_an_agent_that_lost_its_control_plane_connects_again(
     task = make_task(sleeper)
     await control.send_tasks(agent.arn, task)
     await control.wait_report(task, "RUNNING")
+
+
+async def test_while_the_control_plane_is_away_tasks_live_on_and_the_truth_is_told_on_its_return(
+    make_agent: Any, control: ControlPlane, docker_engine: EngineApi, busybox_image: str
+):
+    agent = make_agent()
+    await agent.start()
+    # Each waits for its container to be told (a file) that the control plane is away.
+    check = {"Test": ["CMD-SHELL", "test ! -f /away"], "Interval": 100_000_000, "Retries": 1}
+    checked = make_container(
+        busybox_image,
+        command=("sleep", "1000"),
+        docker_config=payload.DockerConfig(config=json.dumps({"Healthcheck": check})),
+        health_check_type="docker",
+    )
+    waiting = "until test -f /away; do usleep 20000; done; exit 3"
+    restarted = make_container(
+        busybox_image,
+        command=("sh", "-c", f"test -f /away && exec sleep 1000; sleep 1.1; {waiting}"),
+        restart_policy=payload.RestartPolicy(enabled=True, restart_attempt_period=1),
+    )
+    ended = make_container(busybox_image, command=("sh", "-c", waiting))
+    tasks = [make_task(each) for each in (checked, restarted, ended)]
+    await control.send_tasks(agent.arn, *tasks)
+    for task in tasks:
+        await control.wait_report(task, "RUNNING")
+    await control.wait(lambda: health_of(control, tasks[0]) == "HEALTHY")
+    before = [show(docker_engine, task) for task in tasks]
+
+    port = int(control.endpoint.rpartition(":")[2])
+    await control.stop()
+    told = len(control.telemetry)
+    for shown in before:
+        run_in(docker_engine, shown["Id"], "touch", "/away")
+    await wait_states(
+        docker_engine,
+        tasks,
+        lambda shown: (
+            shown[0]["State"]["Health"]["Status"] == "unhealthy"
+            and shown[1]["State"]["StartedAt"] != before[1]["State"]["StartedAt"]
+            and shown[2]["State"]["Status"] == "exited"
+        ),
+    )
+    await control.start(port)
+    stopped = await control.wait_report(tasks[2], "STOPPED")
+    assert stopped["containers"][0]["exitCode"] == 3
+    await control.wait(lambda: health_of(control, tasks[0], told) == "UNHEALTHY")
+    assert [len(control.reports(task)) for task in tasks] == [1, 1, 2]
+    after = [show(docker_engine, task) for task in tasks]
+    assert [each["Id"] for each in after] == [each["Id"] for each in before]
+    assert after[0]["State"]["StartedAt"] == before[0]["State"]["StartedAt"]
+
+
+def health_of(control: ControlPlane, task: payload.Task, since: int = 0) -> str | None:
+    """The newest health that telemetry told of a task's container."""
+    told = [
+        each.containers[0].health_status
+        for message in control.telemetry[since:]
+        if isinstance(message, tcs.PublishHealthRequest)
+        for each in message.tasks
+        if each.task_arn == task.arn
+    ]
+    return told[-1] if told else None
+
+
+def show(engine: EngineApi, task: payload.Task) -> dict[str, Any]:
+    """A task's only container, as the Engine shows it."""
+    [container] = list_containers(engine, {"com.amazonaws.ecs.task-arn": task.arn})
+    shown: dict[str, Any] = call_engine(engine, "GET", f"/containers/{container['Id']}/json")
+    return shown
+
+
+def run_in(engine: EngineApi, container_id: str, *command: str) -> None:
+    """Run a command in a container, to its end."""
+    path = f"/containers/{container_id}/exec"
+    made = call_engine(engine, "POST", path, {"Cmd": command, "AttachStdout": True})
+    call_engine(engine, "POST", f"/exec/{made['Id']}/start", {"Detach": True})
+
+
+async def wait_states(
+    engine: EngineApi, tasks: list[payload.Task], check: Callable[[list[dict[str, Any]]], bool]
+) -> None:
+    """Ask the Engine until the tasks' containers are as wanted; it is nobody else's news here."""
+    async with asyncio.timeout(WAIT_LIMIT_S):
+        while not check([show(engine, task) for task in tasks]):
+            await asyncio.sleep(0.05)
 
 
 async def test_a_default_cluster_that_is_missing_is_created(make_agent: Any, control: ControlPlane):
