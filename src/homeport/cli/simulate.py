@@ -60,6 +60,9 @@ def simulate(
     minimise: Annotated[
         bool, typer.Option("--minimise", help="Shrink a failing scenario and print what is left.")
     ] = False,
+    failures_only: Annotated[
+        bool, typer.Option("--failures", help="Print the runs that fail, and the sum of all.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a run.")] = False,
 ) -> None:
     """Simulate a cluster with faults on virtual time, and check that what must be true is."""
@@ -68,34 +71,62 @@ def simulate(
     if scenario == LIST:
         _print_library()
         return
-    # Only who simulates pays for the agent's and the gateway's libraries.
-    from homeport.sim.batch import Job, crashes_at_each_commit, run_jobs
     from homeport.sim.scenario import ScenarioError
 
     first = secrets.randbits(FRESH_SEED_BITS) if seed is None else seed
-    numbers = range(first, first + seeds)
     started_s = time.monotonic()
-    failed = runs = 0
+    total = _Total()
     try:
-        wanted: list[Job] = []
-        for number in numbers:
-            one = [Job(scenario, number, crash_at)]
-            wanted += crashes_at_each_commit(scenario, number) if each_commit else one
+        numbers = range(first, first + seeds)
+        wanted = _list_jobs(scenario, numbers, crash_at, each_commit=each_commit)
         is_seen = until is not None or trace
-        results = _see(wanted, until, is_shown=trace) if is_seen else run_jobs(wanted, jobs)
-        for job, outcome in results:
-            runs += 1
-            _print_outcome(job, outcome, as_json=as_json)
-            if outcome.failure is not None:
-                failed += 1
-                if minimise:
-                    _print_minimised(job, outcome.failure)
+        for job, outcome in _see(wanted, until, is_shown=trace) if is_seen else _run(wanted, jobs):
+            total.add(outcome)
+            if outcome.failure is not None or not failures_only:
+                _print_outcome(job, outcome, as_json=as_json)
+            if outcome.failure is not None and minimise:
+                _print_minimised(job, outcome.failure)
     except ScenarioError as error:
         raise CommandFailure(str(error)) from error
-    if runs > 1 and not as_json:
-        typer.echo(f"{runs} runs in {time.monotonic() - started_s:.1f} s, {failed} failed")
-    if failed:
-        raise CommandFailure(f"{failed} of {runs} simulated runs failed")
+    if total.runs > 1 and not as_json:
+        typer.echo(
+            f"{scenario}: {total.runs} runs from seed {first}, {total.simulated_s:.0f} s simulated "
+            f"in {time.monotonic() - started_s:.1f} s, {total.failed} failed"
+        )
+    if total.failed:
+        raise CommandFailure(f"{total.failed} of {total.runs} simulated runs failed")
+
+
+class _Total:
+    """What all runs of one call come to."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.failed = 0
+        self.simulated_s = 0.0
+
+    def add(self, outcome: "Outcome") -> None:
+        """Count one run in."""
+        self.runs += 1
+        self.failed += outcome.failure is not None
+        self.simulated_s += outcome.simulated_s
+
+
+def _list_jobs(
+    scenario: str, seeds: range, crash_at: int | None, *, each_commit: bool
+) -> "list[Job]":
+    # Only who simulates pays for the agent's and the gateway's libraries.
+    from homeport.sim.batch import Job, crashes_at_each_commit
+
+    if not each_commit:
+        return [Job(scenario, seed, crash_at) for seed in seeds]
+    return [job for seed in seeds for job in crashes_at_each_commit(scenario, seed)]
+
+
+def _run(jobs: "list[Job]", processes: int) -> "Iterator[tuple[Job, Outcome]]":
+    from homeport.sim.batch import run_jobs
+
+    return run_jobs(jobs, processes)
 
 
 def _see(

@@ -9,6 +9,7 @@ leases, only the newest may write.
 import hashlib
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 
 from homeport.sim.chance import Span, Stream
 from homeport.sim.clock import Life, Timeline
@@ -42,6 +43,7 @@ class SimDisk:
         self.chance = chance
         self.leases = LeaseBook()
         self._taken_at: list[int] = []
+        self._replica = Store()
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self._crash_at: tuple[int, int] | None = None  # commit, how long to stay down
         self._writes_until_crash: tuple[int, int] | None = None
@@ -77,11 +79,14 @@ class SimDisk:
         return store
 
     def replay(self) -> Store:
-        """Fill a new store by applying every commit of the journal; needs the whole journal."""
-        store = Store()
-        for sequence, at_ms, cause, body in self.journal:
-            store.apply(Commit(sequence, at_ms, cause, decode_changes(body)))
-        return store
+        """Return a store that every commit of the journal was applied to; needs the whole journal.
+
+        It is the same one each time, and goes on where it was: it isn't to be altered.
+        """
+        replica = self._replica
+        for sequence, at_ms, cause, body in islice(self.journal, replica.sequence, None):
+            replica.apply(Commit(sequence, at_ms, cause, decode_changes(body)))
+        return replica
 
     # faults
     def crash_after_writes(self, writes: int, down_ms: int) -> None:

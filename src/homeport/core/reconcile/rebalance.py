@@ -57,6 +57,8 @@ def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Momen
     """Return the tasks to start for a better balance, or None when there is nothing to gain."""
     if service.capacity_provider_strategy or service.task_launch_type == FARGATE:
         return None  # a strategy says where its tasks go, whatever that does to the zones
+    if service.primary.rollout_state == "FAILED":
+        return None  # it starts nothing any more
     by_zone = _wants_zones(service) and not _is_even(view, service)
     by_instance = _wants_instances(view, service)
     if not by_zone and not by_instance:

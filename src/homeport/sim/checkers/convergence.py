@@ -78,7 +78,10 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
 
 
 def _unhealthy_tasks(view: View, service: Service) -> Iterator[str]:
-    for task in view.tasks_of_service(service.arn).values():
+    tasks = view.tasks_of_service(service.arn).values()
+    if any(task.is_provisioning for task in tasks):
+        return  # their replacements may be what waits for capacity
+    for task in tasks:
         if task.last_status == RUNNING and task.health_status == "UNHEALTHY":
             yield f"{task.arn} is UNHEALTHY, and hasn't been replaced"
 

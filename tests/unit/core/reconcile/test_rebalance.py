@@ -67,6 +67,17 @@ def test_an_even_service_is_left_alone():
     assert {task.arn for task in world.tasks()} == kept
 
 
+def test_a_deployment_that_has_failed_moves_nothing():
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 4)
+    service = world.service()
+    failed = replace(service.primary, rollout_state="FAILED")
+    world.put(replace(service, deployments=(failed,)))
+    join(world, "b", "us-east-1b")
+    world.run_all()
+    assert zones(world) == {"us-east-1a": 4}
+
+
 def test_switched_off_it_moves_nothing():
     world = ServiceWorld(WEB, instances=1)
     start(world, 4, availability_zone_rebalancing="DISABLED")
