@@ -10,14 +10,18 @@ from typing import Any, NamedTuple
 import msgspec
 
 from homeport.api import homeport
+from homeport.model.record import ResourceTags
 from homeport.model.service import ServiceEvent
-from homeport.state.changes import Change, Put
+from homeport.state.changes import Change, Put, table_of
 
 CHANGED_MEMBERS_LIMIT = 64  # of one entry
 # Counters that go with every change, and what the answer says anyway.
 _NOT_SHOWN = frozenset({"version", "type", "arn", "eventSequence", "fingerprint"})
 # Members whose bytes are JSON themselves.
 _DOCUMENTS = frozenset({"document", "overrides"})
+_TAGS = "tags"
+# Counts what the resource's own records have forgotten.
+_NOT_TOLD = frozenset({"instance_turnover"})
 _ABSENT = object()
 
 _encode = msgspec.json.Encoder().encode
@@ -41,24 +45,26 @@ def render_history(
     a service said, in any order.
     """
     entries: list[homeport.HistoryEntry] = []
-    before: dict[str, Any] | None = None
-    for each in reversed(past):
-        after = _describe(each.change.record) if isinstance(each.change, Put) else None
-        changes = list(_compare("", before or {}, after or {}))[:CHANGED_MEMBERS_LIMIT]
-        if changes or after is None:
+    before: dict[str, dict[str, Any]] = {}  # by table: a resource's tags are kept apart
+    for number, each in enumerate(reversed(past)):
+        table, after = _read(each.change)
+        if table in _NOT_TOLD:
+            continue
+        changes = list(_compare("", before.get(table, {}), after))[:CHANGED_MEMBERS_LIMIT]
+        is_end = not after and table != _TAGS
+        is_only_to_compare_with = number == 0 and len(past) > limit
+        if (changes or is_end) and not is_only_to_compare_with:
             entries.append(
                 homeport.HistoryEntry(
                     at=each.at_ms / 1_000,
-                    kind="DELETED" if after is None else "CHANGED",
+                    kind="DELETED" if is_end else "CHANGED",
                     cause=each.cause,
                     sequence=each.sequence,
-                    is_first_known=before is None,
-                    changes=[] if after is None else changes,
+                    is_first_known=not before,
+                    changes=[] if is_end else changes,
                 )
             )
-        before = after
-    if len(past) > limit:
-        del entries[:1]  # it was only there to compare with
+        before[table] = after
     oldest_at = entries[0].at if entries else 0.0
     entries += [
         homeport.HistoryEntry(
@@ -75,10 +81,17 @@ def render_history(
     return entries[-limit:]
 
 
-def _describe(record: object) -> dict[str, Any]:
-    """Return a record's members by AWS's kind of name, with documents opened, times as text."""
-    described: dict[str, Any] = _plain("", record)
-    return described
+def _read(change: Change) -> tuple[str, dict[str, Any]]:
+    """Return a change's table, and the members that the record has after it: none if it is gone.
+
+    They have AWS's kind of names, documents are opened, times are text.
+    """
+    if not isinstance(change, Put):
+        return change.table, {}
+    table = table_of(change.record)
+    if isinstance(change.record, ResourceTags):
+        return table, {"tags": {tag.key: tag.value for tag in change.record.tags}}
+    return table, _plain("", change.record)
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -5,7 +5,9 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from builders import NOW_MS, make_service, make_task
+from builders import NOW_MS, make_container_instance, make_service, make_task
+from homeport.model.instance_turnover import InstanceTurnover
+from homeport.model.record import ResourceTags, Tag
 from homeport.model.service import ServiceEvent
 from homeport.operations.homeport.history import PastChange, render_history
 from homeport.state.changes import Put, delete_of
@@ -67,6 +69,30 @@ def test_a_deleted_record_says_so():
     gone = PastChange(2, NOW_MS + 2_000, "Expire", delete_of(TASK))
     _, entry = render([gone, past(1, TASK)])
     assert (entry["kind"], entry["cause"], entry["changes"]) == ("DELETED", "Expire", [])
+
+
+def test_tags_are_a_member_of_the_resource_though_they_are_kept_apart():
+    tags = ResourceTags(arn=TASK.arn, tags=(Tag("team", "a"),))
+    other = ResourceTags(arn=TASK.arn, tags=(Tag("team", "b"),))
+    gone = PastChange(4, NOW_MS + 4_000, "UntagResource", delete_of(tags))
+    entries = render([gone, past(3, other, "TagResource"), past(2, tags), past(1, TASK)])
+    assert [each["kind"] for each in entries] == ["CHANGED"] * 4
+    assert [each["isFirstKnown"] for each in entries] == [True, False, False, False]
+    assert [each["changes"] for each in entries[1:]] == [
+        [{"member": "tags", "before": None, "after": {"team": "a"}}],
+        [{"member": "tags.team", "before": "a", "after": "b"}],
+        [{"member": "tags", "before": {"team": "b"}, "after": None}],
+    ]
+
+
+def test_what_only_counts_forgotten_tasks_is_not_told():
+    instance = make_container_instance()
+    turnover = InstanceTurnover(container_instance_arn=instance.arn, forgotten=2)
+    drained = replace(instance, status="DRAINING")
+    entries = render([past(3, drained), past(2, turnover), past(1, instance)])
+    assert [len(each["changes"]) for each in entries[1:]] == [1]
+    (limited,) = render([past(3, drained), past(2, turnover)], limit=1)
+    assert limited["sequence"] == 3
 
 
 def test_a_services_messages_stand_in_between_by_time():
