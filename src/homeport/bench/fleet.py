@@ -62,6 +62,8 @@ class FleetResult(msgspec.Struct, frozen=True, kw_only=True):
     latency_median_ms: float
     latency_p99_ms: float
     latency_ms: dict[str, int]
+    report_median_ms: float  # until it is acknowledged
+    report_p99_ms: float
 
 
 async def measure_fleet(
@@ -104,6 +106,8 @@ async def measure_fleet(
         latency_median_ms=_quantile_ms(sightings.latency_s, 0.5),
         latency_p99_ms=_quantile_ms(sightings.latency_s, 0.99),
         latency_ms=histogram(sightings.latency_s),
+        report_median_ms=_quantile_ms(sightings.report_s, 0.5),
+        report_p99_ms=_quantile_ms(sightings.report_s, 0.99),
     )
 
 

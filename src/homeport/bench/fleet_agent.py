@@ -69,6 +69,7 @@ class Sightings:
         self.assigned_s: dict[str, float] = {}  # by task: when its agent was sent it
         self.running_s: list[float] = []  # when an agent's report of it was acknowledged
         self.latency_s: list[float] = []  # from when it was asked for until it was RUNNING
+        self.report_s: list[float] = []  # how long agents waited for a report's acknowledgement
         self.loss: str | None = None  # why an agent isn't there any more
         self.is_over = asyncio.Event()  # every task is RUNNING, or an agent was lost
 
@@ -85,9 +86,10 @@ class Sightings:
         """Remember that all tasks of a service are asked for now."""
         self.asked_s[f"service:{service_name}"] = self.since_begun_s
 
-    def note_running(self, group: str) -> None:
-        """Count one more task that is RUNNING."""
+    def note_running(self, group: str, reported_s: float) -> None:
+        """Count one more task that is RUNNING; its report was sent at `reported_s`."""
         now_s = self.since_begun_s
+        self.report_s.append(now_s - reported_s)
         self.running_s.append(now_s)
         self.latency_s.append(now_s - self.asked_s[group])
         if len(self.running_s) >= self._wanted:
@@ -173,8 +175,9 @@ class PlayedAgent:
         try:
             while self._unreported:
                 task = self._unreported.popleft()
+                begun_s = self._sightings.since_begun_s
                 await self._calls.call("SubmitTaskStateChange", _running_report(task))
-                self._sightings.note_running(task.group)
+                self._sightings.note_running(task.group, begun_s)
         except CallFailed as failure:
             self._sightings.note_loss(str(failure))
 

@@ -47,6 +47,11 @@ def fleet_lines(found: FleetResult) -> list[Line]:
             f"median {found.latency_median_ms / MS_PER_S:.1f} s, "
             f"99 in 100 within {found.latency_p99_ms / MS_PER_S:.1f} s",
         ),
+        _plain(
+            "a report's acknowledgement",
+            f"median {found.report_median_ms:,.0f} ms, "
+            f"99 in 100 within {found.report_p99_ms:,.0f} ms",
+        ),
         *_latency_lines(found.latency_ms),
     ]
 

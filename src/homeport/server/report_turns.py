@@ -13,7 +13,7 @@ from collections.abc import Callable
 REPORT_OPERATIONS = frozenset(
     {"SubmitTaskStateChange", "SubmitContainerStateChange", "SubmitAttachmentStateChanges"}
 )
-REPORTS_PER_TURN = 32  # some 5 ms of the loop's time
+REPORTS_PER_TURN = 64  # some 10 ms of the loop's time
 
 TakeIn = Callable[[], None]
 

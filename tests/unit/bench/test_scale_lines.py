@@ -26,6 +26,8 @@ def make_fleet_result(**given: object) -> FleetResult:
         "server_cpu_us_per_task": 10_000.0,
         "latency_median_ms": 1_200.0,
         "latency_p99_ms": 2_400.0,
+        "report_median_ms": 100.0,
+        "report_p99_ms": 200.0,
         "latency_ms": {"50": 0, "2500": 99, "more": 1},
     }
     return FleetResult(**(usual | given))
