@@ -30,6 +30,7 @@ Result = TypeVar("Result", bound="msgspec.Struct")
 
 
 def fleet(
+    *,
     as_json: AsJson = False,
     instances: Instances = 100,
     tasks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Tasks to run.")] = 10_000,
@@ -46,6 +47,7 @@ def fleet(
 
 
 def scale(
+    *,
     as_json: AsJson = False,
     instances: Annotated[int, typer.Option(min=1, max=10_000, help="Container instances.")] = 5_000,
     services: Annotated[int, typer.Option(min=1, max=10_000, help="Services.")] = 1_000,
@@ -64,6 +66,7 @@ def scale(
 
 
 def commits(
+    *,
     as_json: AsJson = False,
     instances: Annotated[int, typer.Option(min=1, max=10_000, help="Container instances.")] = 5_000,
     tasks: Annotated[
@@ -83,6 +86,7 @@ def commits(
 
 
 def restart(
+    *,
     as_json: AsJson = False,
     instances: Instances = 500,
     tasks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Tasks to run.")] = 100_000,
