@@ -24,6 +24,9 @@ CRASHING: Final = "crashing"
 CRASH_AFTER_S: Final = 0.05
 FRAME_LIMIT_BYTES: Final = 16 * 1024 * 1024
 INTERVAL_S: Final = 20.0
+CONNECTIONS: Final = 4
+"""For reports; a real agent has up to 16, so that no task's end waits for many others' starts."""
+
 TASKS_PER_FRAME: Final = 10
 """As Amazon's agent cuts its metrics (ecs-agent/tcs/client)."""
 
@@ -110,12 +113,12 @@ class ServiceAgent:
     def __init__(self, url: str, ward: Ward) -> None:
         self._url = url
         self._ward = ward
-        self._calls = SignedConnection(url)
+        self._idle = [SignedConnection(url) for _ in range(CONNECTIONS)]
+        self._connections = (*self._idle,)
         self._arn = ""
         self._tasks: dict[str, PlayedTask] = {}
         self._reports: deque[tuple[PlayedTask, dict[str, object]]] = deque()
         self._work: set[asyncio.Task[None]] = set()
-        self._is_reporting = False
         self._acs: ClientConnection | None = None
         self._tcs: ClientConnection | None = None
 
@@ -125,7 +128,8 @@ class ServiceAgent:
             {"name": "CPU", "type": "INTEGER", "integerValue": cpu_units},
             {"name": "MEMORY", "type": "INTEGER", "integerValue": memory_mib},
         ]
-        reply = await self._calls.call("RegisterContainerInstance", {"totalResources": resources})
+        registration = {"totalResources": resources}
+        reply = await self._connections[0].call("RegisterContainerInstance", registration)
         registered = msgspec.json.decode(reply, type=_Registration)
         self._arn = registered.container_instance.container_instance_arn
         arn, base = quote(self._arn, safe=""), self._url.replace("http", "ws", 1)
@@ -143,7 +147,8 @@ class ServiceAgent:
         for socket in (self._acs, self._tcs):
             if socket is not None:
                 await socket.close()
-        self._calls.close()
+        for connection in self._connections:
+            connection.close()
 
     def kill(self, arn: str) -> None:
         """A task of ours has been killed from outside; the control plane is told."""
@@ -193,21 +198,20 @@ class ServiceAgent:
 
     def _report(self, task: PlayedTask, report: dict[str, object]) -> None:
         self._reports.append((task, report))
-        if not self._is_reporting:
-            self._is_reporting = True
-            self._begin(self._send_reports())
+        if self._idle:
+            self._begin(self._send_reports(self._idle.pop()))
 
-    async def _send_reports(self) -> None:
+    async def _send_reports(self, connection: SignedConnection) -> None:
         try:
             while self._reports:
                 task, report = self._reports.popleft()
-                await self._calls.call("SubmitTaskStateChange", report)
+                await connection.call("SubmitTaskStateChange", report)
                 if report["status"] == "RUNNING" and task.arn in self._tasks:
                     self._ward.note_running(task.family, task.arn, self)
                     if task.family == CRASHING:
                         asyncio.get_running_loop().call_later(CRASH_AFTER_S, self._crash, task)
         finally:
-            self._is_reporting = False
+            self._idle.append(connection)
 
     def _crash(self, task: PlayedTask) -> None:
         if task.arn in self._tasks:
