@@ -149,14 +149,11 @@ class Derived:
 
     def replace_task(self, old: Task | None, new: Task | None) -> None:
         """Follow one change of one task."""
-        turnover = _turnover_of(new) - _turnover_of(old)
-        one = new or old
-        if turnover and one is not None and one.container_instance_arn is not None:
-            self._load_of(one.container_instance_arn).turnover += turnover
-        if old is not None and old.is_stopped:
-            old = None
-        if new is not None and new.is_stopped:
-            new = None
+        live_old = None if old is None or old.is_stopped else old
+        live_new = None if new is None or new.is_stopped else new
+        if live_old is None or live_new is None or live_old.container_instance_arn is None:
+            self._count_turnover(old, new)  # any other change is neither placement nor stop
+        old, new = live_old, live_new
         if old is not None:
             self._count(old, -1)
         if new is not None:
@@ -164,6 +161,12 @@ class Derived:
         one = new or old
         if one is not None and one.container_instance_arn is not None:
             self.fleet(one.cluster_arn).replace_task(old, new)
+
+    def _count_turnover(self, old: Task | None, new: Task | None) -> None:
+        one = new or old
+        if one is not None and one.container_instance_arn is not None:
+            load = self._load_of(one.container_instance_arn)
+            load.turnover += _turnover_of(new) - _turnover_of(old)
 
     def replace_instance(
         self, old: ContainerInstance | None, new: ContainerInstance | None
