@@ -184,6 +184,12 @@ class Gateway:
                 return
         except OSError:
             return  # gone before it was let in: ASGI's word for a send that nobody hears
+        except RuntimeError:
+            if not self._is_stopping:
+                raise
+            # uvicorn, shutting down, has closed it already, and knows so a moment later.
+            await receive()
+            return
         connection = open_connection(admitted)
         task = asyncio.current_task()
         assert task is not None

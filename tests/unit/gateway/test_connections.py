@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -298,3 +299,21 @@ async def test_many_idle_connections_share_one_timer(
         await world.open(instance).frame(acs.TaskManifestMessage)
     assert len(timers) == 1
     await world.gateway.stop()
+
+
+async def test_a_websocket_that_the_web_server_closes_before_it_is_accepted_ends_quietly() -> None:
+    world = World(*RECORDS)
+    await world.gateway.stop()
+    events = ["websocket.connect", "websocket.disconnect"]
+
+    async def receive() -> dict[str, Any]:
+        return {"type": events.pop(0)}
+
+    async def send(message: Any) -> None:
+        # What uvicorn does while it shuts down: it takes the accept in silence, and forgets it.
+        if message["type"] != "websocket.accept":
+            raise RuntimeError("Expected ASGI message 'websocket.accept'")
+
+    scope = {"type": "websocket", "path": "/acs/ws", "query_string": b""}
+    await world.gateway.serve_acs(scope, receive, send)
+    assert events == []
