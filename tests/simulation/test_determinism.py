@@ -13,13 +13,14 @@ from homeport.sim.world import World
 pytestmark = [pytest.mark.simulation, pytest.mark.slow]
 
 SEED = 7
-OPTIONS = ("--scenario", "storm", "--seed", str(SEED))
+SCENARIOS = ("storm", "small_services")
 
 
-def simulate(hash_seed: str) -> dict[str, object]:
+def simulate(scenario: str, hash_seed: str) -> dict[str, object]:
     """Run one seed in a process of its own."""
+    options = ("--scenario", scenario, "--seed", str(SEED))
     run = subprocess.run(
-        [sys.executable, "-m", "homeport", "simulate", "--json", *OPTIONS],
+        [sys.executable, "-m", "homeport", "simulate", "--json", *options],
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
         check=True,
@@ -30,9 +31,10 @@ def simulate(hash_seed: str) -> dict[str, object]:
     return outcome
 
 
-def test_two_hash_seeds_give_the_same_journal():
-    outcome = simulate("1")
-    assert outcome == simulate("2")
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_two_hash_seeds_give_the_same_journal(scenario):
+    outcome = simulate(scenario, "1")
+    assert outcome == simulate(scenario, "2")
     assert outcome["commits"] > 100
 
 
