@@ -168,7 +168,7 @@ async def test_docker_settings_reach_the_container(
     assert shown["Config"]["Hostname"] == "box"
     assert "COLOUR=blue" in shown["Config"]["Env"]
     assert shown["HostConfig"]["Memory"] == 16 * 1024 * 1024
-    assert shown["HostConfig"]["NanoCpus"] == 250_000_000
+    assert task.arn.rpartition("/")[2] in shown["HostConfig"]["CgroupParent"]
     assert shown["HostConfig"]["CapDrop"] == ["NET_RAW"]
     assert shown["HostConfig"]["Ulimits"][0]["Hard"] == 99
     assert shown["Mounts"][0]["Destination"] == "/data"
