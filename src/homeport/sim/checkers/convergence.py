@@ -64,7 +64,8 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
             yield from _unsettled_task_set(view, service, task_set, scenario)
         return
     if _is_poisoned(scenario, service.task_definition_arn):
-        yield from _unbroken(service)
+        if not _is_stuck_by_configuration(view, service):
+            yield from _unbroken(service)
         return
     if service.scheduling_strategy == DAEMON:
         yield from _unsettled_daemon(view, service)

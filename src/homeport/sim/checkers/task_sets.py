@@ -17,7 +17,7 @@ PERCENT = 100
 
 def check_task_sets(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
     """Look at services of task sets that changed, and at those that got tasks."""
-    grown: dict[str, None] = {}
+    grown: dict[tuple[str, str | None], None] = {}
     for change, old in zip(commit.changes, replaced, strict=True):
         if not isinstance(change, Put):
             continue
@@ -28,12 +28,13 @@ def check_task_sets(store: Store, commit: Commit, replaced: tuple[AnyRecord | No
             service = store.services.get(record.service_arn)
             if service is not None and service.deployment_controller == "EXTERNAL":
                 _check_owner(service, record)
-                grown[service.arn] = None
-    for arn in grown:
+                grown[service.arn, record.deployment_id] = None
+    for arn, deployment_id in grown:
         service = store.services.get(arn)
         assert service is not None
         for task_set in service.task_sets:
-            _check_share(store, service, task_set)
+            if task_set.id == deployment_id:
+                _check_share(store, service, task_set)
 
 
 def wanted_of(service: Service, task_set: TaskSet) -> int:
@@ -62,8 +63,5 @@ def _check_share(store: Store, service: Service, task_set: TaskSet) -> None:
     live = sum(task.deployment_id == task_set.id for task in tasks)
     wanted = wanted_of(service, task_set)
     upper = max(wanted, wanted * service.maximum_percent // PERCENT)
-    started = any(
-        t.deployment_id == task_set.id and t.created_at_ms == store.at_ms for t in tasks
-    )
-    if started and live > upper:
+    if live > upper:
         raise Violation(TRUTH, f"{task_set.arn} has {live} tasks after a launch, {upper} may be")
