@@ -66,7 +66,7 @@ class SqliteStorage:
     def load(self) -> tuple[list[AnyRecord], int]:
         """Return all current records, and the number of the last commit; before `start`."""
         records, sequence = self._database.load()
-        self._appended = self._durable = sequence
+        self._appended = self._durable = self._written = sequence
         return records, sequence
 
     def newest_at_ms(self) -> int:
@@ -199,12 +199,13 @@ class SqliteStorage:
         return None if self._is_last_batch and not batch else batch
 
     def _make_room(self, written: int) -> None:
-        """Let the loop go on that waits in `_hand_over`; it looks again itself before it waits."""
-        is_far_behind = self._appended - self._written > PENDING_COMMITS
-        self._written = written
-        if is_far_behind:
-            with self._room:
-                self._room.notify()
+        """Let the loop go on that may be waiting in `_hand_over`.
+
+        Always under the lock: a loop that has looked and is about to wait would never hear of it.
+        """
+        with self._room:
+            self._written = written
+            self._room.notify()
 
     def _bring_back(self, then: Then) -> None:
         try:

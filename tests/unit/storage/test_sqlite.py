@@ -14,6 +14,7 @@ import pytest
 from builders import make_cluster, make_container_instance, make_task, make_task_definition
 from homeport.model.record import ResourceTags, Tag
 from homeport.state.changes import AnyRecord, Commit, Delete, Put, delete_of
+from homeport.storage import sqlite
 from homeport.storage.database import (
     DATABASE_FILE_NAME,
     Database,
@@ -78,6 +79,32 @@ def write(path: Path, *commits: Commit, limits: JournalLimits | None = None) -> 
     for each in commits:
         storage.append(each)
     storage.close()
+
+
+def append_in_another_thread(path: Path, commits: list[Commit]) -> threading.Thread:
+    """Write commits as a loop does that would hang with its storage, were it to hang."""
+    thread = threading.Thread(target=write, args=(path, *commits), daemon=True)
+    thread.start()
+    thread.join(timeout=5)
+    return thread
+
+
+def test_a_journal_with_more_commits_than_may_wait_is_not_far_behind_when_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write(tmp_path, *(put(number, TASK) for number in range(1, 9)))
+    monkeypatch.setattr(sqlite, "PENDING_COMMITS", 4)
+    assert not append_in_another_thread(tmp_path, [put(9, TASK)]).is_alive()
+    assert reopened(tmp_path)[1] == 9
+
+
+def test_a_loop_that_is_far_ahead_of_the_disk_waits_for_it_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(sqlite, "PENDING_COMMITS", 4)
+    commits = [put(number, TASK) for number in range(1, 201)]
+    assert not append_in_another_thread(tmp_path, commits).is_alive()
+    assert reopened(tmp_path)[1] == 200
 
 
 def test_a_new_directory_is_made_and_holds_nothing(tmp_path: Path):
