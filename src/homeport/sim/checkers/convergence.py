@@ -57,13 +57,14 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
         yield f"{service.arn} is still DRAINING"
     if service.status != "ACTIVE":
         return
-    if service.primary.rollout_state != "FAILED":
+    is_hopeless = _is_poisoned(scenario, service.task_definition_arn)
+    if service.primary.rollout_state != "FAILED" and not is_hopeless:
         yield from _unhealthy_tasks(view, service)
     if service.deployment_controller == "EXTERNAL":
         for task_set in service.task_sets:
             yield from _unsettled_task_set(view, service, task_set, scenario)
         return
-    if _is_poisoned(scenario, service.task_definition_arn):
+    if is_hopeless:
         if not _is_stuck_by_configuration(view, service):
             yield from _unbroken(service)
         return
