@@ -105,8 +105,11 @@ class Network:
         if chance.happens(weather.loses_call):
             return
         held_ms = chance.milliseconds(HELD_S) if chance.happens(weather.holds_call) else 0
+        late_ms = self.timeline.now_ms + round(HELD_S[0] * 1_000)
 
         def arrive() -> None:
+            if owner.is_over and self.timeline.now_ms >= late_ms:
+                return  # its connection died with the process long ago
             heals_ms = self.heals_ms(machine)
             if heals_ms is not None:
                 if heals_ms < NEVER_MS:

@@ -89,6 +89,8 @@ def _unhealthy_tasks(view: View, service: Service) -> Iterator[str]:
 
 
 def _lacks(view: View, service: Service) -> bool:
+    if any(task.is_provisioning for task in view.tasks_of_service(service.arn).values()):
+        return True
     running = view.deployment_load(service.arn, service.primary.id).running
     return running < service.desired_count
 
