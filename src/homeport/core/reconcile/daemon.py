@@ -145,7 +145,9 @@ def _make_way(
     healthy = {task.arn for task in (*census.healthy, *census.outgoing_healthy)}
     unhealthy = {task.arn for task in (*census.unhealthy, *census.outgoing_unhealthy)}
     bounds = bounds_of(len(hosts), service.minimum_healthy_percent, service.maximum_percent)
-    spare = len(healthy) - bounds.lower
+    # A task on an instance that is left may end with this very step: nobody leans on it.
+    staying = (task for host in hosts if host.arn in present for task in present[host.arn].wanted)
+    spare = sum(task.arn in healthy for task in staying) - bounds.lower
     is_one_leaving = any(here.is_stopping for here in present.values())
     going: list[tuple[Task, str]] = []
     for host in hosts:

@@ -118,6 +118,17 @@ def test_a_rollout_stops_old_tasks_as_the_minimum_allows_and_starts_when_they_ar
     assert world.service().is_steady
 
 
+def test_a_task_that_leaves_a_draining_instance_is_no_reason_to_stop_another():
+    world = daemon(
+        3, deployment_configuration=ecs.DeploymentConfiguration(minimum_healthy_percent=50)
+    )
+    world.run_all()
+    world.change_instance(world.instances()[0], status="DRAINING")
+    update(world, task_definition="web:2")
+    assert len(world.tasks(desired=STOPPED)) == 2  # the one that leaves, and one of two
+    assert len(world.tasks()) == 1
+
+
 def test_an_instance_never_has_two_tasks_of_a_daemon():
     world = daemon(3)
     world.run_all()
