@@ -97,7 +97,16 @@ class World:
         self.a.is_slow_to_stop = self.b.is_slow_to_stop = False
         for arn in self.ecs.list_tasks()["taskArns"]:
             self.ecs.stop_task(task=arn)
-        wait(lambda: not self.ecs.list_tasks()["taskArns"])
+        wait(lambda: not self.held())
+
+    def held(self) -> int:
+        """How many tasks the container instances hold; one that ends counts until it has."""
+        arns = [self.a.instance_arn, self.b.instance_arn]
+        found = self.ecs.describe_container_instances(containerInstances=arns)
+        return sum(
+            each["runningTasksCount"] + each["pendingTasksCount"]
+            for each in found["containerInstances"]
+        )
 
 
 def wait(holds: Callable[[], Any]) -> Any:
