@@ -103,8 +103,7 @@ def test_fargate_tasks_run_on_an_instance_made_for_their_cluster(
         addresses = [address_of(task) for task in running]
         assert len(set(addresses)) == 2
         for address in addresses:
-            with urllib.request.urlopen(f"http://{address}/", timeout=10) as answer:
-                assert b"hello from container" in answer.read()
+            assert b"hello from container" in fetch(f"http://{address}/")
         # The neighbor reached the web container at 127.0.0.1: they share one namespace.
         wait_neighbors(client, tasks)
         listed = client.call("ListContainerInstances", {"cluster": "serverless"})
@@ -121,6 +120,18 @@ def test_fargate_tasks_run_on_an_instance_made_for_their_cluster(
     names = {network["Name"] for network in docker_engine.read_json("/networks")}
     subnet = addresses[0].rpartition(".")[0]
     assert f"homeport-{subnet}.0-24" not in names
+
+
+def fetch(url: str) -> bytes:
+    """What a task answers, as soon as its program listens: RUNNING says only that it runs."""
+    deadline = time.monotonic() + WAIT_LIMIT_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=10) as answer:
+                return bytes(answer.read())
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
 
 def wait_neighbors(client: ApiClient, tasks: list[str]) -> None:
