@@ -49,12 +49,9 @@ STRATEGIES = (
 PERCENTS = ((100, 200), (50, 200), (0, 100), (50, 100), (75, 150), (100, 110), (0, 200), (34, 134))
 DAEMON_PERCENTS = ((0, 100), (50, 100))
 PROVIDERS = ("east", "west")
-PAUSES = (
-    "PRE_SCALE_UP",
-    "POST_SCALE_UP",
-    "POST_TEST_TRAFFIC_SHIFT",
-    "PRE_PRODUCTION_TRAFFIC_SHIFT",
-)
+ROLLING_PAUSES = ("RECONCILE_SERVICE", "PRE_SCALE_UP", "POST_SCALE_UP")
+PAUSES = (*ROLLING_PAUSES, "POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT")
+STAGINGS = ("BLUE_GREEN", "LINEAR", "CANARY", "ROLLING", "ROLLING")
 KINDS = ("plain", "plain", "plain", "breaker", "breaker", "staged", "daemon", "external", "shares")
 FLEET_DEEDS = ("run", "stop", "drain", "activate", "deregister", "join")
 SERVICE_DEEDS = (
@@ -64,14 +61,25 @@ SERVICE_DEEDS = (
     "deploy",
     "redeploy",
     "stop_deployment",
+    "abort_deployment",
+    "move",
+    "restage",
+    "controller",
+    "answer",
     "protect",
     "unprotect",
     "delete",
     "create",
     "percents",
 )
-STAGED_DEEDS = ("deploy", "redeploy", "answer", "answer", "stop_deployment", "scale")
-TASK_SET_DEEDS = ("task_set", "task_set", "shift", "primary", "delete_task_set", "scale", "protect")
+STAGED_DEEDS = (
+    *("deploy", "deploy", "redeploy", "answer", "answer", "answer", "scale"),
+    *("stop_deployment", "abort_deployment", "restage", "move"),
+)
+TASK_SET_DEEDS = (
+    *("task_set", "task_set", "shift", "primary", "delete_task_set", "scale", "protect"),
+    *("controller", "redeploy"),
+)
 
 
 def generate_scenario(seed: int) -> Scenario:
@@ -206,12 +214,14 @@ def _make_breaker(chance: Stream) -> Breaker:
 
 
 def _make_staging(chance: Stream) -> Staging:
+    kind = chance.pick(STAGINGS)
+    pauses = ROLLING_PAUSES if kind == "ROLLING" else PAUSES
     return Staging(
-        kind=chance.pick(("BLUE_GREEN", "LINEAR", "CANARY")),
+        kind=kind,  # type: ignore[arg-type]
         bake_min=chance.pick((0, 0, 1)),
         step_percent=chance.pick((20.0, 33.3, 50.0)),
         step_bake_min=chance.pick((0, 1)),
-        pauses=tuple(chance.sample(PAUSES, chance.pick((0, 0, 1, 2)))),
+        pauses=tuple(chance.sample(pauses, chance.pick((0, 0, 1, 2)))),
         pause_min=chance.pick((1, 3)),
         pause_action=chance.pick(("ROLLBACK", "CONTINUE")),
     )
@@ -231,11 +241,15 @@ def _share(chance: Stream, plain: ServiceWish, fleet: Fleet) -> ServiceWish:
                 Share(provider="FARGATE_SPOT", weight=chance.whole((0, 3))),
             ),
         )
+    return replace(plain, shares=_make_shares(chance))
+
+
+def _make_shares(chance: Stream) -> tuple[Share, ...]:
     shares = (
         Share(provider="east", weight=chance.whole((1, 3)), base=chance.whole((0, 2))),
         Share(provider="west", weight=chance.whole((0, 3))),
     )
-    return replace(plain, shares=shares[: chance.whole((1, 2))])
+    return shares[: chance.whole((1, 2))]
 
 
 def _make_deed(
@@ -245,6 +259,11 @@ def _make_deed(
     name = chance.pick(sorted(services))
     what = chance.pick(FLEET_DEEDS if chance.happens(0.35) else _deeds_of(services[name]))
     task = _family_of(chance, what, services[name], families)
+    shares: tuple[Share, ...] = ()
+    if what == "run":
+        shares = (Share(provider="east"),) if chance.happens(0.3) else ()
+    elif what == "move":
+        task, shares = _make_move(chance, families)
     return Deed(
         do=what,  # type: ignore[arg-type]
         at_s=chance.real((1, safety_s)),
@@ -255,11 +274,22 @@ def _make_deed(
         counts=tuple(chance.whole((0, 12)) for _ in range(3)) if what == "scale" else (),
         percents=(minimum, maximum) if what == "percents" else None,
         instances=chance.whole((1, 3)),
-        shares=(Share(provider="east"),) if what == "run" and chance.happens(0.3) else (),
+        shares=shares,
+        staging=_make_staging(chance) if what == "restage" and chance.happens(0.7) else None,
         minutes=chance.whole((1, 5)),
         percent=chance.pick((0.0, 10.0, 50.0, 100.0)),
         action=chance.pick(("CONTINUE", "CONTINUE", "ROLLBACK")),
     )
+
+
+def _make_move(chance: Stream, families: list[str]) -> tuple[str, tuple[Share, ...]]:
+    """Choose other capacity, and whose tasks can run there."""
+    match chance.pick(("FARGATE", "providers", "providers", "launch type")):
+        case "FARGATE":
+            return "pooled", (Share(provider="FARGATE"),)
+        case "providers":
+            return chance.pick(families), _make_shares(chance)
+    return chance.pick(families), ()
 
 
 def _deeds_of(wish: ServiceWish) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ NETWORK = ecs.NetworkConfiguration(
     awsvpc_configuration=ecs.AwsVpcConfiguration(subnets=["subnet-simulated"])
 )
 
+NO_NETWORK = ecs.NetworkConfiguration()
+
 
 def make_definition_request(name: str, task: TaskFamily) -> ecs.RegisterTaskDefinitionRequest:
     """Write a family as RegisterTaskDefinition wants it."""
@@ -118,6 +120,16 @@ def make_provider_request(name: str, provider: Provider) -> ecs.CreateCapacityPr
             managed_scaling=ecs.ManagedScaling(status=status),
         ),
     )
+
+
+def make_restaging(staging: Staging | None) -> ecs.DeploymentConfiguration:
+    """Write how deployments go from now on; without a staging they roll, without any pause."""
+    configuration = ecs.DeploymentConfiguration(lifecycle_hooks=[], bake_time_in_minutes=0)
+    if staging is None:
+        configuration.strategy = "ROLLING"
+    else:
+        _stage(configuration, staging)
+    return configuration
 
 
 def _constraints(wish: ServiceWish) -> list[ecs.PlacementConstraint]:

@@ -87,9 +87,12 @@ class Breaker(Part, frozen=True):
 
 
 class Staging(Part, frozen=True):
-    """How a service's deployments go stage by stage; pauses are PAUSE hooks in these stages."""
+    """How a service's deployments go stage by stage; pauses are PAUSE hooks in these stages.
 
-    kind: Literal["BLUE_GREEN", "LINEAR", "CANARY"]
+    ROLLING ones have stages only for their pauses and their bake time.
+    """
+
+    kind: Literal["BLUE_GREEN", "LINEAR", "CANARY", "ROLLING"]
     bake_min: int = 0
     step_percent: float = 25.0
     step_bake_min: int = 1
@@ -151,7 +154,11 @@ class Deed(Part, frozen=True):
         "protect",  # tasks of services from scale-in, for so many minutes
         "unprotect",
         "join",  # new container instances
+        "move",  # the service to other capacity: `shares`, or its launch type when there are none
+        "restage",  # its deployments go by `staging` from now on
+        "controller",  # to the other deployment controller: ECS or EXTERNAL
         "stop_deployment",
+        "abort_deployment",  # left as far as it is
         "answer",  # a PAUSE hook that waits
         "task_set",  # a further one of the service, at so many percent
         "shift",  # one task set of the service to so many percent
@@ -166,7 +173,8 @@ class Deed(Part, frozen=True):
     counts: tuple[int, ...] = ()  # taken in turn, one each time
     percents: tuple[int, int] | None = None
     instances: int = 1  # how many are drained, deregistered or join
-    shares: tuple[Share, ...] = ()  # of `run`
+    shares: tuple[Share, ...] = ()  # of `run` and `move`
+    staging: Staging | None = None  # of `restage`; None: no hooks and no bake time
     minutes: int = 5  # of `protect`
     percent: float = 100.0  # of `task_set` and `shift`
     action: Literal["CONTINUE", "ROLLBACK"] = "CONTINUE"  # of `answer`

@@ -33,7 +33,9 @@ class ServiceDeeds:
             case "protect" | "unprotect":
                 self._protect(deed)
             case "stop_deployment":
-                self._of_newest_deployment(service, self._stop_deployment)
+                self._of_newest_deployment(service, lambda d: self._stop(d, "ROLLBACK"))
+            case "abort_deployment":
+                self._of_newest_deployment(service, lambda d: self._stop(d, "ABORT"))
             case "answer":
                 self._of_newest_deployment(service, lambda d: self._answer(d, deed.action))
             case "task_set":
@@ -63,6 +65,25 @@ class ServiceDeeds:
             client_token=self._client.next_token(),
         )
         self._client.call("CreateTaskSet", request, created)
+
+    def change_controller(self, service: str) -> None:
+        """Give a service the other deployment controller, by what it has now."""
+
+        def described(reply: ecs.DescribeServicesResponse) -> None:
+            for found in reply.services or []:
+                known = found.deployment_controller
+                is_external = known is not None and known.type == "EXTERNAL"
+                if not self._is_over():
+                    request = ecs.UpdateServiceRequest(
+                        service=service,
+                        deployment_controller=ecs.DeploymentController(
+                            type="ECS" if is_external else "EXTERNAL"
+                        ),
+                    )
+                    self._client.call("UpdateService", request)
+
+        request = ecs.DescribeServicesRequest(services=[service])
+        self._client.call("DescribeServices", request, described)
 
     # tasks
     def _protect(self, deed: Deed) -> None:
@@ -100,11 +121,11 @@ class ServiceDeeds:
         )
         self._client.call("ListServiceDeployments", listing, listed)
 
-    def _stop_deployment(self, deployment: ecs.ServiceDeployment) -> None:
+    def _stop(self, deployment: ecs.ServiceDeployment, stop_type: str) -> None:
         self._client.call(
             "StopServiceDeployment",
             ecs.StopServiceDeploymentRequest(
-                service_deployment_arn=deployment.service_deployment_arn, stop_type="ROLLBACK"
+                service_deployment_arn=deployment.service_deployment_arn, stop_type=stop_type
             ),
         )
 

@@ -14,9 +14,11 @@ from homeport.sim.clock import Timeline
 from homeport.sim.machine import SimMachine
 from homeport.sim.requests import (
     NETWORK,
+    NO_NETWORK,
     make_definition_request,
     make_percents,
     make_provider_request,
+    make_restaging,
     make_service_request,
     make_strategy,
 )
@@ -129,9 +131,8 @@ class Workload:
                 self._deploy(deed)
             case "redeploy":
                 self._update(deed.service, force_new_deployment=True)
-            case "percents":
-                assert deed.percents is not None
-                self._update(deed.service, deployment_configuration=make_percents(*deed.percents))
+            case "percents" | "restage" | "controller" | "move":
+                self._reconfigure(deed)
             case "create":
                 self._create(deed.service or "")
             case "delete":
@@ -182,19 +183,36 @@ class Workload:
     def _update(self, service: str | None, **members: Any) -> None:
         self._client.call("UpdateService", ecs.UpdateServiceRequest(service=service, **members))
 
-    def _deploy(self, deed: Deed) -> None:
+    def _reconfigure(self, deed: Deed) -> None:
+        match deed.do:
+            case "percents":
+                assert deed.percents is not None
+                self._update(deed.service, deployment_configuration=make_percents(*deed.percents))
+            case "restage":
+                self._update(deed.service, deployment_configuration=make_restaging(deed.staging))
+            case "controller":
+                self._of_services.change_controller(deed.service or "")
+            case "move":
+                strategy = make_strategy(deed.shares)
+                self._deploy(deed, capacity_provider_strategy=strategy, force_new_deployment=True)
+
+    def _deploy(self, deed: Deed, **members: Any) -> None:
         """Register a new revision of the service's (or another) family, and roll to it."""
         wish = self._scenario.services.get(deed.service or "")
-        family = deed.task or (wish.task if wish is not None else None)
-        if family is None:
+        name = deed.task or (wish.task if wish is not None else None)
+        family = self._scenario.tasks.get(name or "")
+        if name is None or family is None:
             return
+        if "capacity_provider_strategy" in members:  # EC2's network isn't Fargate's
+            is_fargate = family.is_fargate
+            members["network_configuration"] = NETWORK if is_fargate else NO_NETWORK
 
         def registered(reply: ecs.RegisterTaskDefinitionResponse) -> None:
             assert reply.task_definition is not None
             arn = reply.task_definition.task_definition_arn
-            self._update(deed.service, task_definition=arn)
+            self._update(deed.service, task_definition=arn, **members)
 
-        self._client.call("RegisterTaskDefinition", self.definition(family), registered)
+        self._client.call("RegisterTaskDefinition", self.definition(name), registered)
 
     # tasks
     def _run(self, deed: Deed) -> None:

@@ -1,7 +1,8 @@
 """Truth: a staged deployment goes through its stages in order, and at no one's bidding sooner.
 
 No stage is left while a PAUSE hook awaits its answer, traffic moves by the configured steps with
-their bake times between, and the older tasks stay until the bake time is over (services §10).
+their bake times between, the older tasks stay until the bake time is over (services §10). Nothing
+of the newest revision starts before SCALE_UP, and no deployment is COMPLETED before CLEAN_UP.
 """
 
 from homeport.model.service import Service, StagedStrategy
@@ -28,6 +29,8 @@ ORDER = (
     "CLEAN_UP",
 )
 SHIFTING = ("BLUE_GREEN", "LINEAR", "CANARY")
+# Replacing task by task shifts no traffic.
+ROLLING_ORDER = tuple(stage for stage in ORDER if "TRAFFIC" not in stage)
 MINUTE_MS = 60_000
 WHOLE = 100.0
 GRAIN = 0.11  # steps are rounded to a tenth of a percent
@@ -42,6 +45,8 @@ def check_stages(store: Store, commit: Commit, replaced: tuple[AnyRecord | None,
             _check_progress(store, commit, record, old)
     if commit.cause == "Reconcile":
         _check_stops(store, commit, replaced)
+        _check_starts(store, commit, replaced)
+        _check_completions(store, commit, replaced)
 
 
 def _check_ending(new: ServiceDeployment, old: ServiceDeployment) -> None:
@@ -59,8 +64,9 @@ def _check_progress(
         return
     if old.lifecycle_stage is None or new.lifecycle_stage is None:
         return
+    order = ORDER if service.staged.kind in SHIFTING else ROLLING_ORDER
     was, becomes = ORDER.index(old.lifecycle_stage), ORDER.index(new.lifecycle_stage)
-    if becomes < was or becomes > was + 1:
+    if becomes < was or any(stage in order for stage in ORDER[was + 1 : becomes]):
         raise Violation(TRUTH, f"{new.arn}: {new.lifecycle_stage} after {old.lifecycle_stage}")
     if new.production_weight != old.production_weight:
         _check_shift(commit, service.staged, new, old)
@@ -69,7 +75,8 @@ def _check_progress(
     waiting = [hook.id for hook in old.hooks if hook.status == "AWAITING_ACTION"]
     if any(hook.expires_at_ms > commit.at_ms for hook in old.hooks if hook.id in waiting):
         raise Violation(TRUTH, f"{new.arn} left {old.lifecycle_stage}, a hook awaits an action")
-    if new.lifecycle_stage == "BAKE_TIME" and new.production_weight < WHOLE:
+    is_shifting = service.staged.kind in SHIFTING
+    if is_shifting and new.lifecycle_stage == "BAKE_TIME" and new.production_weight < WHOLE:
         raise Violation(TRUTH, f"{new.arn} bakes at {new.production_weight} % of the traffic")
     if old.lifecycle_stage == "BAKE_TIME":
         baked_ms = commit.at_ms - old.stage_started_at_ms
@@ -117,6 +124,43 @@ def _check_stops(store: Store, commit: Commit, replaced: tuple[AnyRecord | None,
                 f"{service.arn} keeps {kept} older tasks of {service.desired_count} before the "
                 f"bake time is over",
             )
+
+
+def _check_starts(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
+    """Nothing of the newest revision starts before the stages in front of SCALE_UP are over."""
+    for change, old in zip(commit.changes, replaced, strict=True):
+        task = change.record if isinstance(change, Put) else None
+        if old is not None or not isinstance(task, Task):
+            continue
+        service = store.services.get(task.service_arn or "")
+        if service is None or task.deployment_id != service.primary.id:
+            continue
+        stage = _stage_of(store, service)
+        if stage is not None and ORDER.index(stage) < ORDER.index("SCALE_UP"):
+            raise Violation(TRUTH, f"{task.arn} of the newest revision starts in {stage}")
+
+
+def _check_completions(
+    store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]
+) -> None:
+    for change, old in zip(commit.changes, replaced, strict=True):
+        new = change.record if isinstance(change, Put) else None
+        if not isinstance(new, Service) or not isinstance(old, Service) or not new.deployments:
+            continue
+        is_done = new.primary.rollout_state == "COMPLETED"
+        if not is_done or old.primary.rollout_state == "COMPLETED":
+            continue
+        stage = _stage_of(store, old)
+        if stage not in (None, ORDER[-1]):
+            raise Violation(TRUTH, f"{new.primary.id} of {new.arn} is COMPLETED in {stage}")
+
+
+def _stage_of(store: Store, service: Service) -> str | None:
+    """Return the stage of a service's deployment, if it goes by stages."""
+    record = store.service_deployments.get(service.service_deployment_arn or "")
+    if record is None or service.staged is None or service.primary.is_rollback:
+        return None
+    return record.lifecycle_stage
 
 
 def _must_stay(store: Store, service: Service, task: Task) -> bool:
