@@ -4,8 +4,8 @@ Nothing waits: time is that of the next entry. What happens at the same millisec
 order in which it was planned, so a run is the same every time.
 """
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 START_MS = 1_760_000_000_000
 """When every simulation begins (October 2025), in epoch milliseconds."""
@@ -53,10 +53,11 @@ class Timeline:
 
     def at(self, at_ms: int, action: Action, owner: Life | None = None) -> Timer:
         """Plan an action for a moment; a past one means now, behind what is planned for now."""
-        at_ms = max(at_ms, self.now_ms)
+        if at_ms < self.now_ms:
+            at_ms = self.now_ms
         timer = Timer(at_ms, action, owner)
         self._order += 1
-        heapq.heappush(self._heap, (at_ms, self._order, timer))
+        heappush(self._heap, (at_ms, self._order, timer))
         return timer
 
     def after(self, delay_ms: int, action: Action, owner: Life | None = None) -> Timer:
@@ -71,7 +72,7 @@ class Timeline:
         """Let the next thing happen; False when nothing is left before `until_ms`."""
         heap = self._heap
         while heap and heap[0][0] <= until_ms:
-            at_ms, _, timer = heapq.heappop(heap)
+            at_ms, _, timer = heappop(heap)
             action, owner = timer.action, timer.owner
             if action is None or (owner is not None and owner.is_over):
                 continue

@@ -13,7 +13,7 @@ from itertools import islice
 
 from homeport.sim.chance import Span, Stream
 from homeport.sim.clock import Life, Timeline
-from homeport.state.changes import Commit
+from homeport.state.changes import AnyRecord, Commit
 from homeport.state.store import Store
 from homeport.storage.encoding import RecordId, decode_changes, decode_record, encode_commits
 from homeport.storage.errors import StorageRefused
@@ -44,6 +44,7 @@ class SimDisk:
         self.leases = LeaseBook()
         self._taken_at: list[int] = []
         self._replica = Store()
+        self._decoded: dict[RecordId, tuple[bytes, AnyRecord]] = {}
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self._crash_at: tuple[int, int] | None = None  # commit, how long to stay down
         self._writes_until_crash: tuple[int, int] | None = None
@@ -72,11 +73,22 @@ class SimDisk:
     def recover(self) -> Store:
         """Fill a new store from what is on the disk, as `storage.recovery` does."""
         store = Store()
-        for _, value in sorted(self.records.items()):
-            store.restore(decode_record(value))
+        for _, record in sorted(self.read_records().items()):
+            store.restore(record)
         newest_at_ms = self.journal[-1][1] if self.journal else 0
         store.restored(self.durable_sequence, newest_at_ms)
         return store
+
+    def read_records(self) -> dict[RecordId, AnyRecord]:
+        """Return every record on the disk; bytes that were read before aren't read again."""
+        decoded: dict[RecordId, tuple[bytes, AnyRecord]] = {}
+        for key, value in self.records.items():
+            known = self._decoded.get(key)
+            if known is None or known[0] is not value:
+                known = value, decode_record(value)
+            decoded[key] = known
+        self._decoded = decoded
+        return {key: record for key, (_, record) in decoded.items()}
 
     def replay(self) -> Store:
         """Return a store that every commit of the journal was applied to; needs the whole journal.

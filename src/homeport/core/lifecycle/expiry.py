@@ -7,8 +7,10 @@ import msgspec
 from homeport.core.decision import Decision, Moment
 from homeport.core.lifecycle.definition import forget_unreferenced
 from homeport.core.reconcile.service_deployments import forget_expired
+from homeport.model.container_instance import ContainerInstance
 from homeport.model.instance_turnover import InstanceTurnover
-from homeport.state.changes import Change, Delete, Put, delete_of
+from homeport.model.service import Service
+from homeport.state.changes import AnyRecord, Change, Delete, Put, delete_of, key_of
 from homeport.state.view import View
 
 RECORDS_PER_COMMIT = 1_000
@@ -31,17 +33,19 @@ class RetentionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 def next_expiry_ms(view: View, limits: RetentionLimits) -> int | None:
     """Return when the next record expires, in epoch milliseconds; None when none will."""
-    return min((at_ms for at_ms, _ in _heads(view, limits)), default=None)
+    # Asked in every turn of the engine: what would go with a record isn't looked up.
+    heads = (next(stream, None) for stream in _streams(view, limits))
+    return min((head[0] for head in heads if head is not None), default=None)
 
 
 def expire_records(view: View, limits: RetentionLimits, moment: Moment) -> Decision:
     """Forget what has been kept long enough, at most `RECORDS_PER_COMMIT` at once."""
     changes: list[Change] = []
     for stream in _streams(view, limits):
-        for at_ms, deletions in stream:
+        for at_ms, record in stream:
             if at_ms > moment.now_ms or len(changes) >= RECORDS_PER_COMMIT:
                 break
-            changes.extend(deletions)
+            changes.extend(_deletions(view, record))
     forgotten = [change for change in changes if isinstance(change, Delete)]
     changes.extend(forget_unreferenced(view, forgotten))
     changes.extend(forget_expired(view, forgotten))
@@ -49,53 +53,36 @@ def expire_records(view: View, limits: RetentionLimits, moment: Moment) -> Decis
     return Decision(changes=tuple(changes))
 
 
-_Expiring = Iterator[tuple[int, tuple[Delete, ...]]]
-
-
-def _heads(view: View, limits: RetentionLimits) -> Iterator[tuple[int, tuple[Delete, ...]]]:
-    for stream in _streams(view, limits):
-        head = next(stream, None)
-        if head is not None:
-            yield head
-
-
-def _streams(view: View, limits: RetentionLimits) -> tuple[_Expiring, ...]:
-    return (
-        (
-            ((t.stopped_at_ms or 0) + limits.stopped_task_s * 1_000, _with_tags(view, t.arn, t))
-            for t in view.stopped_tasks()
-        ),
-        (
-            (
-                (i.deregistered_at_ms or 0) + limits.deregistered_instance_s * 1_000,
-                (*_with_tags(view, i.arn, i), *_turnover_deletion(view, i.arn)),
-            )
-            for i in view.deregistered_instances()
-        ),
-        (
-            (
-                (s.deleted_at_ms or 0) + limits.inactive_service_s * 1_000,
-                (
-                    *_with_tags(view, s.arn, s),
-                    *(delete_of(e) for e in view.service_events(s.arn)),
-                ),
-            )
-            for s in view.inactive_services()
-        ),
-        ((t.expires_at_ms, (delete_of(t),)) for t in view.expiring_tokens()),
-        (
-            ((d.finished_at_ms or 0) + limits.service_deployment_s * 1_000, (delete_of(d),))
-            for d in view.ended_service_deployments()
-        ),
-        # Last, so that what refers to a cluster goes before it or with it.
-        (
-            (
-                (c.deleted_at_ms or 0) + limits.inactive_cluster_s * 1_000,
-                _with_tags(view, c.arn, c),
-            )
-            for c in view.deleted_clusters()
-        ),
+def _streams(view: View, limits: RetentionLimits) -> tuple[Iterator[tuple[int, AnyRecord]], ...]:
+    """Give each kind's records with the moment of their expiry, the next one first."""
+    task_ms, instance_ms = limits.stopped_task_s * 1_000, limits.deregistered_instance_s * 1_000
+    service_ms, deployment_ms = (
+        limits.inactive_service_s * 1_000,
+        limits.service_deployment_s * 1_000,
     )
+    cluster_ms = limits.inactive_cluster_s * 1_000
+    return (
+        (((t.stopped_at_ms or 0) + task_ms, t) for t in view.stopped_tasks()),
+        (((i.deregistered_at_ms or 0) + instance_ms, i) for i in view.deregistered_instances()),
+        (((s.deleted_at_ms or 0) + service_ms, s) for s in view.inactive_services()),
+        ((t.expires_at_ms, t) for t in view.expiring_tokens()),
+        (((d.finished_at_ms or 0) + deployment_ms, d) for d in view.ended_service_deployments()),
+        # Last, so that what refers to a cluster goes before it or with it.
+        (((c.deleted_at_ms or 0) + cluster_ms, c) for c in view.deleted_clusters()),
+    )
+
+
+def _deletions(view: View, record: AnyRecord) -> Iterator[Delete]:
+    """Forget a record with its tags, and with what nobody could ask for without it."""
+    yield delete_of(record)
+    if view.tags(key_of(record)):
+        yield Delete("tags", key_of(record))
+    if isinstance(record, Service):
+        yield from (delete_of(event) for event in view.service_events(record.arn))
+    elif isinstance(record, ContainerInstance):
+        turnover = view.instance_turnover(record.arn)
+        if turnover is not None:
+            yield delete_of(turnover)
 
 
 def _keep_turnover(view: View, forgotten: list[Delete]) -> Iterator[Put]:
@@ -112,13 +99,3 @@ def _keep_turnover(view: View, forgotten: list[Delete]) -> Iterator[Put]:
             known = view.instance_turnover(arn)
             before = 0 if known is None else known.forgotten
             yield Put(InstanceTurnover(container_instance_arn=arn, forgotten=before + count))
-
-
-def _turnover_deletion(view: View, arn: str) -> tuple[Delete, ...]:
-    known = view.instance_turnover(arn)
-    return () if known is None else (delete_of(known),)
-
-
-def _with_tags(view: View, arn: str, record: object) -> tuple[Delete, ...]:
-    deletion = delete_of(record)  # type: ignore[arg-type]
-    return (deletion, Delete("tags", arn)) if view.tags(arn) else (deletion,)

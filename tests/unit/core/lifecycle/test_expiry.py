@@ -85,6 +85,13 @@ def test_an_inactive_service_goes_with_its_events():
     assert view.service_events(service.arn) == []
 
 
+def test_when_an_inactive_service_goes_is_known_without_a_look_at_its_events(monkeypatch):
+    service = make_service(status="INACTIVE", deleted_at_ms=NOW_MS)
+    view = View(make_store(service))
+    monkeypatch.delattr(View, "service_events")  # it is asked in every turn of the engine
+    assert next_expiry_ms(view, LIMITS) == NOW_MS + 24 * HOUR_MS
+
+
 def test_tokens_expire_each_at_its_own_time():
     store = make_store(make_token("early", NOW_MS + 1), make_token("late", NOW_MS + 2))
     view = View(store)
