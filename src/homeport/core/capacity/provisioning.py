@@ -103,6 +103,16 @@ def provision_tasks(view: View, cluster_arn: str, moment: Moment) -> Decision:
     return _with_turn(view, cluster_arn, oldest, waits, moment=moment)
 
 
+def without_room(view: View, waiting: Iterable[Task], moment: Moment) -> list[Task]:
+    """Return those of the waiting tasks that would find no place if one of them were next."""
+    stuck: list[Task] = []
+    for alike in _kinds(sorted(waiting, key=lambda task: (task.created_at_ms, task.arn))):
+        request = replace(_request_for(alike), count=1, refusals_wanted=1)
+        if not place_tasks(view, request, moment).container_instance_arns:
+            stuck.extend(alike)
+    return stuck
+
+
 def _with_turn(
     view: View,
     cluster_arn: str,

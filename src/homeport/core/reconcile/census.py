@@ -5,12 +5,15 @@ The words are those of `rollout`.
 
 import msgspec
 
+from homeport.core.capacity.provisioning import without_room
 from homeport.core.decision import Moment
 from homeport.core.reconcile.circuit_breaker import SETTLING_TIME_S, needs_settling
 from homeport.core.reconcile.rollout import Counts
 from homeport.model.service import Deployment, Service
 from homeport.model.task import RUNNING, STOPPED, Task
 from homeport.state.view import View
+
+STRANDED_AFTER_S = 60  # in PROVISIONING; as long as others wait before they get a turn
 
 
 class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -27,6 +30,7 @@ class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     stopping: tuple[Task, ...] = ()
     displaced: frozenset[str] = frozenset()  # ARNs of those on DRAINING container instances
     protected: frozenset[str] = frozenset()  # ARNs of those that may be stopped for health only
+    stranded: frozenset[str] = frozenset()  # ARNs of those that waited long, and have no room yet
     kept: dict[str, int] = {}  # older deployment's id → its tasks that may stay for now
     healthy_since_ms: tuple[int, ...] = ()  # when tasks without a health check proved themselves
     look_again_at_ms: int | None = None  # when the next task is judged otherwise by time alone
@@ -36,14 +40,19 @@ class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return Counts(
             healthy=len(self.healthy),
             unsettled=len(self.unsettled),
+            stranded=self._count_stranded(self.unsettled),
             unhealthy=len(self.unhealthy),
             outgoing_healthy=len(self.outgoing_healthy),
             outgoing_unsettled=len(self.outgoing_unsettled),
             outgoing_starting=len(self.outgoing_starting),
+            outgoing_stranded=self._count_stranded(self.outgoing_starting),
             outgoing_unhealthy=len(self.outgoing_unhealthy),
             outgoing_pending=len(self.outgoing_pending),
             stopping=len(self.stopping),
         )
+
+    def _count_stranded(self, tasks: tuple[Task, ...]) -> int:
+        return sum(task.arn in self.stranded for task in tasks) if self.stranded else 0
 
 
 def take_census(
@@ -73,6 +82,7 @@ class _Taker:
         self._starting: dict[str, list[Task]] = {}
         self._displaced: list[str] = []
         self._protected: list[str] = []
+        self._long_waiting: list[Task] = []
         self._kept: dict[str, int] = dict.fromkeys(self._older, 0)
         self._checked: dict[str, bool] = {}
         self._healthy_since_ms: list[int] = []
@@ -89,6 +99,8 @@ class _Taker:
             if task.is_protected(self._moment.now_ms):
                 self._protected.append(task.arn)
                 self._look_again_at_ms.append(task.protected_until_ms or 0)
+            if task.is_provisioning:
+                self._see_how_long(task)
             if task.deployment_id == self._service.primary.id:
                 self._sort_newest(task)
             else:
@@ -99,10 +111,20 @@ class _Taker:
             **{name: tuple(tasks) for name, tasks in self._groups.items()},
             displaced=frozenset(self._displaced),
             protected=frozenset(self._protected),
+            stranded=frozenset(
+                task.arn for task in without_room(self._view, self._long_waiting, self._moment)
+            ),
             kept=self._kept,
             healthy_since_ms=tuple(self._healthy_since_ms),
             look_again_at_ms=min(self._look_again_at_ms, default=None),
         )
+
+    def _see_how_long(self, task: Task) -> None:
+        stranded_at_ms = task.created_at_ms + STRANDED_AFTER_S * 1_000
+        if self._moment.now_ms < stranded_at_ms:
+            self._look_again_at_ms.append(stranded_at_ms)
+        else:
+            self._long_waiting.append(task)
 
     def _sort_newest(self, task: Task) -> None:
         health = self._health(task)
@@ -197,7 +219,7 @@ def counts_at_a_glance(view: View, service: Service, *, is_strict: bool = False)
     """Count a service's tasks without looking at them; None when only a census can tell.
 
     That is when tasks may have to move, one is UNHEALTHY, health checks or time decide what is
-    next, or an older deployment has to be kept up.
+    next, an older deployment has to be kept up, or new tasks may wait for its room.
     """
     if view.draining_instances(service.cluster_arn):
         return None
@@ -205,6 +227,8 @@ def counts_at_a_glance(view: View, service: Service, *, is_strict: bool = False)
         return None
     primary, *older = (view.deployment_load(service.arn, d.id) for d in service.deployments)
     if primary.unhealthy or any(load.unhealthy or load.pending for load in older):
+        return None
+    if older and primary.pending and view.provisioning_tasks(service.cluster_arn):
         return None
     wanted = sum(deployment.wanted_tasks for deployment in service.deployments[1:])
     if wanted > sum(load.running for load in older):

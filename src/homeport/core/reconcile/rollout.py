@@ -6,7 +6,8 @@ those of the deployment configuration (reference: services §1, §2; container-i
 Words used here. A task *stays* when it belongs to the PRIMARY deployment and its container
 instance isn't DRAINING; every other wanted task is *outgoing*. Both kinds are *healthy* (RUNNING,
 and HEALTHY if it has a container health check), *unhealthy* (UNHEALTHY behind its grace period)
-or *unsettled* (anything else: it may yet become either).
+or *unsettled* (anything else: it may yet become either). An unsettled one that has waited long for
+capacity is *stranded*: nothing but other tasks' ends will start it.
 """
 
 import msgspec
@@ -29,10 +30,12 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
     healthy: int = 0
     unsettled: int = 0
+    stranded: int = 0  # of `unsettled`
     unhealthy: int = 0
     outgoing_healthy: int = 0
     outgoing_unsettled: int = 0  # RUNNING, health not known yet
     outgoing_starting: int = 0  # replaces a task of its own older revision, and may yet settle
+    outgoing_stranded: int = 0  # of `outgoing_starting`
     outgoing_unhealthy: int = 0
     outgoing_pending: int = 0
     stopping: int = 0
@@ -119,8 +122,9 @@ def plan_stops(bounds: Bounds, counts: Counts, *, launches: int, is_blocked: boo
 
     Healthy tasks stay at desiredCount while replacements can start beside them; only when those
     can't (`is_blocked`: no room under maximumPercent, or none on the container instances) are they
-    let down to minimumHealthyPercent.
+    let down to minimumHealthyPercent. Stranded tasks are replacements that can't, too.
     """
+    is_blocked = is_blocked or counts.stranded > 0
     staying = _stops_of_staying(bounds, counts)
     outgoing = _stops_of_outgoing(bounds, counts, staying, is_blocked=is_blocked)
     stops = Stops(
@@ -133,8 +137,14 @@ def plan_stops(bounds: Bounds, counts: Counts, *, launches: int, is_blocked: boo
         outgoing_unhealthy=outgoing.outgoing_unhealthy,
         outgoing_pending=outgoing.outgoing_pending,
     )
-    is_stuck = is_blocked and not launches and not counts.stopping and not counts.unsettled
-    return _one_unhealthy(counts) if is_stuck and stops == NO_STOPS else stops
+    is_waiting = launches or counts.stopping or counts.unsettled > counts.stranded
+    if is_waiting or stops != NO_STOPS:
+        return stops
+    if is_blocked:
+        return _one_unhealthy(counts)
+    if counts.outgoing_stranded and counts.outgoing_stranded == counts.outgoing_starting:
+        return Stops(outgoing_unhealthy=min(1, counts.outgoing_unhealthy))
+    return stops
 
 
 def _stops_of_staying(bounds: Bounds, counts: Counts) -> Stops:

@@ -28,6 +28,8 @@ def find_unsettled(store: Store, machines: list[SimMachine], scenario: Scenario)
         yield from _unsettled_agent(view, machine)
     for service in store.services:
         yield from _unsettled_service(view, service, scenario)
+        if service.status == "ACTIVE" and not _is_slowed_down(store, service):
+            yield from _unhealthy_tasks(view, service, scenario)
     for cluster in store.clusters:
         for task in view.live_tasks(cluster.arn).values():
             if not _is_settled(view, task) and not _is_poisoned(scenario, task.task_definition_arn):
@@ -58,8 +60,6 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
     if service.status != "ACTIVE":
         return
     is_hopeless = _is_poisoned(scenario, service.task_definition_arn)
-    if service.primary.rollout_state != "FAILED" and not is_hopeless:
-        yield from _unhealthy_tasks(view, service)
     if service.deployment_controller == "EXTERNAL":
         for task_set in service.task_sets:
             yield from _unsettled_task_set(view, service, task_set, scenario)
@@ -79,11 +79,17 @@ def _unsettled_service(view: View, service: Service, scenario: Scenario) -> Iter
         yield f"{service.arn} hasn't reached its steady state"
 
 
-def _unhealthy_tasks(view: View, service: Service) -> Iterator[str]:
-    tasks = view.tasks_of_service(service.arn).values()
-    if any(task.is_provisioning for task in tasks):
-        return  # their replacements may be what waits for capacity
-    for task in tasks:
+def _is_slowed_down(store: Store, service: Service) -> bool:
+    """Whether tasks failed so often that the next launch, of replacements too, is yet to come."""
+    return service.next_launch_at_ms > store.at_ms
+
+
+def _unhealthy_tasks(view: View, service: Service, scenario: Scenario) -> Iterator[str]:
+    if service.primary.rollout_state == "FAILED":
+        return
+    if _is_poisoned(scenario, service.task_definition_arn):
+        return
+    for task in view.tasks_of_service(service.arn).values():
         if task.last_status == RUNNING and task.health_status == "UNHEALTHY":
             yield f"{task.arn} is UNHEALTHY, and hasn't been replaced"
 
