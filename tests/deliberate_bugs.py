@@ -6,11 +6,11 @@ What catches it is for `simulation/test_mutants` to find out.
 
 from msgspec.structs import replace
 
-from homeport.core.capacity import places, turns
+from homeport.core.capacity import places
 from homeport.core.decision import NOTHING
 from homeport.core.lifecycle import new_task
 from homeport.core.placement import eligible, filters, kept_instance, placing
-from homeport.core.reconcile import census, daemon, rollback, stages, step, throttle, waiting
+from homeport.core.reconcile import census, daemon, rollback, stages, step, throttle
 from homeport.core.reconcile import task_sets as reconciled_sets
 from homeport.engine import agenda, engine
 from homeport.gateway import outgoing
@@ -144,8 +144,6 @@ def a_stopped_task_wakes_nobody(patch):
 
 def who_awaits_capacity_is_forgotten(patch):
     patch.setattr(agenda.Agenda, "await_capacity", lambda self, effect: None)
-    for module in (turns, waiting):  # nor are they looked at for their turn
-        patch.setattr(module, "TURN_AFTER_S", 10**6)
 
 
 def wake_ups_are_lost(patch):

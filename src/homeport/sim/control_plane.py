@@ -36,6 +36,9 @@ OnStart = Callable[["ControlPlane", Store], None]
 OnAnswer = Callable[[str, int, int], None]
 """Gets an answer's operation, the commit that it was decided at, and the epoch of who answers."""
 
+OnRest = Callable[[int], None]
+"""Gets the time when nothing is left to be done now; each life has its own."""
+
 _CONFIG = Config()
 SETTINGS = OperationSettings(
     instance_loss_window_s=_CONFIG.instance_loss_window_s, strict_failures=_CONFIG.strict_failures
@@ -63,6 +66,7 @@ class ControlPlane:
         self.lives = 0
         self.network: Network | None = None
         self.on_answer: OnAnswer = lambda _name, _sequence, _epoch: None
+        self.on_rest: OnRest = lambda _now_ms: None
         self._timeline = timeline
         self._entropy = chance.stream("entropy")
         self._ids = chance.stream("gateway ids")
@@ -203,10 +207,12 @@ class ControlPlane:
     def _run_due(self) -> None:
         self._turn, self._turn_is_soon = None, False
         due_ms = self.engine.run_due()
-        if due_ms is None or self._turn_is_soon:
+        if self._turn_is_soon:
             return
-        wait_ms = due_ms - self.clock.now_ms()
-        if wait_ms <= 0:
+        now_ms = self.clock.now_ms()
+        if due_ms is not None and due_ms <= now_ms:
             self.work_waits()
-        else:
-            self._turn = self._timeline.after(wait_ms, self._run_due, self._life)
+            return
+        if due_ms is not None:
+            self._turn = self._timeline.after(due_ms - now_ms, self._run_due, self._life)
+        self.on_rest(max(now_ms, self.engine.view.at_ms))

@@ -29,6 +29,7 @@ from homeport.sim.checkers.shares import check_shares
 from homeport.sim.checkers.stages import check_stages
 from homeport.sim.checkers.status import check_status
 from homeport.sim.checkers.task_sets import check_task_sets
+from homeport.sim.checkers.waiting import WaitingChecker
 from homeport.sim.client import Client
 from homeport.sim.clock import Timeline
 from homeport.sim.control_plane import ControlPlane
@@ -301,6 +302,7 @@ class World:
         check_soundness(store)
         check_replay(store, self._disk)
         control_plane.gateway.observe_frame = self._acknowledged.sent
+        control_plane.on_rest = WaitingChecker(store).check
         capacity, failures = CapacityChecker(store), FailureChecker(store)
 
         def watch(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:

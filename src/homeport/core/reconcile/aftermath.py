@@ -27,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     launch: Launch
     stopped: tuple[Task, ...]
     complaints: tuple[str, ...]
+    waits_for_room: bool  # also when only what an older deployment lacks finds no place
     is_in_order: bool  # nothing is left to do
 
 
@@ -50,11 +51,11 @@ def count_failures(service: Service, census: Census, plan: Plan, moment: Moment)
 def wakes_of(service: Service, census: Census, plan: Plan, moment: Moment) -> list[Effect]:
     """Say when to look again though nothing has changed."""
     effects: list[Effect] = []
-    if plan.launch.is_short:
+    if plan.waits_for_room:
         effects.append(AwaitCapacity(service.cluster_arn, service.arn))
-        if is_monitoring(service):
-            retry_at_ms = moment.now_ms + PLACEMENT_RETRY_S * 1_000
-            effects.append(WakeAt(retry_at_ms, service.arn))
+    if plan.launch.is_short and is_monitoring(service):
+        retry_at_ms = moment.now_ms + PLACEMENT_RETRY_S * 1_000
+        effects.append(WakeAt(retry_at_ms, service.arn))
     if plan.wish.is_throttled:
         effects.append(WakeAt(service.next_launch_at_ms, service.arn))
     if census.look_again_at_ms is not None:

@@ -68,6 +68,7 @@ def daemon_step(view: View, service: Service, census: Census, moment: Moment) ->
         launch=launch,
         stopped=tuple(stopped),
         complaints=tuple(complaints),
+        waits_for_room=launch.is_short,
         is_in_order=is_in_order,
     )
     return finish_step(view, service, census, plan, after=service_now, ids=ids, moment=moment)

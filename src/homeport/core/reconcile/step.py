@@ -63,6 +63,7 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
     launch = launch_tasks(
         view, service, wish.count, deployment=wish.deployment, ids=ids, moment=moment
     )
+    waits_for_room = launch.is_short
     if wish.deployment.id != service.primary.id and not launch.tasks:
         # What an older revision lacks finds no place: the newest one's tasks may.
         wish = wish_newest(service, bounds, counts, moment=moment)
@@ -87,6 +88,7 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
         launch=launch,
         stopped=tuple(stopped),
         complaints=tuple(complaints),
+        waits_for_room=waits_for_room or launch.is_short,
         is_in_order=is_in_order(remaining, counts) and not launch.tasks and not stopped,
     )
     if service.moving_tasks and not counts.unsettled:

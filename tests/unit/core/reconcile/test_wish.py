@@ -10,7 +10,7 @@ from homeport.api import ecs
 from homeport.core.reconcile.throttle import launch_delay_s
 from homeport.model.task import PENDING, RUNNING, STOPPED, Task
 from homeport.model.task_definition import ContainerSpec
-from service_world import ServiceWorld, wakes
+from service_world import ServiceWorld, awaits_capacity, wakes
 
 CHECK = (ContainerSpec(name="app", image="busybox", has_health_check=True),)
 
@@ -168,3 +168,17 @@ def test_a_newer_revision_starts_though_what_an_older_one_lacks_finds_no_place()
     world.change_instance(host, resources=replace(host.resources, memory_mib=1_000))
     world.reconcile()
     assert sorted(task.task_definition_arn[-1] for task in world.tasks()) == ["1", "2", "2"]
+
+
+def test_an_older_task_that_finds_no_place_waits_for_room_while_the_newest_ones_are_all_there():
+    world = rolling(2, 100, 200)
+    host = world.view.container_instance(of_revision(world, 1)[0].container_instance_arn)
+    for instance in world.instances():
+        world.change_instance(instance, agent_connected=False)
+    gone = of_revision(world, 1)[0]
+    world.effects.clear()
+    world.report(gone, STOPPED)
+    assert awaits_capacity(world.effects)
+    world.change_instance(host, agent_connected=True)
+    world.reconcile()
+    assert len(of_revision(world, 1)) == 2
