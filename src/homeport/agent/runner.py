@@ -139,6 +139,7 @@ class Runner:
                     forgotten.append(instruction.task_arn)
                 case stimuli.ReportTask():
                     reports.append(self._new_report("SubmitTaskStateChange", instruction.request))
+                    is_promise = is_promise or instruction.is_end
                 case stimuli.ReportContainer():
                     operation = "SubmitContainerStateChange"
                     reports.append(self._new_report(operation, instruction.request))

@@ -1,7 +1,8 @@
 """The agent's own state on disk: who it is, its tasks, and reports not yet accepted.
 
 One SQLite file in the data directory. A payload's tasks are synced to disk before they are
-acknowledged; the rest survives a killed agent without a sync. Not here: what the state means.
+acknowledged, a task's end before it is reported; the rest survives a killed agent without a sync.
+Not here: what the state means.
 """
 
 from __future__ import annotations

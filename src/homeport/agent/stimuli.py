@@ -170,6 +170,15 @@ class ReportTask(Instruction, frozen=True):
 
     request: ecs.SubmitTaskStateChangeRequest
 
+    @property
+    def is_end(self) -> bool:
+        """Whether the task has ended; who says so must still know it after a loss of power.
+
+        Otherwise it would run the task again, and a report that was long on its way would end
+        that second run for the control plane alone.
+        """
+        return self.request.status == "STOPPED"
+
 
 class ReportContainer(Instruction, frozen=True):
     """Tell the control plane about one container of a running task."""

@@ -141,6 +141,7 @@ class AgentProcess:
                     forgotten.append(instruction.task_arn)
                 case stimuli.ReportTask():
                     reports.append(self._written("SubmitTaskStateChange", instruction.request))
+                    is_promise = is_promise or instruction.is_end
                 case stimuli.ReportContainer():
                     reports.append(self._written("SubmitContainerStateChange", instruction.request))
         if saved or forgotten or reports or is_promise:

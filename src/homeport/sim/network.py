@@ -60,10 +60,15 @@ class Weather:
     """How the network is today; faults change it and healing sets it right."""
 
     def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Be fine: nothing gets lost, late or doubled."""
         self.latency_s: Span = LATENCY_S
         self.loses_call = 0.0
         self.loses_reply = 0.0
         self.holds_call = 0.0  # so long that it may arrive after the caller's next try
+        self.holds_reply = 0.0
         self.doubles_call = 0.0  # it arrives a second time, long after the first
 
 
@@ -105,11 +110,8 @@ class Network:
         if chance.happens(weather.loses_call):
             return
         held_ms = chance.milliseconds(HELD_S) if chance.happens(weather.holds_call) else 0
-        late_ms = self.timeline.now_ms + round(HELD_S[0] * 1_000)
 
         def arrive() -> None:
-            if owner.is_over and self.timeline.now_ms >= late_ms:
-                return  # its connection died with the process long ago
             heals_ms = self.heals_ms(machine)
             if heals_ms is not None:
                 if heals_ms < NEVER_MS:
@@ -147,6 +149,11 @@ class Network:
         """Draw whether a reply gets lost."""
         return self._chance.happens(self.weather.loses_reply)
 
+    def reply_held_ms(self) -> int:
+        """Draw for how long a reply is held on its way."""
+        is_held = self._chance.happens(self.weather.holds_reply)
+        return self._chance.milliseconds(HELD_S) if is_held else 0
+
     def reset_calls(self, process: Life) -> None:
         """A control plane died: who waits for its answer hears that the connection broke."""
         waiting = [reset for holder, reset in self._open_calls.values() if holder is process]
@@ -171,7 +178,8 @@ class _Call:
         self.is_open = False
         self.forget()
         if not self._network.loses_reply():
-            self._set_out(lambda: self._end(reply))
+            held_ms = self._network.reply_held_ms()
+            self._set_out(lambda: self._end(reply), held_ms)
 
     def reset(self) -> None:
         """Nobody listens, or not any more."""
@@ -179,8 +187,8 @@ class _Call:
         self.forget()
         self._set_out(lambda: self._end(None))
 
-    def _set_out(self, arrive: Callable[[], None]) -> None:
-        arrival_ms = self._network.arrival_ms(self._machine)
+    def _set_out(self, arrive: Callable[[], None], held_ms: int = 0) -> None:
+        arrival_ms = self._network.arrival_ms(self._machine) + held_ms
         if arrival_ms < NEVER_MS:
             self._network.timeline.at(arrival_ms, arrive, self._owner)
 

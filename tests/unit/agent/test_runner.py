@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent_builders import make_container, make_task
@@ -122,3 +123,33 @@ async def test_a_stop_waits_for_nobody_when_nothing_is_being_started(
     await engine.wait_for("start old")
     runner.tell(stimuli.StopWanted(task_arn=old.arn))
     await engine.wait_for("stop old")
+
+
+async def test_an_end_is_synced_to_disk_before_it_is_reported(
+    runner: Runner, engine: SlowEngine, monkeypatch: pytest.MonkeyPatch
+):
+    synced: dict[str, bool] = {}
+    write = StateFile.write_changes
+
+    def watched(self: StateFile, **changes: Any) -> Any:
+        stored = write(self, **changes)
+        for report in stored:
+            synced[ecs_status(report.body)] = changes["is_promise"]
+        return stored
+
+    monkeypatch.setattr(StateFile, "write_changes", watched)
+    task = send(runner, "web")
+    await engine.wait_for("start web")
+    await settle()
+    runner.tell(stimuli.StopWanted(task_arn=task.arn))
+    await engine.wait_for("stop web")
+    await settle()
+    died = stimuli.ContainerDied(
+        task_arn=task.arn, container_name="web", runtime_id="web", exit_code=0, at_ms=1
+    )
+    runner.tell(died)
+    assert synced == {"RUNNING": False, "STOPPED": True}
+
+
+def ecs_status(body: bytes) -> str:
+    return str(msgspec.json.decode(body)["status"])
