@@ -1,11 +1,13 @@
 """`homeport server` as a process: ready line, stop, restart, and what it says when it cannot."""
 
 import json
+import shutil
 import signal
 
 import pytest
 
 from homeport.cli.api_client import ApiClient, ApiRefusal
+from homeport.storage.sqlite import SqliteStorage
 from homeport_process import HomeportProcess
 
 pytestmark = pytest.mark.slow
@@ -67,24 +69,55 @@ def test_a_data_folder_in_use_is_said_in_one_line(start, tmp_path):
     assert str(tmp_path) in line
 
 
-def test_a_server_whose_journal_was_taken_over_answers_an_error_and_ends_in_one_line(
-    start, tmp_path
+@pytest.mark.parametrize(
+    ("call", "operation", "members"),
+    [
+        (ApiClient.call, "CreateCluster", {"clusterName": "too-late"}),
+        (ApiClient.call, "DescribeClusters", {"clusters": ["before"]}),
+        (ApiClient.call, "ListServices", {"cluster": "unknown"}),  # a refusal is an answer, too
+        (ApiClient.call_homeport, "ListEvents", {}),
+        (ApiClient.call_homeport, "ListHistory", {"cluster": "before", "resource": "unknown"}),
+        (ApiClient.call_homeport, "ListMetrics", {"cluster": "before"}),
+    ],
+)
+def test_a_server_whose_journal_was_taken_over_does_nothing_and_answers_nothing_from_the_past(
+    start, tmp_path, call, operation, members
 ):
-    data = tmp_path / "data"
-    older = start("--port", "0", "--data-dir", str(data))
+    """The call comes within milliseconds, long before the server has noticed by itself."""
+    older = start("--port", "0", "--data-dir", str(tmp_path))
     client = ApiClient(older.wait_endpoint(), "us-east-1")
     client.call("CreateCluster", {"clusterName": "before"})
-    (data / "homeport.lock").unlink()  # so that nothing but the lease keeps the two apart
-    newer = start("--port", "0", "--data-dir", str(data))
-    newer_client = ApiClient(newer.wait_endpoint(), "us-east-1")
+    (tmp_path / "homeport.lock").unlink()
+    newer = SqliteStorage(tmp_path)
     with pytest.raises(ApiRefusal) as refusal:
-        client.call("CreateCluster", {"clusterName": "too-late"})
+        call(client, operation, members)
     assert refusal.value.code == "ServiceUnavailable"
     assert older.wait() == 1
-    assert len(older.lines) == 2, older.lines  # where it listened, and why it ended
-    assert "has taken this journal over" in older.lines[-1]
-    arns = list(newer_client.list_all("ListClusters", "clusterArns"))
+    newer.close()
+    clusters = start("--port", "0", "--data-dir", str(tmp_path))
+    arns = ApiClient(clusters.wait_endpoint(), "us-east-1").call("ListClusters", {})["clusterArns"]
     assert [arn.rpartition("/")[2] for arn in arns] == ["before"]
+
+
+def test_a_server_whose_journal_was_taken_over_ends_though_nobody_calls_it(start, tmp_path):
+    older = start("--port", "0", "--data-dir", str(tmp_path))
+    older.wait_endpoint()
+    (tmp_path / "homeport.lock").unlink()
+    newer = start("--port", "0", "--data-dir", str(tmp_path))
+    newer.wait_endpoint()
+    assert older.wait(limit_s=5) == 1
+    assert len(older.lines) == 2, older.lines  # where it listened, and why it ended
+    assert f"process {newer.process.pid} on" in older.lines[-1]
+    assert "has taken this journal over" in older.lines[-1]
+
+
+def test_a_server_whose_data_directory_is_removed_ends_and_says_so(start, tmp_path):
+    data = tmp_path / "data"
+    server = start("--port", "0", "--data-dir", str(data))
+    ApiClient(server.wait_endpoint(), "us-east-1").call("CreateCluster", {"clusterName": "x"})
+    shutil.rmtree(data)
+    assert server.wait(limit_s=5) == 1
+    assert "was moved away or removed while the server ran" in server.lines[-1]
 
 
 def test_a_data_folder_that_cannot_be_made_is_said_in_one_line(start, tmp_path):

@@ -31,7 +31,10 @@ class Journal(Protocol):
         """Take a commit to be made durable; returns at once."""
 
     def when_durable(self, then: Callable[[], None]) -> None:
-        """Call `then` once everything appended so far is durable: at once if it already is."""
+        """Call `then` once everything appended so far is durable: at once if it already is.
+
+        Never when another server has taken the journal over: what is known here may be outdated.
+        """
 
 
 class Outlet(Protocol):

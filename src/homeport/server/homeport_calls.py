@@ -6,6 +6,7 @@ call is passed on to the engine as it comes.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from homeport.api import ecs, homeport
@@ -84,12 +85,16 @@ class HomeportCalls:
         }
 
     def start(self, event: ApiCalled, answer: Answer) -> None:
-        """Carry out one API call; `answer` gets the reply's shape, or what is raised instead."""
+        """Carry out one API call; `answer` gets the reply's shape, or what is raised instead.
+
+        Both wait for the journal: nothing that a crash could take back is ever shown, and nothing
+        is once another server has taken it over.
+        """
         own = self._own.get(event.operation)
         if own is None:
             self._start_engine(event, answer)
             return
-        task = asyncio.create_task(_answer_with(own(event), answer))
+        task = asyncio.create_task(self._answer_with(own(event), answer))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -128,11 +133,9 @@ class HomeportCalls:
         limit = HISTORY_ENTRIES_DEFAULT if request.limit is None else request.limit
         _check_range("limit", limit, 1, HISTORY_ENTRIES)
         scope = Scope(event.account_id, event.region)
-        try:
-            arn = find_resource_arn(self._view, scope, request.cluster, request.resource)
-            messages = self._view.service_events(arn)
-        finally:
-            await self._durable()  # nothing that a crash could take back is ever shown
+        arn = find_resource_arn(self._view, scope, request.cluster, request.resource)
+        messages = self._view.service_events(arn)
+        await self._durable()  # now the journal has what these events are about
         async with self._history_turns:
             found = await asyncio.to_thread(self._read_history, arn, limit + 1)
         if not found:
@@ -152,12 +155,13 @@ class HomeportCalls:
         self._when_durable(tell)
         await done
 
-
-async def _answer_with(reply: Awaitable[object], answer: Answer) -> None:
-    try:
-        answer(await reply)
-    except Exception as error:  # noqa: BLE001 - refusals and bugs alike are the caller's to render
-        answer(error)
+    async def _answer_with(self, reply: Awaitable[object], answer: Answer) -> None:
+        result: object
+        try:
+            result = await reply
+        except Exception as error:  # noqa: BLE001 - refusals and bugs are the caller's to render
+            result = error
+        self._when_durable(partial(answer, result))
 
 
 def _check_events_request(request: homeport.ListEventsRequest) -> tuple[int, int]:

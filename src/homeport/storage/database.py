@@ -19,7 +19,13 @@ from homeport.storage.encoding import (
     split_changes,
 )
 from homeport.storage.errors import StorageCorrupt, StorageUnavailable, StorageVersionUnknown
-from homeport.storage.lease import ONLY_WHILE_HELD, held_transaction, refuse_lost, take_lease
+from homeport.storage.lease import (
+    ONLY_WHILE_HELD,
+    LeaseMark,
+    held_transaction,
+    refuse_lost,
+    take_lease,
+)
 from homeport.storage.records import (
     ROWS_PER_STATEMENT,
     UNFOLDED_LIMIT_BYTES,
@@ -133,12 +139,29 @@ class Database:
                 self._connection.execute(pragma)
             self._prepare_schema()
             self._lease = take_lease(self._connection)  # before anything is read: nothing follows
+            self._mark = LeaseMark(self._connection, directory, self._lease)
             self._measure_journal()
             limit_bytes = min(UNFOLDED_LIMIT_BYTES, limits.size_bytes // UNFOLDED_SHARE)
             self._records = RecordTable(self._connection, self._lease, limit_bytes)
             self._newest = self._records.folded_through
         except sqlite3.DatabaseError as error:
             raise _unreadable(self._path, error) from error
+        except OSError as error:
+            raise StorageUnavailable(
+                f"cannot write to {directory}: {error.strerror}; make room or choose another "
+                "directory with --data-dir"
+            ) from error
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody else has opened the file since; quick, for every answer to ask."""
+        return self._mark.is_held
+
+    def refuse_lost(self) -> None:
+        """Raise LeaseLost when somebody has, or when the file isn't where it was."""
+        if not self._mark.is_held:
+            refuse_lost(self._connection, self._lease)
+        self._mark.refuse_moved()
 
     def close(self) -> None:
         """Close the file; what was written stays."""

@@ -1,17 +1,21 @@
-"""The lease of a journal: whoever took it last is the only one who may write to it.
+"""The lease of a journal: only whoever took it last may write to it, or answer from its state.
 
 A server takes it when it opens the journal, with an epoch above every earlier one, and each
 transaction is written only while that epoch is the newest: a server that was stopped for a while,
 or that lost its folder's lock to another, finds out at its next commit, before anybody is
-answered. The lock of `directory` comes first and keeps two servers apart as long as both live on
-one machine; this is what holds when it doesn't.
+answered. For what needs no commit there is the `LeaseMark`: looked at before every answer. The lock
+of `directory` comes first and keeps two servers apart as long as both live on one machine; this is
+what holds when it doesn't.
 """
 
 import contextlib
+import mmap
 import os
 import socket
 import sqlite3
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -26,6 +30,10 @@ _TAKE = (
     " DO UPDATE SET epoch = epoch + 1, owner = excluded.owner RETURNING epoch"
 )
 _FIND = "SELECT epoch, owner FROM lease"
+_FIND_EPOCH = "SELECT epoch FROM lease"
+_EPOCH_BYTES = 8
+MARK_FILE_NAME = "homeport.epoch"
+MARK_FILE_MODE = 0o600
 # Behind the rows of an INSERT ... SELECT; its parameter is the writer's epoch.
 ONLY_WHILE_HELD = "WHERE (SELECT epoch FROM lease) = ?"
 
@@ -35,6 +43,51 @@ class Lease(msgspec.Struct, frozen=True, gc=False):
 
     owner: str
     epoch: int
+
+
+class LeaseMark:
+    """The newest epoch of a journal, in a file beside it that all who open it map into memory.
+
+    To read it is to read memory. Since SQLite's log needs memory that is shared in the same way,
+    a journal that two servers can open at all is one whose mark both of them see.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, directory: Path, lease: Lease) -> None:
+        """Say in the file who holds the journal now; before anything of it is answered."""
+        self._path = directory / MARK_FILE_NAME
+        self._lease = lease
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MARK_FILE_MODE)
+        try:
+            # Two that take it at the same time write one after the other, both the newer one.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                (newest,) = connection.execute(_FIND_EPOCH).fetchone()
+                os.pwrite(descriptor, int(newest).to_bytes(_EPOCH_BYTES, sys.byteorder), 0)
+            finally:
+                connection.execute("ROLLBACK")
+            self._file = _identify(os.fstat(descriptor))
+            mapped = mmap.mmap(descriptor, _EPOCH_BYTES, prot=mmap.PROT_READ)
+        finally:
+            os.close(descriptor)
+        self._newest = memoryview(mapped).cast("q")
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nobody has taken the journal since."""
+        return self._newest[0] <= self._lease.epoch
+
+    def refuse_moved(self) -> None:
+        """Raise LeaseLost when the file isn't there any more, and so the journal beside it."""
+        try:
+            is_there = _identify(self._path.stat()) == self._file
+        except OSError:
+            is_there = False
+        if not is_there:
+            raise LeaseLost(f"{self._path} was moved away or removed while the server ran")
+
+
+def _identify(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 class LeaseBook:

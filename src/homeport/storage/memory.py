@@ -31,7 +31,11 @@ class MemoryStorage:
         self.commits.append(commit)
 
     def when_durable(self, then: Callable[[], None]) -> None:
-        """Call `then`: everything appended is as durable as it will ever be."""
+        """Call `then`: everything appended is as durable as it will ever be.
+
+        Raises LeaseLost when another writer took over.
+        """
+        self._leases.check(self._lease)
         then()
 
     def history(self, key: str, limit: int = KEPT_COMMITS) -> list[HistoryEntry]:

@@ -25,6 +25,7 @@ from homeport.storage.errors import LeaseLost, StorageRefused
 COMMITS_PER_TRANSACTION = 1_024  # or a turn's more
 PENDING_COMMITS = 65_536  # more than this wait for the disk, and the event loop with them
 CALM_S = 0.5  # without a commit: then records are brought up to date
+LEASE_WATCH_S = 0.5  # a server that nobody calls finds out so late that another took its journal
 TRANSACTIONS_BEFORE_LONG_LOG = 256  # a server under load from its first second gets it, too
 FAILURE_GRACE_S = 5.0  # from a refused commit to the process' end, however it is blocked
 FAILURE_EXIT_CODE = 74  # EX_IOERR
@@ -100,8 +101,12 @@ class SqliteStorage:
             self._after_turn(self._hand_over)
 
     def when_durable(self, then: Then) -> None:
-        """Call `then` once everything appended so far is durable: at once if it already is."""
-        if self._durable == self._appended and not self._waiting:
+        """Call `then` once everything appended so far is durable: at once if it already is.
+
+        Never calls it when another server has taken the journal over: what is known here may be
+        of the past. The writer finds out, too, and ends the process.
+        """
+        if self._durable == self._appended and not self._waiting and self._database.is_held:
             then()
         else:
             self._waiting.append((self._appended, then))
@@ -141,6 +146,8 @@ class SqliteStorage:
 
     def _became_durable(self, sequence: int) -> None:
         self._durable = max(self._durable, sequence)
+        if not self._database.is_held:  # some of those who wait may have called since
+            return
         try:
             while self._waiting and self._waiting[0][0] <= self._durable:
                 self._waiting.popleft()[1]()
@@ -153,7 +160,9 @@ class SqliteStorage:
     def _write_until_closed(self) -> None:
         try:
             while (batch := self._next_batch()) is not None:
-                if batch:
+                if not batch:
+                    self._database.refuse_lost()
+                else:
                     self._database.write(batch)
                     self._make_room(batch[-1].sequence)
                     self._bring_back(partial(self._became_durable, batch[-1].sequence))
@@ -181,7 +190,7 @@ class SqliteStorage:
     def _next_batch(self) -> list[Commit] | None:
         """Wait for commits, take up to a transaction's worth; None is the end.
 
-        An empty list says that nothing has come for a while: the time to fold.
+        An empty list says that nothing has come for a while: the time to fold, and to look around.
         """
         if self._is_last_batch:
             return None
@@ -189,7 +198,7 @@ class SqliteStorage:
         wait_s = 0.0 if self._database.must_fold else CALM_S
         batch: list[Commit] = []
         with contextlib.suppress(Empty):
-            turn = self._turns.get(timeout=wait_s if has_work else None)
+            turn = self._turns.get(timeout=wait_s if has_work else LEASE_WATCH_S)
             while turn:
                 batch += turn
                 if len(batch) >= COMMITS_PER_TRANSACTION:

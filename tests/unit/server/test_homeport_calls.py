@@ -11,6 +11,7 @@ from homeport.engine.events import ApiCalled
 from homeport.server.calls import Answer
 from homeport.server.event_stream import EventStream
 from homeport.server.homeport_calls import HomeportCalls
+from homeport.state.changes import Commit
 from homeport.state.view import View
 from homeport.storage.memory import MemoryStorage
 from served_api import ask
@@ -19,16 +20,25 @@ SERVICE = make_service()
 
 
 class Journal(MemoryStorage):
-    """Keeps who waits for the disk until the test lets them go."""
+    """A disk that writes when the test lets it, or one that was given to another server."""
 
     def __init__(self) -> None:
         super().__init__()
         self.waiting: list[Callable[[], None]] = []
+        self.is_behind = self.is_lost = False
+
+    def append(self, commit: Commit) -> None:
+        super().append(commit)
+        self.is_behind = True
 
     def when_durable(self, then: Callable[[], None]) -> None:
-        self.waiting.append(then)
+        if self.is_behind or self.is_lost:
+            self.waiting.append(then)
+        else:
+            then()
 
     def release(self) -> None:
+        self.is_behind = False
         while self.waiting:
             self.waiting.pop(0)()
 
@@ -93,6 +103,20 @@ async def test_a_refusal_waits_for_the_disk_as_well():
     world.journal.release()
     with pytest.raises(ecs.ClientException):
         await asked
+
+
+async def test_nothing_is_answered_once_another_server_has_the_journal():
+    world = World()
+    world.journal.release()
+    world.journal.is_lost = True
+    questions = {
+        "ListEvents": homeport.ListEventsRequest(),
+        "ListHistory": homeport.ListHistoryRequest(resource="none"),
+    }
+    asked = [world.ask(operation, request) for operation, request in questions.items()]
+    while len(world.journal.waiting) < len(asked):
+        await asyncio.sleep(0)
+    assert not any(each.done() for each in asked)
 
 
 async def test_who_waits_for_events_is_answered_by_the_first_durable_one():

@@ -1,5 +1,7 @@
-"""Fencing: of two servers with one journal, only the newer one writes."""
+"""Fencing: of two servers with one journal, only the newer one writes, and answers."""
 
+import contextlib
+import queue
 import sqlite3
 import threading
 from pathlib import Path
@@ -10,10 +12,10 @@ from builders import make_cluster
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.storage.database import DATABASE_FILE_NAME, Database, JournalLimits
 from homeport.storage.directory import LOCK_FILE_NAME
-from homeport.storage.errors import LeaseLost, StorageRefused
-from homeport.storage.lease import LeaseBook
+from homeport.storage.errors import LeaseLost, StorageRefused, StorageUnavailable
+from homeport.storage.lease import MARK_FILE_NAME, LeaseBook, LeaseMark, take_lease
 from homeport.storage.memory import MemoryStorage
-from homeport.storage.sqlite import SqliteStorage
+from homeport.storage.sqlite import SqliteStorage, Then
 
 ONE, TWO, THREE = (make_cluster(name) for name in ("one", "two", "three"))
 
@@ -128,3 +130,94 @@ def test_a_lease_is_lost_to_the_next_one_only():
     book.check(second)
     with pytest.raises(LeaseLost, match=r"two has taken this journal over \(epoch 2, here 1\)"):
         book.check(first)
+
+
+def start_pair(path: Path) -> tuple[SqliteStorage, SqliteStorage, "queue.SimpleQueue[str]"]:
+    """A storage, the one that takes its journal over, and what the first one's failure says."""
+    failures: queue.SimpleQueue[str] = queue.SimpleQueue()
+    older = SqliteStorage(path)
+    older.load()
+    older.start(lambda then: then(), lambda error: failures.put(str(error)))
+    (path / LOCK_FILE_NAME).unlink()
+    return older, SqliteStorage(path), failures
+
+
+def test_what_needs_no_commit_is_answered_by_the_newest_writer_only(tmp_path: Path):
+    answered: list[str] = []
+    older, newer, _ = start_pair(tmp_path)
+    older.when_durable(lambda: answered.append("older"))
+    newer.load()
+    newer.when_durable(lambda: answered.append("newer"))
+    with pytest.raises(LeaseLost):
+        older.append(put(1, ONE))
+        older.close()
+    newer.close()
+    assert answered == ["newer"]
+
+
+def test_what_was_durable_before_the_take_over_is_not_told_after_it(tmp_path: Path):
+    """Among those who wait for a commit there may be one that called since."""
+    answered: list[str] = []
+    queued: queue.SimpleQueue[Then] = queue.SimpleQueue()
+    older = SqliteStorage(tmp_path)
+    older.load()
+    older.start(queued.put, lambda _error: None)
+    older.append(put(1, ONE))
+    older.when_durable(lambda: answered.append("written"))
+    tell = queued.get(timeout=5)  # it is written, but the loop hasn't heard of it yet
+    (tmp_path / LOCK_FILE_NAME).unlink()
+    newer = SqliteStorage(tmp_path)
+    older.when_durable(lambda: answered.append("read"))
+    tell()
+    assert answered == []
+    newer.close()
+    with contextlib.suppress(LeaseLost):
+        older.close()
+    assert answered == []
+
+
+def test_a_writer_that_nobody_asks_finds_out_by_itself(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("homeport.storage.sqlite.LEASE_WATCH_S", 0.001)
+    older, newer, failures = start_pair(tmp_path)
+    assert "has taken this journal over (epoch 2, here 1)" in failures.get(timeout=5)
+    with pytest.raises(LeaseLost):
+        older.close()
+    newer.close()
+
+
+def test_a_data_directory_that_is_removed_ends_its_writer(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("homeport.storage.sqlite.LEASE_WATCH_S", 0.001)
+    failures: queue.SimpleQueue[str] = queue.SimpleQueue()
+    storage = SqliteStorage(tmp_path / "data")
+    storage.load()
+    storage.start(lambda then: then(), lambda error: failures.put(str(error)))
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    assert "was moved away or removed while the server ran" in failures.get(timeout=5)
+    with pytest.raises(LeaseLost):
+        storage.close()
+
+
+def test_of_two_that_take_the_journal_at_once_the_newer_one_is_marked(tmp_path: Path):
+    """The older one writes its mark last, having been slow."""
+    database = opened(tmp_path)
+    connection = sqlite3.connect(tmp_path / DATABASE_FILE_NAME, isolation_level=None)
+    slow = take_lease(connection)
+    newest = opened(tmp_path)
+    mark = LeaseMark(connection, tmp_path, slow)
+    assert (database.is_held, mark.is_held, newest.is_held) == (False, False, True)
+    connection.close()
+    for each in (database, newest):
+        each.close()
+
+
+def test_a_directory_that_cannot_be_written_to_is_said_before_anything_is_answered(tmp_path: Path):
+    (tmp_path / MARK_FILE_NAME).mkdir()
+    with pytest.raises(StorageUnavailable, match="--data-dir"):
+        SqliteStorage(tmp_path)
+
+
+def test_in_memory_the_older_writer_answers_nothing():
+    older = MemoryStorage()
+    older.take_over("another")
+    with pytest.raises(LeaseLost, match="another has taken this journal over"):
+        older.when_durable(lambda: None)
