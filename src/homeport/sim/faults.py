@@ -1,11 +1,11 @@
 """What breaks in a run's safety phase, when, and that it is whole again when the phase ends."""
 
-from homeport.sim.chance import Chance, Span
+from homeport.sim.chance import Chance
 from homeport.sim.clock import Timeline
 from homeport.sim.disk import QUICK_S, SimDisk
 from homeport.sim.docker import Luck
 from homeport.sim.machine import SimMachine
-from homeport.sim.network import LATENCY_S, Network
+from homeport.sim.network import Network
 from homeport.sim.nodes import Nodes
 from homeport.sim.scenario import Fault, Scenario
 from homeport.sim.trace import Trace
@@ -54,7 +54,7 @@ class Faults:
         self._luck.is_on = False
         self._luck.pulls_slowed_by = 1.0
         self._disk.heal()
-        self._set_weather(LATENCY_S, 0.0)
+        self._network.weather.clear()
         self._nodes.clock.offset_ms = 0
         for machine in self._machines:
             machine.facts.clock.offset_ms = 0
@@ -96,7 +96,7 @@ class Faults:
             case "control_clock":
                 skew_ms = chance.milliseconds(fault.skew_s)
                 self._nodes.clock.offset_ms = skew_ms
-            case "weather":
+            case "weather" | "lost" | "late" | "doubled" | "reordered":
                 self._strike_weather(fault, for_ms)
             case "pulls":
                 self._luck.pulls_slowed_by = SLOW_PULLS
@@ -105,14 +105,17 @@ class Faults:
                 self._strike_machines(fault, number, for_ms)
 
     def _strike_weather(self, fault: Fault, for_ms: int) -> None:
-        self._set_weather(fault.latency_s, fault.probability)
-        self._timeline.after(for_ms, lambda: self._set_weather(LATENCY_S, 0.0))
-
-    def _set_weather(self, latency_s: Span, probability: float) -> None:
-        weather = self._network.weather
-        weather.latency_s = latency_s
-        weather.loses_call = weather.loses_reply = probability
-        weather.holds_call = weather.doubles_call = probability
+        weather, kind = self._network.weather, fault.break_
+        weather.clear()
+        if kind in ("weather", "reordered"):
+            weather.latency_s = fault.latency_s
+        if kind in ("weather", "lost"):
+            weather.loses_call = weather.loses_reply = fault.probability
+        if kind in ("weather", "late"):
+            weather.holds_call = weather.holds_reply = fault.probability
+        if kind in ("weather", "doubled"):
+            weather.doubles_call = fault.probability
+        self._timeline.after(for_ms, weather.clear)
 
     def _strike_machines(self, fault: Fault, number: int, for_ms: int) -> None:
         chance = self._chance.stream(f"fault {number}")

@@ -198,7 +198,11 @@ class Fault(Part, frozen=True):
         "slow_disk",
         "clock",
         "control_clock",
-        "weather",
+        "weather",  # all four of these together, by `probability`
+        "lost",  # calls, or their replies
+        "late",  # calls and replies, so late that the next try may come before
+        "doubled",  # calls: they arrive again, long after the first
+        "reordered",  # calls and replies overtake each other, by `latency_s`
         "pulls",
     ] = msgspec.field(name="break")
     at_s: float
@@ -206,7 +210,7 @@ class Fault(Part, frozen=True):
     every_s: float | None = None
     zone: str | None = None
     instances: int = 1
-    probability: float = 0.1  # of `weather`: a call lost, its reply lost, late, doubled
+    probability: float = 0.1  # that something happens to a call, or to its reply
     latency_s: Span = (0.0002, 0.2)
     skew_s: Span = (-600.0, 600.0)
 
