@@ -23,6 +23,10 @@ CRASH_EXIT_CODE = 1
 CREATE_S = (0.005, 0.05)
 SURVEY_S = (0.002, 0.02)
 RECOVERY_MS = 10_000
+LATE_ANSWERS = 0.1
+LATE_ANSWER_S = (0.0, 2.0)
+"""How many answers come later than what they tell of, behind its events, or never."""
+
 MAIN = "main"
 
 
@@ -256,8 +260,16 @@ class SimDocker:
                 then(Unavailable())
             elif self._timeline.now_ms < self.hangs_until_ms:
                 self._timeline.at(self.hangs_until_ms, act)
+            elif self._fails(LATE_ANSWERS):
+                result = answer()
+                late_ms = self._chance.milliseconds(LATE_ANSWER_S)
+                self._timeline.after(late_ms, lambda: say(result))
             else:
                 then(answer())
+
+        def say(result: Answer) -> None:
+            is_lost = life.is_over or not self.is_up
+            then(Unavailable() if is_lost else result)
 
         self._timeline.after(delay_ms, act)
 
