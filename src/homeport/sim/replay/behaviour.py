@@ -1,10 +1,12 @@
 """How tasks behave in a replay: as those of the journal did, drawn by what they run.
 
-The first task of a service's revision behaves as the first one in the journal did, the second as
-the second; when there are more than the journal had, they are drawn from what it had. How long an
-image takes to pull depends on whether the container instance has it already, in both worlds.
+A task of a service's revision behaves as one that the journal had of it at about the same time, on
+the same container instance where there is one; each does so once. When there are more than the
+journal had, they are drawn from what it had. How long an image takes to pull depends on whether the
+container instance has it already, in both worlds.
 """
 
+from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Iterable
 
@@ -28,13 +30,14 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     source_arn: str | None = None  # of the journal's task
+    instance_arn: str | None = None  # where that was
     is_cold: bool = False  # the first of its images on its container instance
     pull_ms: int | None = None
     start_ms: int | None = None  # from its placement until RUNNING, without the pull
     unstarted_ms: int = 0  # for so long it wasn't RUNNING, and then it had to stop
     fails_ms: int | None = None  # from its placement until it is STOPPED, never RUNNING
     runs_ms: int | None = None  # from RUNNING until it ends by itself
-    stop_ms: int | None = None  # from the wish to stop it until STOPPED
+    stop_ms: int | None = None  # from when its agent heard of that until STOPPED
     reason: str = ""
     exits: tuple[tuple[str, int | None, str | None], ...] = ()
     health: tuple[tuple[int, str], ...] = ()  # how long after RUNNING it became what
@@ -56,6 +59,67 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 Kind = tuple[str | None, str]
 """A service's ARN, or None, and a task definition's."""
 
+NEAR_MS = 60_000
+"""How far apart in time two tasks may be made, and the one still stand for the other."""
+
+NEIGHBOURS = 4
+"""Of how many tasks made about then one is drawn when there are more than the journal had."""
+
+
+class _Coming:
+    """What one kind's further tasks will do, in the order in which the journal's were made."""
+
+    def __init__(self) -> None:
+        self._all: list[Behaviour] = []
+        self._made_ms: list[int] = []
+        self._taken: set[int] = set()
+        self._waiting: deque[int] = deque()
+        self._on: dict[str | None, deque[int]] = defaultdict(deque)  # by container instance
+
+    def add(self, behaviour: Behaviour, made_ms: int) -> None:
+        """Let one more follow."""
+        number = len(self._all)
+        self._all.append(behaviour)
+        self._made_ms.append(made_ms)
+        self._waiting.append(number)
+        self._on[behaviour.instance_arn].append(number)
+
+    def take(self, instance_arn: str | None, now_ms: int) -> Behaviour | None:
+        """Take the next one of a container instance if there is one, or else the next of all.
+
+        What delays a task is where it is, and when: an image that isn't there, an agent that is
+        away, a registry that fails for an hour. So only one of about the same time will do.
+        """
+        for waiting in (self._on.get(instance_arn), self._waiting):
+            number = self._nearest(waiting, now_ms) if waiting else None
+            if number is not None:
+                self._taken.add(number)
+                return self._all[number]
+        return None
+
+    def _nearest(self, waiting: deque[int], now_ms: int) -> int | None:
+        """Take out the one that nobody has yet and that was made nearest to this time, if any."""
+        best, best_ms = None, NEAR_MS + 1
+        while waiting:
+            number = waiting[0]
+            if number not in self._taken:
+                distance_ms = abs(self._made_ms[number] - now_ms)
+                is_later = self._made_ms[number] > now_ms and distance_ms > best_ms
+                if is_later or distance_ms == best_ms:
+                    break
+                if distance_ms < best_ms:
+                    best, best_ms = number, distance_ms
+            waiting.popleft()  # the best one of all so far, or too old to be of any use
+        return best
+
+    def around(self, now_ms: int) -> list[Behaviour]:
+        """Return what those did that were made at about this time, taken or not."""
+        middle = bisect_left(self._made_ms, now_ms)
+        window = range(max(0, middle - NEIGHBOURS), min(len(self._all), middle + NEIGHBOURS))
+        nearest = sorted(window, key=lambda number: abs(self._made_ms[number] - now_ms))
+        return [self._all[number] for number in nearest[:NEIGHBOURS]]
+
+
 WAIT_FACTOR = 2  # what waited so long, and never started, is taken to need so many times that
 
 
@@ -66,8 +130,9 @@ class Behaviours:
         self, lives: Iterable[TaskLife], *, begins_ms: int, ends_ms: int, chance: Stream
     ) -> None:
         self._chance = chance
+        self._begins_ms = begins_ms
         self._base: dict[Kind, deque[Behaviour]] = defaultdict(deque)
-        self._next: dict[Kind, deque[Behaviour]] = defaultdict(deque)
+        self._next: dict[Kind, _Coming] = defaultdict(_Coming)
         self._by_arn: dict[str, Behaviour] = {}
         self._of_kind: dict[Kind, list[Behaviour]] = defaultdict(list)
         self._of_definition: dict[str, list[Behaviour]] = defaultdict(list)
@@ -87,7 +152,14 @@ class Behaviours:
                 self._learn(life, _behave(life, life.placed_ms, ends_ms, is_cold=is_cold))
 
     def plan(
-        self, kind: Kind, *, images: str, is_cold: bool, source_arn: str | None = None
+        self,
+        kind: Kind,
+        *,
+        images: str,
+        is_cold: bool,
+        now_ms: int,
+        instance_arn: str | None = None,
+        source_arn: str | None = None,
     ) -> Plan:
         """Decide how the next task of this kind behaves; `source_arn` names whose life it has."""
         found = self._by_arn.pop(source_arn, None) if source_arn is not None else None
@@ -95,8 +167,7 @@ class Behaviours:
             # Tasks of a deployment that is taken up again are among those that were there.
             found = self._take_base(kind)
         if found is None:
-            queue = self._next[kind]
-            found = queue.popleft() if queue else self._draw(kind, images)
+            found = self._next[kind].take(instance_arn, now_ms) or self._draw(kind, images, now_ms)
         return self._complete(found, images, is_cold=is_cold)
 
     def plan_base(
@@ -110,7 +181,7 @@ class Behaviours:
         if found is None:
             found = self._take_base(kind)
         if found is None:
-            plan = self.plan(kind, images=images, is_cold=False)
+            plan = self.plan(kind, images=images, is_cold=False, now_ms=self._begins_ms)
         else:
             plan = self._complete(found, images, is_cold=False)
         is_up = found is not None and found.start_ms == 0
@@ -143,7 +214,7 @@ class Behaviours:
         if life.service_arn is None:
             self._by_arn[life.arn] = behaviour
         else:
-            self._next[kind].append(behaviour)
+            self._next[kind].add(behaviour, life.created_ms)
         for pool in (
             self._of_kind[kind],
             self._of_definition[life.definition_arn],
@@ -155,8 +226,9 @@ class Behaviours:
         _sample(self._stops[life.images], behaviour.stop_ms)
         _sample(self._pulls[life.images, behaviour.is_cold], behaviour.pull_ms)
 
-    def _draw(self, kind: Kind, images: str) -> Behaviour:
+    def _draw(self, kind: Kind, images: str, now_ms: int) -> Behaviour:
         for pool in (
+            self._next[kind].around(now_ms),
             self._of_kind.get(kind),
             self._of_definition.get(kind[1]),
             self._of_images.get(images),
@@ -211,10 +283,11 @@ def _behave(life: TaskLife, from_ms: int, ends_ms: int, *, is_cold: bool) -> Beh
         elif has_ended_itself and running_ms is not None:
             runs_ms = max(0, life.stopped_ms - running_ms)
         elif life.stopping_ms is not None and life.stop_code in STOPPED_BY_AGENTS:
-            stop_ms = max(0, life.stopped_ms - life.stopping_ms)
+            stop_ms = max(0, life.stopped_ms - (life.told_ms or life.stopping_ms))
     health = life.health if running_ms is not None else ()
     return Behaviour(
         source_arn=life.arn,
+        instance_arn=life.instance_arn,
         is_cold=is_cold,
         pull_ms=pull_ms,
         start_ms=start_ms,

@@ -58,9 +58,13 @@ class AgentCame(Deed, frozen=True, kw_only=True):
 
 
 class AgentWent(Deed, frozen=True, kw_only=True):
-    """An agent's connection broke, or the control plane that it had one to ended."""
+    """An agent's connection broke, or the control plane that it had one to ended.
+
+    Reports take other ways: an agent is silent when none of them came until it was back.
+    """
 
     arn: str
+    is_silent: bool = True
 
 
 InstanceDeed = InstanceJoined | InstanceAltered | InstanceLeft | StatusSet | AgentCame | AgentWent

@@ -29,10 +29,11 @@ EXIT_AFTER_STOP = 143  # 128 + SIGTERM
 class _Instance:
     """One container instance's agent."""
 
-    __slots__ = ("held", "images", "is_connected", "life")
+    __slots__ = ("held", "images", "is_connected", "is_silent", "life")
 
     def __init__(self) -> None:
-        self.is_connected = False
+        self.is_connected = False  # it hears what is wanted
+        self.is_silent = False
         self.life = Life()
         self.images: set[str] = set()
         self.held: list[Action] = []  # reports that wait for a connection
@@ -74,17 +75,17 @@ class PlayedFleet:
     def connect(self, arn: str) -> None:
         """Let an agent connect, tell what it has kept, and hear what is wanted of it."""
         instance = self._instances.setdefault(arn, _Instance())
-        instance.is_connected = True
+        instance.is_connected, instance.is_silent = True, False
         held, instance.held = instance.held, []
         for report in held:
             report()
         self._observe(AgentConnected(container_instance_arn=arn))
 
-    def disconnect(self, arn: str) -> None:
-        """Break an agent's connection; its tasks live on."""
+    def disconnect(self, arn: str, *, is_silent: bool = True) -> None:
+        """Break an agent's connection; its tasks live on, and unless it is silent it reports."""
         instance = self._instances.get(arn)
         if instance is not None and instance.is_connected:
-            instance.is_connected = False
+            instance.is_connected, instance.is_silent = False, is_silent
             self._observe(AgentLost(container_instance_arn=arn))
 
     # what the engine sends
@@ -200,7 +201,7 @@ class PlayedFleet:
         def act() -> None:
             if instance.life.is_over:
                 return
-            if instance.is_connected:
+            if not instance.is_silent:
                 action()
             else:
                 instance.held.append(act)

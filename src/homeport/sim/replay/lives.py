@@ -36,6 +36,7 @@ class TaskLife(msgspec.Struct, kw_only=True, gc=False):
     placed_ms: int | None = None
     started_ms: int | None = None
     stopping_ms: int | None = None  # not wanted any more
+    told_ms: int | None = None  # when its agent could hear that; None: at once
     stopped_ms: int | None = None
     pull_ms: int | None = None
     stop_code: str | None = None
@@ -93,6 +94,7 @@ class Chronicle:
         self.instances: dict[str, InstanceLife] = {}
         self.services: dict[str, ServiceLife] = {}
         self.deployments: dict[str, DeploymentLife] = {}
+        self._untold: dict[str, list[TaskLife]] = {}  # by instances without a connection
 
     def follow(self, at_ms: int, sequence: int, changes: Iterable[Change]) -> None:
         """Write down what a commit changed; what it forgets stays in the chronicle."""
@@ -127,6 +129,8 @@ class Chronicle:
             life.started_ms = task.started_at_ms
         if life.stopping_ms is None and task.desired_status == STOPPED:
             life.stopping_ms = task.stopping_at_ms or at_ms
+            if life.instance_arn in self._untold:
+                self._untold[life.instance_arn].append(life)
         health = task.health_status
         if health != "UNKNOWN" and (not life.health or life.health[-1][1] != health):
             life.health = (*life.health, (at_ms, health))
@@ -145,6 +149,11 @@ class Chronicle:
             )
         life.cpu_units = instance.resources.cpu_units
         life.memory_mib = instance.resources.memory_mib
+        if not instance.agent_connected:
+            self._untold.setdefault(instance.arn, [])
+        else:
+            for task in self._untold.pop(instance.arn, ()):
+                task.told_ms = at_ms
         if instance.status == "INACTIVE" and life.left_ms is None:
             life.left_ms = at_ms
 

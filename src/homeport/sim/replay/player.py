@@ -171,7 +171,7 @@ class Player:
             case AgentCame():
                 self._fleet.connect(deed.arn)
             case AgentWent():
-                self._fleet.disconnect(deed.arn)
+                self._fleet.disconnect(deed.arn, is_silent=deed.is_silent)
 
     def _alter(self, deed: InstanceAltered) -> None:
         known = self._stage.view.container_instance(deed.arn)

@@ -1,5 +1,7 @@
 """What was done to tasks, done again, and which life each simulated task has."""
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from homeport.api import ecs
@@ -40,7 +42,12 @@ class TaskDeeds:
             )
         else:
             plan = self._behaviours.plan(
-                kind, images=images, is_cold=is_cold, source_arn=source_arn
+                kind,
+                images=images,
+                is_cold=is_cold,
+                now_ms=self._stage.timeline.now_ms,
+                instance_arn=task.container_instance_arn,
+                source_arn=source_arn,
             )
         if plan.source_arn is not None:
             self._arns[plan.source_arn] = task.arn
@@ -95,10 +102,11 @@ class TaskDeeds:
             request = run_task_request(deed.task, len(deed.arns), mode)
             reply = stage.call("RunTask", request)
         tasks = getattr(reply, "tasks", None) or []
-        for source_arn, task in zip(deed.arns, tasks, strict=False):
-            self._sources[task.task_arn] = source_arn
-        for source_arn in deed.arns[len(tasks) :]:
-            self._note_unplaced(stage.workload.past.tasks[source_arn])
+        lives = [stage.workload.past.tasks[arn] for arn in deed.arns]
+        for task_arn, life in _pair_by_instance(tasks, lives):
+            self._sources[task_arn] = life.arn
+        for life in lives:
+            self._note_unplaced(life)
 
     def _is_available(self, arn: str) -> bool:
         instance = self._stage.view.container_instance(arn)
@@ -139,6 +147,26 @@ class TaskDeeds:
             expires_in_minutes=minutes,
         )
         self._stage.call("UpdateTaskProtection", request)
+
+
+def _pair_by_instance(
+    tasks: list[ecs.Task], lives: list[TaskLife]
+) -> Iterator[tuple[str, TaskLife]]:
+    """Give each task a life of the list, where it can one of its own container instance.
+
+    Those that are given are taken out of the list.
+    """
+    others = []
+    for task in tasks:
+        here = (each for each in lives if each.instance_arn == task.container_instance_arn)
+        life = next(here, None)
+        if life is None:
+            others.append(task)
+        else:
+            lives.remove(life)
+            yield task.task_arn or "", life
+    for task in others:
+        yield task.task_arn or "", lives.pop(0)
 
 
 def _as_placed(task: Task, deployment_id: str | None, now_ms: int) -> Task:

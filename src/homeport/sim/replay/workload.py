@@ -60,11 +60,12 @@ from homeport.storage.journal_reader import JournalReader
 LOSS_WINDOW_DEFAULT_S = 300
 
 # What the control plane and the agents do of themselves comes anew in a replay.
-CONSEQUENCES = frozenset(
+REPORTS = frozenset({"SubmitTaskStateChange", "SubmitContainerStateChange"})
+CONSEQUENCES = REPORTS | frozenset(
     {
         *("Reconcile", "Provision", "Expire", "InstanceLost", "ServerStarted"),
         *("AgentConnected", "AgentLost", "HealthReported", "RuntimeStatusReported"),
-        *("SubmitTaskStateChange", "SubmitContainerStateChange", "SubmitAttachmentStateChanges"),
+        "SubmitAttachmentStateChanges",
     }
 )
 # These decide nothing about tasks.
@@ -166,6 +167,7 @@ class _Reading:
         self._seen: set[str] = set()
         self._services: dict[str, Service] = {}
         self._instances: dict[str, ContainerInstance] = {}
+        self._away: dict[str, int] = {}  # instances without a connection: the deed that says so
         self._turned: dict[str, int] = {}  # services whose first known change was a call, and when
         self._loss_window_s = LOSS_WINDOW_DEFAULT_S
         self._left_out: Counter[str] = Counter()
@@ -338,7 +340,9 @@ class _Reading:
             return
         self._note_first(task, commit)
         at_ms, cause = commit.at_ms, commit.cause
-        if cause in ("RunTask", "StartTask"):
+        if cause in REPORTS:
+            self._hear_from(task.container_instance_arn)
+        elif cause in ("RunTask", "StartTask"):
             started.append(task)
         elif cause == "StopTask" and task.desired_status == STOPPED:
             stopped = TaskStopped(
@@ -400,7 +404,18 @@ class _Reading:
                 if instance.agent_connected:
                     self._deeds.append(AgentCame(at_ms=at_ms, arn=arn))
             return
-        self._deeds += _changes_of_instance(at_ms, known, instance)
+        for deed in _changes_of_instance(at_ms, known, instance):
+            if isinstance(deed, AgentWent):
+                self._away[arn] = len(self._deeds)
+            elif isinstance(deed, AgentCame):
+                self._away.pop(arn, None)
+            self._deeds.append(deed)
+
+    def _hear_from(self, instance_arn: str | None) -> None:
+        """A report came: if its agent has no connection, it isn't silent for all that."""
+        number = self._away.pop(instance_arn or "", None)
+        if number is not None:
+            self._deeds[number] = replace(self._deeds[number], is_silent=False)
 
     def _learn_loss_window(self, known: ContainerInstance | None, new: ContainerInstance) -> None:
         """The server's setting isn't in the journal, but how long it waited is."""

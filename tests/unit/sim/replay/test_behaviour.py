@@ -2,6 +2,8 @@
 
 from homeport.sim.chance import Stream
 from homeport.sim.replay.behaviour import (
+    NEAR_MS,
+    NEIGHBOURS,
     START_DEFAULT_MS,
     STOP_DEFAULT_MS,
     WAIT_FACTOR,
@@ -37,7 +39,8 @@ def learn(*lives: TaskLife) -> Behaviours:
 
 
 def plan(known: Behaviours, **members):
-    return known.plan(WEB, **{"images": "web", "is_cold": False, **members})
+    usual = {"images": "web", "is_cold": False, "now_ms": BEGINS_MS}
+    return known.plan(WEB, **{**usual, **members})
 
 
 def test_the_nth_task_of_a_service_and_revision_behaves_as_the_nth_one_did():
@@ -56,11 +59,55 @@ def test_tasks_beyond_those_of_the_journal_are_drawn_from_them_and_are_nobodys()
         assert (drawn.start_ms, drawn.source_arn) == (700, None)
 
 
+def test_what_a_task_does_is_what_one_on_its_container_instance_did():
+    places = ("one", "two", "two")
+    known = learn(*(make_life(n, instance_arn=name) for n, name in enumerate(places)))
+    placed = [plan(known, instance_arn=name).source_arn for name in ("two", "one", "three", "two")]
+    assert placed == ["task-1", "task-0", "task-2", None]
+
+
+def test_a_task_behaves_as_one_that_was_made_at_about_its_time():
+    lives = [make_life(n, created_ms=BEGINS_MS + n * NEAR_MS) for n in range(5)]
+    known = learn(*lives)
+    assert plan(known, now_ms=BEGINS_MS + 3 * NEAR_MS).source_arn == "task-3"
+    # Whatever was the matter then doesn't come later, nor does what comes later come now.
+    assert plan(known, now_ms=BEGINS_MS + 3 * NEAR_MS).source_arn == "task-4"
+    assert plan(known, now_ms=BEGINS_MS + 3 * NEAR_MS).source_arn is None
+
+
+def test_one_task_too_many_is_like_those_just_before_it():
+    broken = [
+        make_life(
+            n,
+            created_ms=BEGINS_MS,
+            started_ms=None,
+            stopped_ms=BEGINS_MS + 9,
+            stop_code="TaskFailedToStart",
+        )
+        for n in range(NEIGHBOURS)
+    ]
+    mended = [make_life(9, created_ms=BEGINS_MS + 2 * NEAR_MS)] * 20
+    known = learn(*broken, *mended)
+    drawn = [plan(known, now_ms=BEGINS_MS + 1) for _ in range(3 * NEIGHBOURS)]
+    assert {each.fails_ms for each in drawn} == {9}
+
+
+def test_a_stop_that_its_agent_could_not_hear_yet_took_no_longer_than_from_then():
+    late = make_life(
+        1,
+        stopping_ms=BEGINS_MS + 20_000,
+        told_ms=BEGINS_MS + 50_000,
+        stopped_ms=BEGINS_MS + 50_300,
+        stop_code="UserInitiated",
+    )
+    assert plan(learn(late), is_cold=True).stop_ms == 300
+
+
 def test_a_revision_that_the_journal_never_ran_behaves_as_its_image_did():
     known = learn(make_life(1, started_ms=BEGINS_MS + 10_700))
-    drawn = known.plan(("service", "web:2"), images="web", is_cold=True)
+    drawn = known.plan(("service", "web:2"), images="web", is_cold=True, now_ms=BEGINS_MS)
     assert drawn.start_ms == 700
-    unknown = known.plan(("service", "other:1"), images="other", is_cold=True)
+    unknown = known.plan(("service", "other:1"), images="other", is_cold=True, now_ms=BEGINS_MS)
     assert (unknown.start_ms, unknown.stop_ms) == (START_DEFAULT_MS, STOP_DEFAULT_MS)
     assert unknown.runs_ms is None
 
@@ -136,7 +183,7 @@ def test_a_standalone_task_has_the_life_of_the_one_that_it_stands_for():
     quick = make_life(2, service_arn=None, started_ms=BEGINS_MS + 20_500)
     known = learn(slow, quick)
     asked = known.plan(
-        (None, "web:1"), images="web", is_cold=False, source_arn="task-2"
+        (None, "web:1"), images="web", is_cold=False, now_ms=BEGINS_MS, source_arn="task-2"
     )
     assert asked.start_ms == 500
 

@@ -133,6 +133,18 @@ def test_an_agent_without_a_connection_hears_nothing_and_keeps_its_reports():
     assert stage.said[2:] == [(1_050, "RUNNING"), (1_050, "came")]
 
 
+def test_an_agent_whose_reports_came_without_a_connection_makes_them_in_time():
+    later = make_task("b", definition=DEFINITION, instance=ONE)
+    stage = Stage(make_plan(), TASK, later)
+    stage.fleet.connect(ONE.arn)
+    stage.send(TASK)
+    stage.pass_ms(50)
+    stage.fleet.disconnect(ONE.arn, is_silent=False)
+    stage.send(later)
+    stage.pass_ms(1_000)
+    assert stage.said == [(0, "came"), (50, "went"), (100, "RUNNING")]
+
+
 def test_a_deregistered_instance_says_nothing_more():
     stage = Stage(make_plan(), TASK)
     stage.fleet.connect(ONE.arn)

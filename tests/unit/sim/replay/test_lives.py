@@ -47,6 +47,16 @@ def test_a_tasks_life_has_its_times():
     assert (life.instance_arn, life.zone) == (ONE.arn, "us-east-1a")
 
 
+def test_an_agent_without_a_connection_is_told_to_stop_a_task_when_it_has_one_again():
+    new = make_task("a", instance=ONE, service=WEB)
+    away = replace(ONE, agent_connected=False)
+    going = replace(new, desired_status="STOPPED", stopping_at_ms=NOW_MS + 20)
+    (life,) = follow(
+        (NOW_MS, ONE), (NOW_MS, new), (NOW_MS + 10, away), (NOW_MS + 20, going), (NOW_MS + 30, ONE)
+    ).tasks.values()
+    assert (life.stopping_ms, life.told_ms) == (NOW_MS + 20, NOW_MS + 30)
+
+
 def test_a_task_that_waited_for_capacity_is_placed_when_it_has_an_instance():
     waiting = replace(
         make_task("a", instance=ONE), last_status="PROVISIONING", container_instance_arn=None

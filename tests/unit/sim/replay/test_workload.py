@@ -131,6 +131,19 @@ def test_a_container_instances_life_is_read_from_its_records(journal):
     assert workload.past.instances[ONE.arn].left_ms == at(7)
 
 
+def test_an_agent_that_reports_without_a_connection_is_not_silent(journal):
+    away = replace(ONE, agent_connected=False)
+    task = make_task("a", instance=ONE)
+    journal.add("RegisterContainerInstance", ONE, task)
+    journal.add("AgentLost", away)
+    journal.add("AgentConnected", ONE)
+    journal.add("AgentLost", away)
+    journal.add("SubmitTaskStateChange", replace(task, last_status="RUNNING"))
+    journal.add("AgentConnected", ONE)
+    went = [deed for deed in journal.read().deeds if isinstance(deed, deeds.AgentWent)]
+    assert [deed.is_silent for deed in went] == [True, False]
+
+
 def test_how_long_a_lost_instance_was_waited_for_is_learnt(journal):
     away = replace(ONE, agent_connected=False, registered_at_ms=at(2), disconnected_at_ms=at(3))
     journal.add("RegisterContainerInstance", replace(ONE, registered_at_ms=at(2)))
