@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from homeport.state.changes import Commit
 from homeport.storage.database import DATABASE_FILE_NAME, Database, JournalLimits
-from homeport.storage.encoding import decode_changes
+from homeport.storage.encoding import decode_changes, decode_entries, encode_entries
+from homeport.storage.records import ALL_PARTS, read_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from homeport.sim.world import World
@@ -41,3 +42,39 @@ def commits_of(world: World) -> list[Commit]:
         Commit(sequence, at_ms, cause, decode_changes(body))
         for sequence, at_ms, cause, body in world._disk.journal
     ]
+
+
+def make_older(folder: Path, version: int) -> None:
+    """Turn a data directory into what version 1, 2 or 3 of the schema made of the same records."""
+    connection = sqlite3.connect(folder / DATABASE_FILE_NAME, isolation_level=None)
+    rows = list(read_entries(connection.execute(ALL_PARTS)))
+    connection.execute("BEGIN")
+    connection.execute("DROP TABLE record_parts")
+    connection.execute(
+        "CREATE TABLE records (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL,"
+        " value BLOB NOT NULL)"
+        if version == 3
+        else "CREATE TABLE records (kind TEXT, key TEXT, value BLOB NOT NULL,"
+        " PRIMARY KEY (kind, key)) WITHOUT ROWID"
+    )
+    connection.executemany("INSERT INTO records (kind, key, value) VALUES (?, ?, ?)", rows)
+    if version == 1:
+        connection.execute("DELETE FROM meta WHERE name = 'folded_through'")
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (str(version),))
+    connection.execute("COMMIT")
+    connection.close()
+
+
+def alter_records(folder: Path, alter: Callable[[bytes], bytes]) -> None:
+    """Put what `alter` makes of it in the place of every record on disk."""
+    connection = sqlite3.connect(folder / DATABASE_FILE_NAME, isolation_level=None)
+    parts = connection.execute("SELECT id, body FROM record_parts").fetchall()
+    for part, body in parts:
+        latest = {
+            (kind, key): None if value is None else alter(value)
+            for kind, key, value in decode_entries(body)
+        }
+        connection.execute(
+            "UPDATE record_parts SET body = ? WHERE id = ?", (encode_entries(latest), part)
+        )
+    connection.close()

@@ -25,6 +25,7 @@ from websockets.sync.client import connect
 from homeport.state.changes import Put, key_of, table_of
 from homeport.storage.database import DATABASE_FILE_NAME
 from homeport.storage.encoding import decode_changes, decode_record
+from homeport.storage.records import ALL_PARTS, read_entries
 from homeport_process import HomeportProcess
 
 ROUNDS = 50
@@ -246,7 +247,7 @@ class FileCheck:
         connection = sqlite3.connect(data_dir / DATABASE_FILE_NAME)
         try:
             journal = connection.execute("SELECT sequence, body FROM journal ORDER BY 1").fetchall()
-            rows = connection.execute("SELECT kind, key, value FROM records").fetchall()
+            entries = list(read_entries(connection.execute(ALL_PARTS)))
             found = connection.execute("SELECT value FROM meta WHERE name = 'folded_through'")
             (folded_through,) = found.fetchone() or ("0",)
         finally:
@@ -257,7 +258,7 @@ class FileCheck:
         assert bodies[:known] == self._bodies
         replay(self._replayed, bodies[known:])
         self._bodies = bodies
-        stored: Records = {(kind, key): decode_record(value) for kind, key, value in rows}
+        stored: Records = {(kind, key): decode_record(value) for kind, key, value in entries}
         replay(stored, bodies[int(folded_through) :])
         assert stored == self._replayed
 

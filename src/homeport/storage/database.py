@@ -1,10 +1,11 @@
-"""The SQLite file: its schema, its journal, and how the state is read from it.
+"""The SQLite file: its journal, and how the state is read from it.
 
-What becomes of the `records` table is `records`' work. Everything here blocks; which thread calls
-it is `sqlite`'s business.
+What becomes of the records is `records`' work, the tables and their versions `schema`'s. Everything
+here blocks; which thread calls it is `sqlite`'s business.
 """
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,13 +13,14 @@ import msgspec
 from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of, table_of
 from homeport.storage.encoding import (
     EncodedCommit,
+    Entry,
     RecordId,
     decode_changes,
     decode_record,
     encode_commits,
     split_changes,
 )
-from homeport.storage.errors import StorageCorrupt, StorageUnavailable, StorageVersionUnknown
+from homeport.storage.errors import StorageCorrupt, StorageUnavailable
 from homeport.storage.lease import (
     ONLY_WHILE_HELD,
     LeaseMark,
@@ -29,13 +31,12 @@ from homeport.storage.lease import (
 from homeport.storage.records import (
     ROWS_PER_STATEMENT,
     UNFOLDED_LIMIT_BYTES,
-    RecordTable,
+    RecordParts,
     execute_wide,
 )
+from homeport.storage.schema import prepare_schema
 
 DATABASE_FILE_NAME = "homeport.sqlite3"
-SCHEMA_VERSION = 3
-
 PRUNED_COMMITS_PER_TRANSACTION = 512
 UNFOLDED_SHARE = 4  # of the journal's size: what records lack can't be pruned
 PRUNE_SLACK_PARTS = 32  # pruning begins at the limit, or 1/32 beyond it, and goes 1/32 below
@@ -60,36 +61,6 @@ _PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
     f"PRAGMA cache_size = -{CACHE_KIB}",
 )
-# Records are in the order of their arrival: what is made together changes together, so that its
-# pages are few, and full. In the order of their keys, which are random, each has a page of its own.
-_RECORDS = (
-    "CREATE TABLE records (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, key TEXT NOT NULL,"
-    " value BLOB NOT NULL)",
-    "CREATE UNIQUE INDEX records_by_key ON records (kind, key)",
-)
-_SCHEMA = (
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    *_RECORDS,
-    "CREATE TABLE journal (sequence INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL,"
-    " cause TEXT NOT NULL, body BLOB NOT NULL)",
-    f"INSERT INTO meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
-)
-# Version 2 had the records in the order of their keys.
-_UPGRADE_FROM_2 = (
-    "ALTER TABLE records RENAME TO old_records",
-    *_RECORDS,
-    "INSERT INTO records (kind, key, value) SELECT kind, key, value FROM old_records",
-    "DROP TABLE old_records",
-    f"UPDATE meta SET value = '{SCHEMA_VERSION}' WHERE name = 'schema_version'",
-)
-# Version 1 also wrote records in the transaction of their commit: they are up to date.
-_UPGRADES = {
-    "1": (
-        "INSERT INTO meta SELECT 'folded_through', COALESCE(MAX(sequence), 0) FROM journal",
-        *_UPGRADE_FROM_2,
-    ),
-    "2": _UPGRADE_FROM_2,
-}
 _APPEND = f"INSERT INTO journal SELECT * FROM (VALUES {{}}) {ONLY_WHILE_HELD}"
 _FIND_TAIL = "SELECT sequence, body FROM journal WHERE sequence > ? ORDER BY sequence"
 _FIND_OLDEST = "SELECT at_ms FROM journal ORDER BY sequence LIMIT 1"
@@ -137,12 +108,12 @@ class Database:
             )
             for pragma in _PRAGMAS:
                 self._connection.execute(pragma)
-            self._prepare_schema()
+            prepare_schema(self._connection, self._path)
             self._lease = take_lease(self._connection)  # before anything is read: nothing follows
             self._mark = LeaseMark(self._connection, directory, self._lease)
             self._measure_journal()
             limit_bytes = min(UNFOLDED_LIMIT_BYTES, limits.size_bytes // UNFOLDED_SHARE)
-            self._records = RecordTable(self._connection, self._lease, limit_bytes)
+            self._records = RecordParts(self._connection, self._lease, limit_bytes)
             self._newest = self._records.folded_through
         except sqlite3.DatabaseError as error:
             raise _unreadable(self._path, error) from error
@@ -171,7 +142,7 @@ class Database:
         """Return all current records, and the number of the last commit (0: none yet)."""
         records: dict[RecordId, AnyRecord] = {}
         try:
-            for kind, key, value in self._records.read():
+            for kind, key, value in self._read_records():
                 records[kind, key] = self._decode(kind, key, value)
             return list(self._replay(records).values()), self._newest
         except sqlite3.DatabaseError as error:
@@ -214,12 +185,16 @@ class Database:
 
     @property
     def can_fold(self) -> bool:
-        """Whether anything is written to the journal only."""
-        return self._records.is_behind
+        """Whether anything is written to the journal only, or in more parts than need be."""
+        return self._records.has_work
 
     def fold(self) -> None:
         """Bring a bounded part of the records up to date; raises sqlite3.Error as `write` does."""
         self._records.write_part()
+
+    def fold_to_close(self) -> None:
+        """Bring all records up to date, so that the next start has nothing to replay."""
+        self._records.write_changes()
 
     def lengthen_log(self) -> None:
         """Make the write-ahead log as long as it will become, by writing what is then taken back.
@@ -237,6 +212,12 @@ class Database:
             if self._connection.in_transaction:
                 execute("ROLLBACK")
         execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+
+    def _read_records(self) -> Iterator[Entry]:
+        try:
+            yield from self._records.read()
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise StorageCorrupt(f"{self._path}: the records are unreadable: {error}") from error
 
     def _decode(self, kind: str, key: str, value: bytes) -> AnyRecord:
         try:
@@ -304,37 +285,6 @@ class Database:
         ).fetchone()
         self._journal_bytes = size_bytes
         self._oldest_at_ms = oldest_at_ms or 0
-
-    def _prepare_schema(self) -> None:
-        tables = {
-            name
-            for (name,) in self._connection.execute(
-                "SELECT name FROM sqlite_schema WHERE type = 'table'"
-            )
-        }
-        if not tables:
-            self._run_in_transaction(_SCHEMA)
-            return
-        if not tables >= {"meta", "records", "journal"}:
-            raise StorageCorrupt(f"{self._path} isn't a Homeport database; move it away")
-        row = self._connection.execute(
-            "SELECT value FROM meta WHERE name = 'schema_version'"
-        ).fetchone()
-        version = "none" if row is None else row[0]
-        if version in _UPGRADES:
-            self._run_in_transaction(_UPGRADES[version])
-            return
-        if version != str(SCHEMA_VERSION):
-            raise StorageVersionUnknown(
-                f"{self._path} has schema version {version}, this Homeport knows {SCHEMA_VERSION}; "
-                "start the Homeport that wrote it, or choose another directory with --data-dir"
-            )
-
-    def _run_in_transaction(self, statements: tuple[str, ...]) -> None:
-        self._connection.execute("BEGIN IMMEDIATE")
-        for statement in statements:
-            self._connection.execute(statement)
-        self._connection.execute("COMMIT")
 
 
 def read_history(directory: Path, key: str, limit: int) -> list[HistoryEntry]:

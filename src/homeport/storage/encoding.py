@@ -4,7 +4,7 @@ A record is a map that names its type and omits defaults, so a later Homeport ma
 with defaults, and ignores members that it no longer knows. Not here: where the bytes go.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -18,6 +18,9 @@ _RAW_CHANGES_DECODER = msgspec.msgpack.Decoder(list[list[msgspec.Raw]])
 _TEXT_DECODER = msgspec.msgpack.Decoder(str)
 
 RecordId = tuple[str, str]  # table and key
+Entry = tuple[str, str, bytes]  # table, key and the record
+
+_ENTRIES_DECODER = msgspec.msgpack.Decoder(list[tuple[str, str, bytes | None]])
 
 
 class EncodedCommit(NamedTuple):
@@ -51,6 +54,16 @@ def encode_commits(
         body = _ENCODER.encode(changes)
         rows.append(EncodedCommit(commit.sequence, commit.at_ms, commit.cause, body))
     return rows, latest
+
+
+def encode_entries(latest: Mapping[RecordId, bytes | None]) -> bytes:
+    """Write what records are, or None for those that were deleted, as one piece."""
+    return _ENCODER.encode([(table, key, value) for (table, key), value in latest.items()])
+
+
+def decode_entries(body: bytes) -> list[tuple[str, str, bytes | None]]:
+    """Read what `encode_entries` wrote; raises msgspec.MsgspecError for other bytes."""
+    return _ENTRIES_DECODER.decode(body)
 
 
 def decode_record(value: bytes) -> AnyRecord:

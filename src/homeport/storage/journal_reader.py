@@ -15,16 +15,17 @@ from typing import Any
 import msgspec
 
 from homeport.state.changes import AnyRecord, Commit
-from homeport.storage.database import DATABASE_FILE_NAME, SCHEMA_VERSION
-from homeport.storage.encoding import decode_changes, decode_record
+from homeport.storage.database import DATABASE_FILE_NAME
+from homeport.storage.encoding import Entry, decode_changes, decode_record
 from homeport.storage.errors import (
     StorageCorrupt,
     StorageError,
     StorageUnavailable,
-    StorageVersionUnknown,
 )
+from homeport.storage.records import ALL_PARTS, read_entries
+from homeport.storage.schema import FIRST_VERSION_IN_PARTS, RECORD_ROWS, read_version
 
-_TABLES = frozenset({"meta", "records", "journal"})
+_ADVICE = "replay it with the Homeport that wrote it"
 _LOG_SUFFIX, _INDEX_SUFFIX = "-wal", "-shm"
 _BUSY_WAIT_S = 10.0  # a server that has just started may have the file for itself for a moment
 
@@ -78,14 +79,12 @@ class JournalReader:
 
         `kind` is a table's name, as `changes.table_of` has it; None means all.
         """
-        where, values = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
-        for found, key, value in self._rows(f"SELECT kind, key, value FROM records{where}", values):
-            try:
-                yield decode_record(value)
-            except msgspec.MsgspecError as error:
-                raise StorageCorrupt(
-                    f"{self.path}: {found} {key} is unreadable: {error}"
-                ) from error
+        try:
+            for found, _, value in self._entries():
+                if kind in (None, found):
+                    yield decode_record(value)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise StorageCorrupt(f"{self.path}: a record is unreadable: {error}") from error
 
     def commits(self, cause: str | None = None) -> Iterator[Commit]:
         """Iterate the journal's commits in order; with a cause, only those of that cause."""
@@ -105,6 +104,11 @@ class JournalReader:
             yield Commit(sequence, at_ms, name, changes)
         if self._is_quiet and _stamp(self.path) != self._stamp:
             raise StorageUnavailable(f"{self.path} was changed while it was read; try again")
+
+    def _entries(self) -> Iterator[Entry]:
+        if self._version < FIRST_VERSION_IN_PARTS:
+            return self._rows(RECORD_ROWS)
+        return read_entries(self._rows(ALL_PARTS))
 
     def _rows(self, statement: str, values: tuple[str, ...] = ()) -> Iterator[tuple[Any, ...]]:
         try:
@@ -139,25 +143,9 @@ class JournalReader:
         """Take the look, and check that it shows what a Homeport wrote."""
         try:
             self._connection.execute("BEGIN")
-            tables = {
-                name
-                for (name,) in self._connection.execute(
-                    "SELECT name FROM sqlite_schema WHERE type = 'table'"
-                )
-            }
-            if not tables >= _TABLES:
-                raise StorageCorrupt(f"{self.path} isn't a Homeport database")
-            row = self._connection.execute(
-                "SELECT value FROM meta WHERE name = 'schema_version'"
-            ).fetchone()
+            self._version = read_version(self._connection, self.path, advice=_ADVICE)
         except sqlite3.DatabaseError as error:
             raise self._unreadable(error) from error
-        version = "none" if row is None else str(row[0])
-        if not version.isdigit() or not 1 <= int(version) <= SCHEMA_VERSION:
-            raise StorageVersionUnknown(
-                f"{self.path} has schema version {version}, this Homeport knows {SCHEMA_VERSION}; "
-                "replay it with the Homeport that wrote it"
-            )
 
     def _unreadable(self, error: sqlite3.DatabaseError) -> StorageError:
         if isinstance(error, sqlite3.OperationalError):

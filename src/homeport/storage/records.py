@@ -1,33 +1,50 @@
-"""The `records` table: what every record was at one commit, brought up to date behind the journal.
+"""The records on disk: what every record was at one commit, brought up to date behind the journal.
 
-A commit is durable once the journal has it; writing each record to its own place as well would
-cost several times as much. So changes are gathered, only the last one of each record, and written
-later in bounded parts. Recovery is this table and a replay of the journal behind `folded_through`:
-a part that is ahead of that number does no harm, since the replay ends at the same last value.
+A commit is durable once the journal has it; writing each record to a place of its own would cost
+several times as much, and nobody reads one: only recovery does, and then all of them. So changes
+are gathered, only the last one of each record, and appended later in bounded parts. A part holds
+records of one bucket, which a record's key decides; a bucket's parts are merged into one as soon as
+what was appended weighs as much as what was there. What a change costs doesn't depend on how many
+records there are: it is appended once, and merging rewrites it twice or so.
+
+Recovery is the last value of each record in these parts, and a replay of the journal behind
+`folded_through`: parts that are ahead of that number do no harm, since the replay ends at the same
+last values.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from homeport.storage.encoding import RecordId
+from homeport.storage.encoding import Entry, RecordId, decode_entries, encode_entries
 from homeport.storage.lease import Lease, held_transaction
 
 ROWS_PER_STATEMENT = 64
-ROWS_PER_PART = 256  # commits wait while one part is written: a few milliseconds
-# Of journal that a start has to replay, or a bit more: half a second of it. To bring the records up
-# to date costs as much as the commits did: a burst of calls shouldn't have to pay for it.
+# So many that one of a million tasks' is merged in some 20 ms, while commits wait.
+BUCKETS = 256
+PART_BYTES = 512 * 1024  # commits wait while one part is written: a few milliseconds
+MERGED_LEAST_BYTES = 16 * 1024  # less isn't worth a merge
+# Of journal that a start has to replay, or a bit more: half a second of it.
 UNFOLDED_LIMIT_BYTES = 64 * 1024 * 1024
+_ENTRY_OVERHEAD_BYTES = 16  # in a part: the kind, and what says how long the rest is
 
-_PUT = (
-    "INSERT INTO records (kind, key, value) VALUES {}"
-    " ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value"
+SCHEMA = (
+    "CREATE TABLE record_parts (id INTEGER PRIMARY KEY, bucket INTEGER NOT NULL,"
+    " body BLOB NOT NULL)",
+    "CREATE INDEX record_parts_by_bucket ON record_parts (bucket)",
 )
-_DELETE = "DELETE FROM records WHERE (kind, key) IN (VALUES {})"
+ALL_PARTS = "SELECT bucket, body FROM record_parts ORDER BY bucket, id"
+_ADD = "INSERT INTO record_parts (bucket, body) VALUES {}"
+_SIZES = "SELECT bucket, LENGTH(body) FROM record_parts ORDER BY bucket, id"
+_BUCKET = "SELECT body FROM record_parts WHERE bucket = ? ORDER BY id"
+_DROP = "DELETE FROM record_parts WHERE bucket = ?"
 _NOTE = "INSERT OR REPLACE INTO meta VALUES ('folded_through', ?)"
 _FIND = "SELECT value FROM meta WHERE name = 'folded_through'"
 
+Changed = dict[RecordId, bytes | None]
 
-class RecordTable:
+
+class RecordParts:
     """Gathers what changed and writes it, part by part; one transaction a part."""
 
     def __init__(self, connection: sqlite3.Connection, lease: Lease, limit_bytes: int) -> None:
@@ -36,60 +53,161 @@ class RecordTable:
         self._limit_bytes = limit_bytes
         row = connection.execute(_FIND).fetchone()
         self.folded_through = 0 if row is None else int(row[0])
-        # Changes behind the parts being written, the number of the last commit among them, and
-        # how much of the journal they stand for.
-        self._gathered: dict[RecordId, bytes | None] = {}
+        # Changes behind the parts being written, by bucket, the number of the last commit among
+        # them, and how much of the journal they stand for.
+        self._gathered = _no_changes()
         self._gathered_through = self.folded_through
         self._gathered_bytes = 0
+        self._bytes_since_part = 0
         # What is being written: the rest of an earlier `_gathered`, and its last commit.
-        self._rest: list[tuple[RecordId, bytes | None]] = []
+        self._rest: dict[int, Changed] = {}
         self._rest_through = self.folded_through
+        # What each bucket's first part weighs, and all others, which are due to be merged into it.
+        self._first_bytes = [0] * BUCKETS
+        self._later_bytes = [0] * BUCKETS
+        self._to_merge: dict[int, None] = {}
+        for bucket, size_bytes in connection.execute(_SIZES):
+            self._weigh(bucket, size_bytes)
 
     @property
     def is_behind(self) -> bool:
-        """Whether the journal is ahead of this table."""
+        """Whether the journal is ahead of these parts."""
         return self.folded_through < self._gathered_through
+
+    @property
+    def has_work(self) -> bool:
+        """Whether there is anything to write or to merge."""
+        return self.is_behind or bool(self._to_merge)
 
     @property
     def is_due(self) -> bool:
         """Whether a part should be written now, though commits may be waiting."""
-        return bool(self._rest) or self._gathered_bytes >= self._limit_bytes
+        is_full = self._gathered_bytes >= self._limit_bytes
+        return bool(self._rest) or bool(self._to_merge) or is_full
 
     def gather(
         self, latest: Mapping[RecordId, bytes | None], *, through: int, size_bytes: int
     ) -> None:
         """Take what durable commits up to `through` changed; `size_bytes` long in the journal."""
-        self._gathered.update(latest)
+        gathered = self._gathered
+        for name, value in latest.items():
+            gathered[bucket_of(name[1])][name] = value
         self._gathered_through = through
         self._gathered_bytes += size_bytes
+        self._bytes_since_part += size_bytes
 
     def write_part(self) -> None:
-        """Write some of what was gathered, and note how far the table is when it was the last.
+        """Write some of what was gathered, or merge one bucket's parts.
 
-        It isn't waited for: should the part be lost, the journal still has it.
+        It isn't waited for: should it be lost, the journal still has what was gathered, and the
+        parts are as they were.
         """
-        if not self._rest:
-            self._rest = sorted(self._gathered.items(), reverse=True)
-            self._rest_through = self._gathered_through
-            self._gathered, self._gathered_bytes = {}, 0
-        part = self._rest[-ROWS_PER_PART:]
-        puts = [(*name, value) for name, value in reversed(part) if value is not None]
-        deletes = [name for name, value in reversed(part) if value is None]
         execute = self._connection.execute
         execute("PRAGMA synchronous = NORMAL")
-        with held_transaction(self._connection, self._lease):
-            execute_wide(self._connection, _PUT, 3, puts)
-            execute_wide(self._connection, _DELETE, 2, deletes)
-            if len(part) == len(self._rest):
-                execute(_NOTE, (str(self._rest_through),))
+        if self._to_merge and not self._rest:
+            self._merge(next(iter(self._to_merge)))
+        else:
+            self._write_changes()
         execute("PRAGMA synchronous = FULL")
-        del self._rest[-ROWS_PER_PART:]
+
+    def write_changes(self) -> None:
+        """Write all that was gathered, and merge nothing: what a start needs to replay nothing."""
+        while self.is_behind:
+            self._write_changes()
+
+    def read(self) -> Iterator[Entry]:
+        """Iterate kind, key and value of every record that the parts hold."""
+        return read_entries(self._connection.execute(ALL_PARTS))
+
+    def _write_changes(self) -> None:
+        """Write the changes of some buckets, and note how far the parts are with the last one."""
+        if not self._rest:
+            self._rest = {n: changed for n, changed in enumerate(self._gathered) if changed}
+            self._rest_through = self._gathered_through
+            self._gathered, self._gathered_bytes = _no_changes(), 0
+            self._bytes_since_part = 0
+        # More than came in meanwhile, or the journal would run away under load.
+        wanted_bytes = max(PART_BYTES, 2 * self._bytes_since_part)
+        rows: list[tuple[int, bytes]] = []
+        for bucket, changed in self._rest.items():
+            rows.append((bucket, encode_entries(changed)))
+            wanted_bytes -= len(rows[-1][1])
+            if wanted_bytes <= 0:
+                break
+        with held_transaction(self._connection, self._lease):
+            execute_wide(self._connection, _ADD, 2, rows)
+            if len(rows) == len(self._rest):
+                self._connection.execute(_NOTE, (str(self._rest_through),))
+        self._bytes_since_part = 0
+        for bucket, body in rows:
+            del self._rest[bucket]
+            self._weigh(bucket, len(body))
         if not self._rest:
             self.folded_through = self._rest_through
 
-    def read(self) -> Iterator[tuple[str, str, bytes]]:
-        """Iterate kind, key and value of every record that the table holds."""
-        yield from self._connection.execute("SELECT kind, key, value FROM records")
+    def _merge(self, bucket: int) -> None:
+        """Make one part of a bucket's, without what was changed later or deleted."""
+        rows = self._connection.execute(_BUCKET, (bucket,)).fetchall()
+        live = last_values(body for (body,) in rows)
+        body = encode_entries(live) if live else None
+        with held_transaction(self._connection, self._lease):
+            self._connection.execute(_DROP, (bucket,))
+            if body is not None:
+                execute_wide(self._connection, _ADD, 2, [(bucket, body)])
+        del self._to_merge[bucket]
+        self._first_bytes[bucket] = 0 if body is None else len(body)
+        self._later_bytes[bucket] = 0
+
+    def _weigh(self, bucket: int, size_bytes: int) -> None:
+        """Count a new part of a bucket, and see whether its parts should be merged.
+
+        Buckets differ in when they are, from once to twice the first part's weight: what grows
+        together isn't to be merged all at the same time.
+        """
+        if not self._first_bytes[bucket]:
+            self._first_bytes[bucket] = size_bytes
+            return
+        self._later_bytes[bucket] += size_bytes
+        allowed_bytes = max(self._first_bytes[bucket], MERGED_LEAST_BYTES)
+        if self._later_bytes[bucket] * BUCKETS > allowed_bytes * (BUCKETS + bucket):
+            self._to_merge[bucket] = None
+
+
+def bucket_of(key: str) -> int:
+    """Return the bucket of a record: the same one in every process, as it is kept on disk."""
+    return zlib.crc32(key.encode()) % BUCKETS
+
+
+def read_entries(rows: Iterable[tuple[int, bytes]]) -> Iterator[Entry]:
+    """Iterate kind, key and value of the records in parts, which come in `ALL_PARTS`' order."""
+    current, bodies = -1, list[bytes]()
+    for bucket, body in rows:
+        if bucket != current:
+            yield from _entries(bodies)
+            current, bodies = bucket, []
+        bodies.append(body)
+    yield from _entries(bodies)
+
+
+def write_entries(connection: sqlite3.Connection, entries: Iterable[Entry]) -> None:
+    """Write records as parts within the caller's transaction, with little in memory at a time."""
+    gathered, size_bytes = _no_changes(), 0
+    for kind, key, value in entries:
+        gathered[bucket_of(key)][kind, key] = value
+        size_bytes += len(key) + len(value) + _ENTRY_OVERHEAD_BYTES
+        if size_bytes > UNFOLDED_LIMIT_BYTES:
+            _write_all(connection, gathered)
+            gathered, size_bytes = _no_changes(), 0
+    _write_all(connection, gathered)
+
+
+def last_values(bodies: Iterable[bytes]) -> Changed:
+    """Return what one bucket's parts, oldest first, say of each record that isn't deleted."""
+    found: Changed = {}
+    for body in bodies:
+        for kind, key, value in decode_entries(body):
+            found[kind, key] = value
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def execute_wide(
@@ -114,3 +232,18 @@ def execute_wide(
             statement.format(",".join([slot] * len(part))), values
         ).rowcount
     return changed
+
+
+def _no_changes() -> list[Changed]:
+    return [{} for _ in range(BUCKETS)]
+
+
+def _write_all(connection: sqlite3.Connection, gathered: list[Changed]) -> None:
+    rows = [(n, encode_entries(changed)) for n, changed in enumerate(gathered) if changed]
+    execute_wide(connection, _ADD, 2, rows)
+
+
+def _entries(bodies: list[bytes]) -> Iterator[Entry]:
+    for (kind, key), value in last_values(bodies).items():
+        assert value is not None
+        yield kind, key, value

@@ -167,8 +167,7 @@ class SqliteStorage:
                     self._make_room(batch[-1].sequence)
                     self._bring_back(partial(self._became_durable, batch[-1].sequence))
                 self._tidy(is_calm=not batch)
-            while self._database.can_fold:
-                self._database.fold()
+            self._database.fold_to_close()
         except (sqlite3.Error, OSError) as error:
             self._fail(StorageRefused, f"the disk refused a commit: {error}")
         except LeaseLost as error:

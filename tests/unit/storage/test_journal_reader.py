@@ -11,7 +11,7 @@ from homeport.state.changes import Commit, Put
 from homeport.storage.database import DATABASE_FILE_NAME, Database, JournalLimits
 from homeport.storage.errors import StorageCorrupt, StorageUnavailable, StorageVersionUnknown
 from homeport.storage.journal_reader import JournalReader
-from journal_files import write_journal
+from journal_files import alter_records, make_older, write_journal
 
 COMMITS = [
     Commit(1, NOW_MS, "CreateCluster", (Put(make_cluster()),)),
@@ -109,13 +109,16 @@ def test_what_is_no_journal_is_refused(tmp_path):
         JournalReader(other)
 
 
-@pytest.mark.parametrize("version", ["1", "2"])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_older_homeports_journal_is_read_and_stays_what_it_is(tmp_path, version):
     folder = write_journal(tmp_path / "data", COMMITS)
-    alter(folder, f"UPDATE meta SET value = '{version}' WHERE name = 'schema_version'")
+    with JournalReader(folder) as journal:
+        records = list(journal.records())
+    make_older(folder, version)
     before = files_in(folder)
     with JournalReader(folder) as journal:
         assert list(journal.commits()) == COMMITS
+        assert sorted(map(repr, journal.records())) == sorted(map(repr, records)) != []
     assert files_in(folder) == before
 
 
@@ -136,8 +139,11 @@ def test_a_journal_with_a_gap_or_an_unreadable_commit_is_refused(tmp_path):
     alter(broken, "UPDATE journal SET body = x'00' WHERE sequence = 2")
     with JournalReader(broken) as journal, pytest.raises(StorageCorrupt, match="commit 2 is"):
         list(journal.commits())
-    alter(broken, "UPDATE records SET value = x'00' WHERE kind = 'cluster'")
-    with JournalReader(broken) as journal, pytest.raises(StorageCorrupt, match="cluster arn"):
+    alter_records(broken, lambda _: b"\0")
+    with JournalReader(broken) as journal, pytest.raises(StorageCorrupt, match="record is unread"):
+        list(journal.records())
+    alter(broken, "UPDATE record_parts SET body = x'00'")
+    with JournalReader(broken) as journal, pytest.raises(StorageCorrupt, match="record is unread"):
         list(journal.records())
 
 

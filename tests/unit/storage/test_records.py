@@ -10,6 +10,7 @@ import pytest
 
 from builders import make_cluster
 from homeport.state.changes import Commit, Delete, Put
+from homeport.storage import records
 from homeport.storage.database import (
     DATABASE_FILE_NAME,
     WAL_AHEAD_BYTES,
@@ -17,9 +18,10 @@ from homeport.storage.database import (
     JournalLimits,
 )
 from homeport.storage.errors import StorageCorrupt
-from homeport.storage.records import ROWS_PER_PART
+from homeport.storage.records import BUCKETS
+from journal_files import make_older
 
-NAMES = [f"c{n}" for n in range(3 * ROWS_PER_PART)]
+NAMES = [f"c{n}" for n in range(3 * BUCKETS)]
 
 
 def put(sequence: int, *names: str, status: str = "ACTIVE") -> Commit:
@@ -42,9 +44,9 @@ def image_of(path: Path, image: Path) -> Path:
 
 def state_of(path: Path) -> tuple[dict[str, str], int]:
     database = Database(path, JournalLimits())
-    records, newest = database.load()
+    found, newest = database.load()
     database.close()
-    return {record.name: record.status for record in records}, newest
+    return {record.name: record.status for record in found}, newest
 
 
 def folded_through(path: Path) -> int:
@@ -52,6 +54,18 @@ def folded_through(path: Path) -> int:
     row = connection.execute("SELECT value FROM meta WHERE name = 'folded_through'").fetchone()
     connection.close()
     return 0 if row is None else int(row[0])
+
+
+def parts_of(path: Path) -> list[bytes]:
+    connection = sqlite3.connect(path / DATABASE_FILE_NAME)
+    rows = connection.execute("SELECT body FROM record_parts").fetchall()
+    connection.close()
+    return [body for (body,) in rows]
+
+
+def fold_all(database: Database) -> None:
+    while database.can_fold:
+        database.fold()
 
 
 def test_a_commit_is_durable_before_its_records_are(tmp_path: Path):
@@ -71,6 +85,55 @@ def test_many_changes_of_one_record_are_written_once(tmp_path: Path):
     assert not database.can_fold
     database.close()
     assert folded_through(tmp_path) == 49
+    assert len(parts_of(tmp_path)) == 1
+
+
+def test_parts_are_merged_before_they_weigh_much_more_than_their_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(records, "MERGED_LEAST_BYTES", 0)
+    database = opened(tmp_path)
+    database.write([put(1, *NAMES)])
+    fold_all(database)
+    live_bytes = sum(map(len, parts_of(tmp_path)))
+    chance = random.Random(0)
+    for sequence in range(2, 60):
+        database.write([put(sequence, *chance.sample(NAMES, 400))])
+        fold_all(database)
+    written_bytes = sum(map(len, parts_of(tmp_path)))
+    assert live_bytes < written_bytes <= 3 * live_bytes
+    database.close()
+    assert state_of(tmp_path) == (dict.fromkeys(NAMES, "ACTIVE"), 59)
+
+
+def test_what_was_deleted_takes_no_room_once_it_is_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(records, "MERGED_LEAST_BYTES", 1_000)
+    database = opened(tmp_path)
+    arn = make_cluster("a" * 255).arn
+    for sequence in range(1, 60, 2):
+        deletion = Commit(sequence + 1, 0, "Test", (Delete("cluster", arn),))
+        database.write([put(sequence, "a" * 255)])
+        fold_all(database)
+        database.write([deletion])
+        fold_all(database)
+    database.close()
+    assert sum(map(len, parts_of(tmp_path))) < 3_000
+    assert state_of(tmp_path) == ({}, 60)
+
+
+def test_more_is_folded_at_a_time_than_came_in_meanwhile(tmp_path: Path):
+    database = opened(tmp_path)
+    names = [f"{'x' * 200}{n}" for n in range(4_000)]  # 3 parts of them, each time
+    sequence = folds = 0
+    while folded_through(tmp_path) == 0:
+        sequence += 1
+        database.write([put(sequence, *names, status=f"S{sequence}")])
+        database.fold()
+        folds += 1
+    database.close()
+    assert folds < 5
 
 
 def test_what_was_gathered_before_a_crash_is_folded_after_it(tmp_path: Path):
@@ -85,24 +148,37 @@ def test_what_was_gathered_before_a_crash_is_folded_after_it(tmp_path: Path):
     assert state_of(tmp_path) == ({"a": "ACTIVE", "b": "ACTIVE"}, 1)
 
 
-def test_commits_are_taken_between_the_parts_of_a_fold(tmp_path: Path):
+def test_commits_are_taken_between_the_parts_of_a_fold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(records, "PART_BYTES", 10_000)
     database = opened(tmp_path)
     database.write([put(1, *NAMES)])
     database.fold()
-    database.write([put(2, NAMES[0], NAMES[-1], status="INACTIVE")])
+    database.write([put(2, NAMES[1])])
+    database.fold()
+    assert folded_through(tmp_path) == 0
+    database.write([put(3, NAMES[2])])
+    assert len(parts_of(tmp_path)) < BUCKETS
+    database.write([put(4, NAMES[0], NAMES[-1], status="INACTIVE")])
     while database.can_fold:
         database.fold()
     database.close()
     state, newest = state_of(tmp_path)
-    assert newest == folded_through(tmp_path) == 2
+    assert newest == folded_through(tmp_path) == 4
     changed = {name for name, status in state.items() if status == "INACTIVE"}
     assert changed == {NAMES[0], NAMES[-1]}
     assert len(state) == len(NAMES)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_crash_at_any_moment_of_writing_and_folding_loses_nothing(tmp_path: Path, seed: int):
+def test_a_crash_at_any_moment_of_writing_and_folding_loses_nothing(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+):
     chance = random.Random(seed)
+    if seed % 2:  # many small parts, and much to merge
+        monkeypatch.setattr(records, "PART_BYTES", 8_000)
+        monkeypatch.setattr(records, "MERGED_LEAST_BYTES", 100)
     database = opened(tmp_path / "data", size_bytes=200_000)  # pruned while it goes on
     expected: dict[str, str] = {}
     sequence = 0
@@ -164,45 +240,33 @@ def test_a_commit_that_cannot_be_read_is_named(tmp_path: Path, body: bytes):
         state_of(tmp_path)
 
 
-def make_second_version(folder: Path) -> sqlite3.Connection:
-    """Write two clusters, as the second version of the schema had them, in the order of keys."""
-    database = opened(folder)
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_file_of_an_earlier_version_is_taken_over_and_goes_on(tmp_path: Path, version: int):
+    database = opened(tmp_path)
     database.write([put(1, "a"), put(2, "b")])
-    while database.can_fold:
-        database.fold()
+    database.fold_to_close()
     database.close()
-    connection = sqlite3.connect(folder / DATABASE_FILE_NAME, isolation_level=None)
-    for statement in (
-        "CREATE TABLE of_2 (kind TEXT, key TEXT, value BLOB NOT NULL, PRIMARY KEY (kind, key))"
-        " WITHOUT ROWID",
-        "INSERT INTO of_2 SELECT kind, key, value FROM records",
-        "DROP TABLE records",
-        "ALTER TABLE of_2 RENAME TO records",
-        "UPDATE meta SET value = '2' WHERE name = 'schema_version'",
-    ):
-        connection.execute(statement)
-    return connection
-
-
-def test_a_file_of_the_second_version_is_taken_over_and_goes_on(tmp_path: Path):
-    make_second_version(tmp_path).close()
+    make_older(tmp_path, version)
     database = opened(tmp_path)
     assert {record.name for record in database.load()[0]} == {"a", "b"}
+    assert not database.can_fold
     database.write([put(3, "b", status="INACTIVE"), put(4, "c")])
-    while database.can_fold:
-        database.fold()
+    database.fold_to_close()
     database.close()
     assert state_of(tmp_path) == ({"a": "ACTIVE", "b": "INACTIVE", "c": "ACTIVE"}, 4)
     assert folded_through(tmp_path) == 4
 
 
-def test_a_file_of_the_first_version_is_taken_over(tmp_path: Path):
-    connection = make_second_version(tmp_path)
-    connection.execute("DELETE FROM meta WHERE name = 'folded_through'")
-    connection.execute("UPDATE meta SET value = '1' WHERE name = 'schema_version'")
-    connection.close()
-    assert state_of(tmp_path) == ({"a": "ACTIVE", "b": "ACTIVE"}, 2)
-    assert folded_through(tmp_path) == 2
+def test_a_file_of_an_earlier_version_whose_records_are_behind_is_taken_over(tmp_path: Path):
+    database = opened(tmp_path)
+    database.write([put(1, *NAMES)])
+    database.fold_to_close()
+    database.write([put(2, "last", NAMES[0], status="INACTIVE")])
+    database.close()
+    make_older(tmp_path, 3)
+    expected = dict.fromkeys(NAMES, "ACTIVE") | {"last": "INACTIVE", NAMES[0]: "INACTIVE"}
+    assert state_of(tmp_path) == (expected, 2)
+    assert state_of(tmp_path) == (expected, 2)
 
 
 def test_lengthening_the_log_keeps_nothing_but_its_length(tmp_path: Path):

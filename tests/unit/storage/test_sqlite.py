@@ -29,6 +29,7 @@ from homeport.storage.errors import (
     StorageVersionUnknown,
 )
 from homeport.storage.sqlite import FAILURE_EXIT_CODE, SqliteStorage
+from journal_files import alter_records
 
 TASK = make_task()
 
@@ -324,17 +325,20 @@ def test_a_newer_schema_is_refused_and_the_lock_let_go(tmp_path: Path):
     write(tmp_path, put(1, TASK))
     _alter(tmp_path, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
     for _ in range(2):
-        with pytest.raises(StorageVersionUnknown, match="schema version 99, this Homeport knows 3"):
+        with pytest.raises(StorageVersionUnknown, match="schema version 99, this Homeport knows 4"):
             SqliteStorage(tmp_path)
 
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path):
     write(tmp_path, put(1, TASK))
-    _alter(tmp_path, "UPDATE records SET value = ?", b"\x81")
+    alter_records(tmp_path, lambda _: b"\x81")
     with pytest.raises(StorageCorrupt, match=f"task {TASK.arn} is unreadable"):
         reopened(tmp_path)
-    _alter(tmp_path, "UPDATE records SET value = ?", msgspec.msgpack.encode(make_cluster()))
+    alter_records(tmp_path, lambda _: msgspec.msgpack.encode(make_cluster()))
     with pytest.raises(StorageCorrupt, match="holds another record"):
+        reopened(tmp_path)
+    _alter(tmp_path, "UPDATE record_parts SET body = ?", b"\x81")
+    with pytest.raises(StorageCorrupt, match="the records are unreadable"):
         reopened(tmp_path)
 
 
@@ -342,7 +346,7 @@ def test_a_record_of_a_later_homeport_with_more_members_is_read(tmp_path: Path):
     write(tmp_path, put(1, TASK))
     document = msgspec.msgpack.decode(msgspec.msgpack.encode(TASK))
     document["invented_later"] = 1
-    _alter(tmp_path, "UPDATE records SET value = ?", msgspec.msgpack.encode(document))
+    alter_records(tmp_path, lambda _: msgspec.msgpack.encode(document))
     assert reopened(tmp_path) == ([TASK], 1)
 
 
