@@ -37,6 +37,7 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     unstarted_ms: int = 0  # for so long it wasn't RUNNING, and then it had to stop
     fails_ms: int | None = None  # from its placement until it is STOPPED, never RUNNING
     runs_ms: int | None = None  # from RUNNING until it ends by itself
+    until_ms: int | None = None  # when somebody or the scheduler stopped it, epoch milliseconds
     stop_ms: int | None = None  # from when its agent heard of that until STOPPED
     reason: str = ""
     exits: tuple[tuple[str, int | None, str | None], ...] = ()
@@ -50,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     start_ms: int
     fails_ms: int | None
     runs_ms: int | None
+    until_ms: int | None
     stop_ms: int
     reason: str
     exits: tuple[tuple[str, int | None, str | None], ...]
@@ -234,7 +236,8 @@ class Behaviours:
             self._of_images.get(images),
         ):
             if pool:
-                return msgspec.structs.replace(self._chance.pick(pool), source_arn=None)
+                drawn = self._chance.pick(pool)
+                return msgspec.structs.replace(drawn, source_arn=None, until_ms=None)
         return Behaviour(is_cold=True)
 
     def _complete(self, behaviour: Behaviour, images: str, *, is_cold: bool) -> Plan:
@@ -255,6 +258,7 @@ class Behaviours:
             start_ms=pull_ms + start_ms,
             fails_ms=behaviour.fails_ms,
             runs_ms=behaviour.runs_ms,
+            until_ms=behaviour.until_ms,
             stop_ms=stop_ms,
             reason=behaviour.reason,
             exits=behaviour.exits,
@@ -294,6 +298,7 @@ def _behave(life: TaskLife, from_ms: int, ends_ms: int, *, is_cold: bool) -> Beh
         unstarted_ms=unstarted_ms,
         fails_ms=fails_ms,
         runs_ms=runs_ms,
+        until_ms=None if has_ended_itself else life.stopping_ms,
         stop_ms=stop_ms,
         reason=life.reason,
         exits=life.exits if has_ended_itself else (),

@@ -4,6 +4,7 @@ Each is a few timers: what the wire, the agent's own machine and Docker add is i
 the journal has. An agent without a connection hears nothing and keeps its reports until it has one.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 
@@ -13,7 +14,7 @@ from homeport.engine.events import AgentConnected, AgentLost, ContainerHealth, H
 from homeport.model.task import STOPPED, Task
 from homeport.model.task_definition import TaskDefinition
 from homeport.sim.clock import Action, Life, Timeline
-from homeport.sim.replay.behaviour import Plan
+from homeport.sim.replay.behaviour import NEAR_MS, Plan
 from homeport.sim.replay.lives import images_of
 from homeport.state.view import View
 
@@ -22,6 +23,11 @@ ChoosePlan = Callable[[Task, bool], Plan]
 
 Call = Callable[[str, object], object]
 Observe = Callable[[AgentConnected | AgentLost | HealthReported], None]
+
+OnSwap = Callable[[str, str], None]
+"""Hears that two tasks go on with each other's lives."""
+
+Peers = tuple[str | None, str, str | None]  # service, task definition, container instance
 
 EXIT_AFTER_STOP = 143  # 128 + SIGTERM
 
@@ -42,13 +48,21 @@ class _Instance:
 class _Played:
     """A task that an agent knows; `life` ends with its next stage."""
 
-    __slots__ = ("is_running", "is_stopping", "life", "plan")
+    __slots__ = ("begun_ms", "is_stopping", "life", "plan", "running_ms", "task")
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, task: Task, plan: Plan, begun_ms: int) -> None:
+        self.task = task
         self.plan = plan
         self.life = Life()
-        self.is_running = False
+        self.begun_ms = begun_ms
+        self.running_ms: int | None = None
         self.is_stopping = False
+
+    @property
+    def peers(self) -> Peers:
+        """What it has in common with those that could as well have been in its place."""
+        task = self.task
+        return task.service_arn, task.task_definition_arn, task.container_instance_arn
 
 
 class PlayedFleet:
@@ -62,14 +76,17 @@ class PlayedFleet:
         call: Call,
         observe: Observe,
         choose_plan: ChoosePlan,
+        on_swap: OnSwap,
     ) -> None:
         self._choose_plan = choose_plan
+        self._on_swap = on_swap
         self._timeline = timeline
         self._view = view
         self._call = call
         self._observe = observe
         self._instances: dict[str, _Instance] = {}
         self._tasks: dict[str, _Played] = {}
+        self._peers: dict[Peers, dict[str, _Played]] = defaultdict(dict)
 
     # what happens to agents
     def connect(self, arn: str) -> None:
@@ -116,16 +133,27 @@ class PlayedFleet:
     def _begin(self, instance: _Instance, task: Task) -> None:
         images = images_of(task)
         plan = self._choose_plan(task, images not in instance.images)
-        played = self._tasks[task.arn] = _Played(plan)
-        if plan.fails_ms is not None:
-            self._after(instance, played, plan.fails_ms, partial(self._end, task, plan))
-            return
-        instance.images.add(images)
-        started = partial(self._start, instance, task, played)
-        self._after(instance, played, plan.start_ms, started)
+        played = _Played(task, plan, self._timeline.now_ms)
+        self._tasks[task.arn] = self._peers[played.peers][task.arn] = played
+        if plan.fails_ms is None:
+            instance.images.add(images)
+        self._go_on(instance, played)
 
-    def _start(self, instance: _Instance, task: Task, played: _Played) -> None:
-        played.is_running = True
+    def _go_on(self, instance: _Instance, played: _Played) -> None:
+        """Plan what a task that isn't told to stop does of itself."""
+        plan, end = played.plan, partial(self._end, played)
+        if played.running_ms is not None:
+            if plan.runs_ms is not None:
+                self._at(instance, played, played.running_ms + plan.runs_ms, end)
+        elif plan.fails_ms is not None:
+            self._at(instance, played, played.begun_ms + plan.fails_ms, end)
+        else:
+            started = partial(self._start, instance, played)
+            self._at(instance, played, played.begun_ms + plan.start_ms, started)
+
+    def _start(self, instance: _Instance, played: _Played) -> None:
+        task, now_ms = played.task, self._timeline.now_ms
+        played.running_ms = now_ms
         containers = [
             ecs.ContainerStateChange(
                 container_name=each.name, status="RUNNING", runtime_id=task.arn[-32:]
@@ -134,10 +162,9 @@ class PlayedFleet:
         ]
         self._submit(task, "RUNNING", containers)
         for after_ms, status in played.plan.health:
-            self._after(instance, played, after_ms, partial(self._report_health, task, status))
-        if played.plan.runs_ms is not None:
-            end = partial(self._end, task, played.plan)
-            self._after(instance, played, played.plan.runs_ms, end)
+            report = partial(self._report_health, task, status)
+            self._at(instance, played, now_ms + after_ms, report)
+        self._go_on(instance, played)
 
     def _stop(self, instance: _Instance, task: Task) -> None:
         played = self._tasks.get(task.arn)
@@ -146,22 +173,64 @@ class PlayedFleet:
             return
         if played.is_stopping:
             return
+        self._swap(instance, played)
         played.is_stopping = True
         played.life.end()
         played.life = Life()
-        self._after(instance, played, played.plan.stop_ms, partial(self._stopped, task, played))
+        stopped_ms = self._timeline.now_ms + played.plan.stop_ms
+        self._at(instance, played, stopped_ms, partial(self._stopped, played))
 
-    def _stopped(self, task: Task, played: _Played) -> None:
-        self._tasks.pop(task.arn, None)
-        code = EXIT_AFTER_STOP if played.is_running else None
+    def _swap(self, instance: _Instance, played: _Played) -> None:
+        """Let the task that goes be the one that went: which of its peers it is was all the same.
+
+        Or else whoever would have failed later is stopped instead, and nothing fails any more.
+        """
+        now_ms = self._timeline.now_ms
+
+        def distance_ms(other: _Played) -> int:
+            until_ms = other.plan.until_ms
+            return NEAR_MS + 1 if until_ms is None else abs(until_ms - now_ms)
+
+        is_up = played.running_ms is not None
+        peers = [
+            other
+            for other in self._peers[played.peers].values()
+            if not other.is_stopping and (other.running_ms is not None) is is_up
+        ]
+        went = min(peers, key=distance_ms)
+        if distance_ms(went) >= min(distance_ms(played), NEAR_MS):
+            return
+        played.plan, went.plan = went.plan, played.plan
+        played.begun_ms, went.begun_ms = went.begun_ms, played.begun_ms
+        played.running_ms, went.running_ms = went.running_ms, played.running_ms
+        self._on_swap(played.task.arn, went.task.arn)
+        went.life.end()
+        went.life = Life()
+        for after_ms, status in went.plan.health if went.running_ms is not None else ():
+            report = partial(self._report_health, went.task, status)
+            self._at(instance, went, (went.running_ms or 0) + after_ms, report)
+        self._go_on(instance, went)
+
+    def _stopped(self, played: _Played) -> None:
+        task = self._forget(played)
+        code = None if played.running_ms is None else EXIT_AFTER_STOP
         self._submit(task, STOPPED, [_exit(each.name, code, None) for each in task.containers])
 
-    def _end(self, task: Task, plan: Plan) -> None:
+    def _end(self, played: _Played) -> None:
         """End a task by itself, with what the journal's said on that occasion."""
-        self._tasks.pop(task.arn, None)
+        task, plan = self._forget(played), played.plan
         names = {each.name for each in task.containers}
         told = [_exit(*each) for each in plan.exits if each[0] in names]
         self._submit(task, STOPPED, told, plan.reason)
+
+    def _forget(self, played: _Played) -> Task:
+        arn = played.task.arn
+        self._tasks.pop(arn, None)
+        peers = self._peers[played.peers]
+        peers.pop(arn, None)
+        if not peers:
+            del self._peers[played.peers]
+        return played.task
 
     # reports
     def _report_health(self, task: Task, status: str) -> None:
@@ -193,20 +262,18 @@ class PlayedFleet:
         )
         self._call("SubmitTaskStateChange", request)
 
-    def _after(
-        self, instance: _Instance, played: _Played, delay_ms: int, action: Action
-    ) -> None:
-        """Do something after a while, unless the task or its instance is done with by then."""
+    def _at(self, instance: _Instance, played: _Played, at_ms: int, action: Action) -> None:
+        """Do something at a time, unless the task or its instance is done with by then."""
 
         def act() -> None:
             if instance.life.is_over:
                 return
-            if not instance.is_silent:
-                action()
-            else:
+            if instance.is_silent:
                 instance.held.append(act)
+            else:
+                action()
 
-        self._timeline.after(delay_ms, act, played.life)
+        self._timeline.at(at_ms, act, played.life)
 
 
 def _checked(definition: TaskDefinition) -> list[str]:

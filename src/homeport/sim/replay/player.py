@@ -89,6 +89,7 @@ class Player:
             call=self._stage.call,
             observe=self._engine.observe,
             choose_plan=self._tasks.choose_plan,
+            on_swap=self._tasks.swap,
         )
         self.send_tasks = self._fleet.send_tasks
         self.disconnect_agent = self._fleet.disconnect_agent

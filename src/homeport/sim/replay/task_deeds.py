@@ -29,6 +29,7 @@ class TaskDeeds:
         self._behaviours = behaviours
         self._sources: dict[str, str] = {}  # a simulated task that stands for one of the journal
         self._arns: dict[str, str] = {}  # the journal's task: the one here that has its life
+        self._lives: dict[str, str] = {}  # and back
 
     def choose_plan(self, task: Task, is_cold: bool) -> Plan:
         """Decide how a task behaves; `is_cold` when its instance lacks its images."""
@@ -51,7 +52,15 @@ class TaskDeeds:
             )
         if plan.source_arn is not None:
             self._arns[plan.source_arn] = task.arn
+            self._lives[task.arn] = plan.source_arn
         return plan
+
+    def swap(self, one_arn: str, other_arn: str) -> None:
+        """Two tasks go on with each other's lives: deeds about the one are about the other now."""
+        lives = self._lives.pop(one_arn, None), self._lives.pop(other_arn, None)
+        for source_arn, arn in zip(lives, (other_arn, one_arn), strict=True):
+            if source_arn is not None:
+                self._arns[source_arn], self._lives[arn] = arn, source_arn
 
     def do(self, deed: Deed) -> bool:
         """Do a deed; False when it isn't about tasks."""
