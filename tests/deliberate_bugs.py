@@ -243,6 +243,18 @@ def a_lost_lease_is_accepted(patch):
     patch.setattr(lease.LeaseBook, "check", lambda self, held: None)
 
 
+def questions_are_answered_without_the_journal(patch):
+    sound = engine.Engine._commit
+
+    def _commit(self, cause, decision, answer):
+        if answer is not None and not decision.changes:
+            answer(decision.reply)
+            answer = None
+        sound(self, cause, decision, answer)
+
+    patch.setattr(engine.Engine, "_commit", _commit)
+
+
 def protection_is_ignored(patch):
     patch.setattr(Task, "is_protected", lambda self, now_ms: False)
 
@@ -386,6 +398,7 @@ def a_task_sets_share_is_rounded_down(patch):
 deletions_are_not_kept.scenario = "long_day"
 wake_ups_are_lost.scenario = "staged"
 a_lost_lease_is_accepted.scenario = "lost_lease"
+questions_are_answered_without_the_journal.scenario = "lost_lease"
 protection_is_ignored.scenario = "task_protection"
 a_daemon_starts_beside_the_one_that_stops.scenario = "daemons"
 the_circuit_breaker_never_trips.scenario = "poisoned_image"

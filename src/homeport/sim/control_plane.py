@@ -148,22 +148,25 @@ class ControlPlane:
             return None
         decided_at: int | None = None
 
+        def refuse(error: AwsError) -> None:
+            self._trace.note("answer", operation, type(error).__name__, error.message)
+            rendered = render_error(error)
+            reply(Reply(rendered.status, rendered.body))
+
         def answer(result: object) -> None:
             assert not life.is_over
-            if isinstance(result, AwsError):
-                self._trace.note("answer", operation, type(result).__name__, result.message)
-                error = render_error(result)
-                reply(Reply(error.status, error.body))
-                return
             sequence = self.engine.view.sequence if decided_at is None else decided_at
             self.on_answer(operation, sequence, journal.lease.epoch)
+            if isinstance(result, AwsError):
+                refuse(result)
+                return
             assert isinstance(result, Shape) or result is None, type(result)
             reply(Reply(HTTP_OK, render_reply(result)))
 
         try:
             request = parse_request(ecs.OPERATIONS[operation], body)
         except AwsError as refusal:
-            answer(refusal)
+            refuse(refusal)
             return life
         event = ApiCalled(
             operation=operation,

@@ -42,7 +42,6 @@ class SimDisk:
         self.timeline = timeline
         self.chance = chance
         self.leases = LeaseBook()
-        self._taken_at: list[int] = []
         self._replica = Store()
         self._decoded: dict[RecordId, tuple[bytes, AnyRecord]] = {}
         self._digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
@@ -61,14 +60,7 @@ class SimDisk:
 
     def open(self, owner: str, on_refused: Refused) -> "SimJournal":
         """Let a process write from now on, and nobody else."""
-        self._taken_at.append(self.durable_sequence)
         return SimJournal(self, self.leases.take(owner), on_refused)
-
-    def durable_under(self, epoch: int) -> int:
-        """Return the newest commit that the holder of a lease may ever have seen durable."""
-        if epoch < len(self._taken_at):
-            return self._taken_at[epoch]
-        return self.durable_sequence
 
     def recover(self) -> Store:
         """Fill a new store from what is on the disk, as `storage.recovery` does."""
@@ -119,7 +111,7 @@ class SimDisk:
     @property
     def newest_epoch(self) -> int:
         """The epoch of the lease that was given last."""
-        return len(self._taken_at)
+        return self.leases.newest.epoch
 
     def keep(self, commits: list[Commit], epoch: int) -> None:
         """Make commits durable as a whole."""
@@ -170,8 +162,12 @@ class SimJournal:
             self._write()
 
     def when_durable(self, then: Then) -> None:
-        """Call `then` once everything appended so far is durable: at once if it already is."""
-        if self._written_through == self._appended and not self._waiting:
+        """Call `then` once everything appended so far is durable: at once if it already is.
+
+        As in `storage.sqlite`, who was taken over from lets nothing out any more.
+        """
+        is_written = self._written_through == self._appended and not self._waiting
+        if is_written and self._disk.leases.is_newest(self.lease):
             then()
         else:
             self._waiting.append((self._appended, then))

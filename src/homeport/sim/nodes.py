@@ -1,8 +1,8 @@
 """Two control planes on one disk: one is asked, the other takes over when it is told to.
 
-The one that was taken over from isn't told: it lives on for a while with its sockets and the calls
-that it has, as a server does that was stopped for a moment; new ones go to the leader. Its disk
-refuses its next commit, and that ends it.
+The one that was taken over from isn't told: it lives on for a while with its sockets, its open
+calls and connections over which more of them come, as a server does that was stopped for a moment.
+It may answer nothing of the past; its disk refuses its next commit, and that ends it.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from homeport.sim.disk import SimDisk
 from homeport.sim.network import Direction, Network, Peer, Reply
 from homeport.sim.trace import Trace
 
+CALLS_OVER_OLD_CONNECTIONS = 0.3  # go to the one that was taken over from, while it lives
 NAMES = ("control plane a", "control plane b")
 
 
@@ -26,6 +27,7 @@ class Nodes:
         self.clock = SkewedClock(timeline)
         self._timeline = timeline
         self._trace = trace
+        self._connections = chance.stream("old connections")
         self._leader, self._other = (
             ControlPlane(
                 name, timeline, chance, trace, disk=disk, clock=self.clock, on_start=on_start
@@ -78,6 +80,8 @@ class Nodes:
     # what the network asks of them
     def answer(self, operation: str, body: bytes, reply: Callable[[Reply], None]) -> Life | None:
         """Carry out a call; None when nobody listens."""
+        if self._other.is_up and self._connections.happens(CALLS_OVER_OLD_CONNECTIONS):
+            return self._other.answer(operation, body, reply)
         return self._leader.answer(operation, body, reply)
 
     def accept(self, url: str, to_agent: Direction) -> tuple[Peer, Life] | None:

@@ -101,9 +101,13 @@ class LeaseBook:
         self.newest = Lease(owner, self.newest.epoch + 1)
         return self.newest
 
+    def is_newest(self, lease: Lease) -> bool:
+        """Whether nobody has taken the journal since."""
+        return lease.epoch == self.newest.epoch
+
     def check(self, lease: Lease) -> None:
         """Raise LeaseLost unless this is the newest lease."""
-        if lease.epoch != self.newest.epoch:
+        if not self.is_newest(lease):
             raise lease_lost(lease, self.newest)
 
 

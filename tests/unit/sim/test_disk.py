@@ -133,7 +133,15 @@ def test_who_was_taken_over_from_writes_nothing_and_tells_nobody(timeline, disk,
     pass_time(timeline)
     assert heard == ["the new one's"]
     assert [type(refusal) for refusal in refusals] == [LeaseLost]
-    assert (disk.durable_under(1), disk.durable_under(2)) == (0, 1)
+
+
+def test_who_was_taken_over_from_answers_no_question_either(timeline, disk, journal):
+    heard: list[str] = []
+    journal.when_durable(lambda: heard.append("before"))
+    disk.open("b", lambda _refusal: None)
+    journal.when_durable(lambda: heard.append("after"))
+    pass_time(timeline)
+    assert heard == ["before"]
 
 
 def test_the_digest_depends_on_every_commit(timeline, disk, journal):

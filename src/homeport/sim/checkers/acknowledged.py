@@ -6,7 +6,7 @@ from homeport.sim.violation import Violation
 from homeport.wire.agent_messages import acs
 
 TRUTH = "every acknowledged write is durable"
-FENCED = "only the newest lease writes"
+FENCED = "only the newest lease writes, and answers"
 
 
 class AcknowledgedChecker:
@@ -18,11 +18,14 @@ class AcknowledgedChecker:
         disk.observe_write = self._written
 
     def answered(self, operation: str, sequence: int, epoch: int) -> None:
-        """An answer leaves, decided at this commit under this lease: it must hold for ever.
+        """An answer or a refusal leaves, decided at this commit under this lease.
 
-        Who was taken over from may still tell of what was durable by then, and of nothing else.
+        It must hold for ever; who was taken over from may not even tell of what was so until then.
         """
-        durable = self._disk.durable_under(epoch)
+        if epoch != self._disk.newest_epoch:
+            newest = self._disk.newest_epoch
+            raise Violation(FENCED, f"epoch {epoch} answers {operation}, {newest} is held")
+        durable = self._disk.durable_sequence
         if sequence > durable:
             raise Violation(TRUTH, f"{operation} was answered at {sequence}, {durable} is durable")
         self._heard_sequence = max(self._heard_sequence, sequence)
