@@ -67,6 +67,9 @@ CLUSTER = {
         },
         "managedStorageConfiguration": {"kmsKeyId": "x", "fargateEphemeralStorageKmsKeyId": "y"},
     },
+    "serviceConnectDefaults": {
+        "namespace": "arn:aws:servicediscovery:us-east-1:123456789012:namespace/ns-abc123"
+    },
     "tags": [{"key": "a", "value": ""}],
 }
 CLUSTER_INCLUDES = ["CONFIGURATIONS", "SETTINGS", "TAGS"]

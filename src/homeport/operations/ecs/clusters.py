@@ -1,10 +1,11 @@
 """Clusters: create, describe, list, update and delete.
 
-Which capacity providers a cluster has later is `capacity_providers`' business. Service Connect
-defaults aren't built: a request with them is refused.
+Which capacity providers a cluster has later is `capacity_providers`' business. The namespace of
+Service Connect is kept and described; nothing uses it yet, and none is made.
 Source: API:CreateCluster and its neighbours; reference api-errors-and-limits §3, §5, §6.
 """
 
+import re
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -25,6 +26,8 @@ from homeport.operations.names import check_name
 from homeport.operations.paging import page_size, read_token, take_page
 from homeport.operations.render.clusters import (
     EVERYTHING,
+    NO_DOCUMENT,
+    read_cluster_document,
     render_cluster,
     write_cluster_document,
 )
@@ -34,6 +37,9 @@ from homeport.state.view import View
 CLUSTERS_PER_DESCRIBE = 100
 CONTAINER_INSIGHTS = "containerInsights"
 SETTING_VALUES = ("enhanced", "enabled", "disabled")
+_NAMESPACE_ARN = re.compile(
+    r"arn:aws[a-z-]*:servicediscovery:[a-z0-9-]+:\d{12}:namespace/[\w-]{1,64}"
+)
 
 
 def create_cluster(view: View, request: ecs.CreateClusterRequest, context: CallContext) -> Decision:
@@ -44,9 +50,9 @@ def create_cluster(view: View, request: ecs.CreateClusterRequest, context: CallC
     name = DEFAULT_CLUSTER
     if request.cluster_name is not None:
         name = check_name(request.cluster_name, "Cluster name")
-    _refuse_unbuilt(request)
     settings = _check_settings(request.settings)
     _check_configuration(request.configuration)
+    document = _merge_document(NO_DOCUMENT, request)
     tags = check_tags(request.tags)
     arn = make_cluster_arn(context.scope, name)
     providers, strategy = _check_capacity(view, request, arn, name)
@@ -64,7 +70,7 @@ def create_cluster(view: View, request: ecs.CreateClusterRequest, context: CallC
         settings=settings,
         capacity_providers=providers,
         default_strategy=strategy,
-        document=write_cluster_document(request.configuration),
+        document=document,
         created_at_ms=context.moment.now_ms,
     )
     shape = render_cluster(view, cluster, EVERYTHING)
@@ -112,14 +118,11 @@ def list_clusters(view: View, request: ecs.ListClustersRequest, context: CallCon
 
 
 def update_cluster(view: View, request: ecs.UpdateClusterRequest, context: CallContext) -> Decision:
-    """Change a cluster's settings and configuration; what isn't given stays."""
+    """Change a cluster's settings, configuration and namespace; what isn't given stays."""
     cluster = _find_named(view, request.cluster, context)
-    if request.service_connect_defaults is not None:
-        _refuse_member("serviceConnectDefaults")
     _check_configuration(request.configuration)
     updated = _with_settings(cluster, request.settings)
-    if request.configuration is not None:
-        updated = replace(updated, document=write_cluster_document(request.configuration))
+    updated = replace(updated, document=_merge_document(cluster.document, request))
     return Decision(
         reply=ecs.UpdateClusterResponse(cluster=render_cluster(view, updated, EVERYTHING)),
         changes=() if updated == cluster else (Put(updated),),
@@ -184,11 +187,6 @@ def _find_named(view: View, identifier: str | None, context: CallContext) -> Clu
     return find_cluster(view, context.scope, identifier)
 
 
-def _refuse_unbuilt(request: ecs.CreateClusterRequest) -> None:
-    if request.service_connect_defaults is not None:
-        _refuse_member("serviceConnectDefaults")
-
-
 def _check_capacity(
     view: View, request: ecs.CreateClusterRequest, arn: str, name: str
 ) -> tuple[tuple[str, ...], tuple[StrategyItem, ...]]:
@@ -200,9 +198,30 @@ def _check_capacity(
     return providers, check_strategy(view, cluster, asked)
 
 
-def _refuse_member(member: str) -> None:
+def _merge_document(
+    document: bytes, request: ecs.CreateClusterRequest | ecs.UpdateClusterRequest
+) -> bytes:
+    """Put what a request gives over what is kept; an empty namespace takes the default away."""
+    known = read_cluster_document(document)
+    if request.configuration is not None:
+        known.configuration = request.configuration
+    defaults = request.service_connect_defaults
+    if defaults is not None:
+        known.service_connect_defaults = _check_namespace(defaults.namespace or "")
+    return write_cluster_document(known)
+
+
+def _check_namespace(namespace: str) -> ecs.ClusterServiceConnectDefaults | None:
+    """Take the ARN of a namespace as it is; AWS would make one of a name, in Cloud Map."""
+    if not namespace:
+        return None
+    if _NAMESPACE_ARN.fullmatch(namespace):
+        return ecs.ClusterServiceConnectDefaults(namespace=namespace)
+    if namespace.startswith("arn:"):
+        raise ecs.InvalidParameterException("Invalid namespace ARN in serviceConnectDefaults.")
     raise ecs.ClientException(
-        f"Homeport does not support {member} of a cluster yet. Leave it out of the request."
+        f"Homeport has no Cloud Map yet to make a namespace {namespace} in: name one in "
+        "serviceConnectDefaults by its ARN, or leave them out of the request."
     )
 
 

@@ -13,15 +13,13 @@ from homeport.state.view import View
 NO_DOCUMENT = b"{}"
 EVERYTHING = frozenset({"CONFIGURATIONS", "SETTINGS", "TAGS"})  # what changing a cluster answers
 
-_read = msgspec.json.Decoder(ecs.Cluster).decode
+read_cluster_document = msgspec.json.Decoder(ecs.Cluster).decode
 _write = msgspec.json.Encoder().encode
 
 
-def write_cluster_document(configuration: ecs.ClusterConfiguration | None) -> bytes:
-    """Write the members of a cluster that no decision reads."""
-    if configuration is None:
-        return NO_DOCUMENT
-    return _write(ecs.Cluster(configuration=configuration))
+def write_cluster_document(members: ecs.Cluster) -> bytes:
+    """Write the members of a cluster that no decision reads: those alone may be set."""
+    return _write(members)
 
 
 def render_cluster(view: View, cluster: Cluster, include: Container[str]) -> ecs.Cluster:
@@ -43,8 +41,11 @@ def render_cluster(view: View, cluster: Cluster, include: Container[str]) -> ecs
         capacity_providers=list(cluster.capacity_providers),
         default_capacity_provider_strategy=render_strategy(cluster.default_strategy),
     )
-    if "CONFIGURATIONS" in include and cluster.document != NO_DOCUMENT:
-        shape.configuration = _read(cluster.document).configuration
+    if cluster.document != NO_DOCUMENT:
+        kept = read_cluster_document(cluster.document)
+        shape.service_connect_defaults = kept.service_connect_defaults
+        if "CONFIGURATIONS" in include:
+            shape.configuration = kept.configuration
     if "ATTACHMENTS" in include:
         shape.attachments = []
     return shape

@@ -18,6 +18,7 @@ from homeport.model.record import ResourceTags, Tag
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:cluster"
 LOG = {"cloudWatchLogGroupName": "exec"}
+COMMAND = {"executeCommandConfiguration": {"logging": "NONE"}}
 
 
 def names(reply):
@@ -207,6 +208,24 @@ def test_a_deleted_cluster_is_inactive_untagged_and_its_name_is_free_again():
     assert store.clusters.get(f"{ARN}/blue").deleted_at_ms is None
 
 
+def test_the_namespace_of_service_connect_is_kept_changed_and_taken_away():
+    store = make_store()
+    arn = "arn:aws:servicediscovery:us-east-1:123456789012:namespace/ns-{}"
+    first, second = ({"namespace": arn.format(end)} for end in ("a1", "b2"))
+    created = call(store, "CreateCluster", clusterName="blue", serviceConnectDefaults=first)
+    assert created["cluster"]["serviceConnectDefaults"] == first
+    call(store, "UpdateCluster", cluster="blue", configuration=COMMAND)
+    (shown,) = call(store, "DescribeClusters", clusters=["blue"])["clusters"]
+    assert shown["serviceConnectDefaults"] == first
+    call(store, "UpdateCluster", cluster="blue", serviceConnectDefaults=second)
+    (shown,) = call(store, "DescribeClusters", clusters=["blue"], include=["CONFIGURATIONS"])[
+        "clusters"
+    ]
+    assert (shown["serviceConnectDefaults"], shown["configuration"]) == (second, COMMAND)
+    gone = call(store, "UpdateCluster", cluster="blue", serviceConnectDefaults={"namespace": ""})
+    assert "serviceConnectDefaults" not in gone["cluster"]
+
+
 @pytest.mark.parametrize(
     ("operation", "members", "error"),
     [
@@ -215,6 +234,11 @@ def test_a_deleted_cluster_is_inactive_untagged_and_its_name_is_free_again():
         ("CreateCluster", {"clusterName": "x" * 256}, ecs.InvalidParameterException),
         ("CreateCluster", {"capacityProviders": ["nobody"]}, ecs.InvalidParameterException),
         ("CreateCluster", {"serviceConnectDefaults": {"namespace": "n"}}, ecs.ClientException),
+        (
+            "CreateCluster",
+            {"serviceConnectDefaults": {"namespace": "arn:aws:ecs:us-east-1:1:cluster/n"}},
+            ecs.InvalidParameterException,
+        ),
         (
             "CreateCluster",
             {"defaultCapacityProviderStrategy": [{"capacityProvider": "FARGATE"}]},
