@@ -9,6 +9,7 @@ services that aren't plain REPLICA ones in a rolling deployment. Alarms aren't h
 from msgspec.structs import replace
 
 from homeport.core.decision import NOTHING, Decision, Moment
+from homeport.core.effects import WakeAt
 from homeport.core.reconcile.aftermath import repeat_of_steady_state
 from homeport.core.reconcile.census import counts_at_a_glance, take_census
 from homeport.core.reconcile.completion import is_in_order
@@ -65,6 +66,9 @@ def _step_of(view: View, service: Service, moment: Moment, *, is_strict: bool) -
     if _is_at_rest(view, service, moment, is_strict=is_strict):
         if not service.is_steady:
             return NOTHING
+        if moment.now_ms < service.next_launch_at_ms:  # tasks that moved didn't stay up
+            again = WakeAt(service.next_launch_at_ms, service.arn)
+            return Decision(effects=(again, repeat_of_steady_state(service)))
         moved = move_step(view, service, moment)
         if moved is not None:
             return moved

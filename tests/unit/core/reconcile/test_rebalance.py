@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from builders import make_container_instance, make_task_definition
 from homeport.api import ecs
+from homeport.core.reconcile.throttle import FREE_ATTEMPTS
 from homeport.model.task import PENDING, RUNNING, STOPPED
-from service_world import ServiceWorld
+from service_world import ServiceWorld, wakes
 
 WEB = make_task_definition("web", 1)
 
@@ -231,3 +232,20 @@ def test_protected_tasks_end_a_move_between_zones():
         "unable to scale in due to task protection.",
         "(service web) stopped AZ Rebalancing.",
     ]
+
+
+def test_moves_whose_tasks_fail_to_start_are_slowed_down_as_launches_are():
+    world = ServiceWorld(WEB, instances=1)
+    start(world, 4)
+    join(world, "b", "us-east-1b")
+    for _ in range(FREE_ATTEMPTS):
+        (new,) = [task for task in world.tasks() if task.last_status == PENDING]
+        world.effects.clear()
+        world.pass_time(1)
+        world.report(new, STOPPED, "CannotPullContainerError")
+    assert world.service().is_steady
+    assert [task for task in world.tasks() if task.last_status == PENDING] == []
+    assert world.service().next_launch_at_ms in wakes(world.effects)
+    world.pass_time(1)
+    world.reconcile()
+    assert [task.last_status for task in world.tasks()].count(PENDING) == 1
