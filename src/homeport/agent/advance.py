@@ -141,6 +141,7 @@ def _take_down(state: TaskState, container: ContainerState, moment: Moment) -> S
         container_name=container.name,
         runtime_id=container.runtime_id,
         timeout_s=moment.stop_timeout_s if timeout_s is None else timeout_s,
+        may_wait=state.stop_may_wait,
     )
     return state.with_container(_replace(container, is_stopping=True)), [stop]
 

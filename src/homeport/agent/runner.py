@@ -18,6 +18,7 @@ from homeport.agent.cgroups import CgroupTrouble
 from homeport.agent.docker import OUT_OF_MEMORY, EngineRefusal, EngineTimeout, EngineUnavailable
 from homeport.agent.gate import Precedence, PriorityGate
 from homeport.agent.state_file import NewReport
+from homeport.agent.stopping import Stopper
 from homeport.agent.task_state import Phase
 
 if TYPE_CHECKING:
@@ -41,14 +42,11 @@ START_PRIORITY: Final = 0
 CREATE_PRIORITY: Final = 1
 """A task half way through goes before one that hasn't begun: the first is up the sooner."""
 
-CONCURRENT_STOPS: Final = 64
-"""A stop mostly waits for the container's process, for 30 s and more if that ignores SIGTERM. With
-starts and samples it stays below the 100 connections that the Engine's client opens at most."""
-
 STOP_PATIENCE_S: Final = 10.0
-"""How long a stop waits while containers are being started: what takes over is up the sooner, and
-the Engine's work for the end of a container (its network, its mounts) comes behind. The room of
-what stops isn't given away before it has stopped, so nobody's start waits for a stop here."""
+"""How long a stop that may wait does so while containers are being started: what takes over is up
+the sooner, and the Engine's work for the end of a container (its network, its mounts) comes behind.
+The room of what stops isn't given away before it has stopped, so nobody's start waits for a stop
+here."""
 
 
 class Runner:
@@ -76,7 +74,7 @@ class Runner:
         self._state_file = state_file
         self._tasks = tasks
         self._starts = PriorityGate(settings.concurrent_starts)
-        self._stops = PriorityGate(CONCURRENT_STOPS)
+        self._stopper = Stopper(engine)
         self._starts_first = Precedence(patience_s=STOP_PATIENCE_S)
         self._steps: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
@@ -99,6 +97,8 @@ class Runner:
         acknowledged.
         """
         instructions = self.machine.handle(stimulus, now_ms())
+        if isinstance(stimulus, stimuli.ContainerDied):
+            self._stopper.note_death(stimulus.runtime_id)
         for report in self._keep(instructions, is_promise):
             self.on_report(report)
         for instruction in instructions:
@@ -280,9 +280,9 @@ class Runner:
             raise
 
     async def _stop(self, step: stimuli.StopContainer) -> None:
-        await self._starts_first.wait()
-        async with self._stops.slot(0):
-            await self._engine.stop_container(step.runtime_id, step.timeout_s)
+        if step.may_wait:
+            await self._starts_first.wait()
+        await self._stopper.stop(step.runtime_id, step.timeout_s)
         state = self.machine.tasks.get(step.task_arn)
         container = None if state is None else state.container(step.container_name)
         if container is None or container.phase is Phase.STOPPED:

@@ -143,10 +143,14 @@ class StartContainer(ContainerInstruction, frozen=True):
 
 
 class StopContainer(ContainerInstruction, frozen=True):
-    """Stop the container: its stop signal, then SIGKILL after the time-out."""
+    """Stop the container: its stop signal, then SIGKILL after the time-out.
+
+    With `may_wait` starts on this container instance go first.
+    """
 
     runtime_id: str
     timeout_s: int
+    may_wait: bool = False
 
 
 class CancelPull(ContainerInstruction, frozen=True):

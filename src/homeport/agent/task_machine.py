@@ -119,7 +119,9 @@ class TaskMachine:
                 state = _replace(state, wanted=Status.STOPPED)
             return self._go_on(state, now_ms, None)
         if wants_stop and known.wanted is not Status.STOPPED:
-            return self._go_on(_replace(known, wanted=Status.STOPPED), now_ms, known)
+            may_wait = sent.task.stop_may_wait
+            stopping = _replace(known, wanted=Status.STOPPED, stop_may_wait=may_wait)
+            return self._go_on(stopping, now_ms, known)
         if wants_stop and known.has_ended():
             # Asked again to stop what has stopped: the report must have got lost.
             _, change = render_task_change(known, Status.STOPPED)

@@ -70,6 +70,7 @@ class TaskState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     task: payload.Task
     wanted: Status = Status.RUNNING
+    stop_may_wait: bool = False
     containers: tuple[ContainerState, ...] = ()
     reason: str = ""
     pull_started_at_ms: int | None = None

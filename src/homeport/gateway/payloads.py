@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from homeport.api import ecs
 from homeport.core.lifecycle.image_pins import pinned_image, pins_of
+from homeport.core.lifecycle.new_task import STOP_SERVICE_SCHEDULER
+from homeport.core.reconcile.aftermath import REASON_FAILED_HEALTH
 from homeport.gateway.containers import ContainerSetting, render_container
 from homeport.gateway.role_credentials import (
     EXECUTION_ROLE,
@@ -132,6 +134,16 @@ def _render_task(
         role_credentials=_role(task, definition, override, TASK_ROLE, now_ms=now_ms),
         execution_role_credentials=_role(task, definition, override, EXECUTION_ROLE, now_ms=now_ms),
         enable_fault_injection=bool(definition.enable_fault_injection),
+        stop_may_wait=_may_stop_wait(task),
+    )
+
+
+def _may_stop_wait(task: Task) -> bool:
+    """Whether nobody waits for a task's end: its service has replaced it, or wants fewer."""
+    return (
+        task.desired_status == STOPPED
+        and task.stop_code == STOP_SERVICE_SCHEDULER
+        and task.stopped_reason != REASON_FAILED_HEALTH
     )
 
 

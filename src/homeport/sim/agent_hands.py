@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from homeport.agent import stimuli
 from homeport.agent.docker import STOP_GRACE_S
-from homeport.agent.runner import CONCURRENT_STOPS, REMOVAL_RETRY_S
+from homeport.agent.runner import REMOVAL_RETRY_S
+from homeport.agent.stopping import CONCURRENT_STOPS
 from homeport.agent.task_state import Phase
 from homeport.sim.docker import (
     Answer,

@@ -102,13 +102,20 @@ def send(runner: Runner, name: str) -> payload.Task:
     return task
 
 
-async def test_a_stop_waits_for_the_start_that_is_under_way(runner: Runner, engine: SlowEngine):
+def send_stop(runner: Runner, task: payload.Task, *, may_wait: bool) -> None:
+    stopped = msgspec.structs.replace(task, desired_status="STOPPED", stop_may_wait=may_wait)
+    runner.tell(stimuli.TaskSent(task=stopped))
+
+
+async def test_the_stop_of_a_replaced_task_waits_for_the_start_that_is_under_way(
+    runner: Runner, engine: SlowEngine
+):
     old = send(runner, "old")
     await engine.wait_for("start old")
     engine.may_start.clear()
     send(runner, "new")
     await settle()
-    runner.tell(stimuli.StopWanted(task_arn=old.arn))
+    send_stop(runner, old, may_wait=True)
     await settle()
     assert engine.log == ["start old"]
     engine.may_start.set()
@@ -116,13 +123,26 @@ async def test_a_stop_waits_for_the_start_that_is_under_way(runner: Runner, engi
     assert engine.log == ["start old", "start new", "stop old"]
 
 
-async def test_a_stop_waits_for_nobody_when_nothing_is_being_started(
+async def test_the_stop_of_a_replaced_task_waits_for_nobody_when_nothing_is_being_started(
     runner: Runner, engine: SlowEngine
 ):
     old = send(runner, "old")
     await engine.wait_for("start old")
-    runner.tell(stimuli.StopWanted(task_arn=old.arn))
+    send_stop(runner, old, may_wait=True)
     await engine.wait_for("stop old")
+
+
+async def test_a_stop_that_somebody_asked_for_waits_for_no_start(
+    runner: Runner, engine: SlowEngine
+):
+    old = send(runner, "old")
+    await engine.wait_for("start old")
+    engine.may_start.clear()
+    send(runner, "new")
+    await settle()
+    send_stop(runner, old, may_wait=False)
+    await engine.wait_for("stop old")
+    assert engine.log == ["start old", "stop old"]
 
 
 async def test_an_end_is_synced_to_disk_before_it_is_reported(

@@ -165,6 +165,16 @@ def test_a_wanted_stop_goes_from_dependents_to_dependencies():
     assert driver.told()[-1][0] == "STOPPED"
 
 
+@pytest.mark.parametrize("may_wait", [True, False])
+def test_a_stop_waits_for_starts_only_if_the_control_plane_lets_it(may_wait: bool):
+    driver, task = Driver(), make_task(make_container("i"))
+    driver.send(task)
+    driver.bring_up(task, "web")
+    driver.send(msgspec.structs.replace(stopped(task), stop_may_wait=may_wait))
+    [stop] = driver.take(stimuli.StopContainer)
+    assert stop.may_wait is may_wait
+
+
 def test_a_stop_during_the_pull_cancels_it_and_ends_at_once():
     driver, task = Driver(), make_task(make_container("i"))
     driver.send(task)

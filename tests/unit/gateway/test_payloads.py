@@ -376,6 +376,22 @@ def test_the_decoded_definitions_kept_are_bounded() -> None:
     assert len(tasks._prepared) == DEFINITIONS_KEPT
 
 
+@pytest.mark.parametrize(
+    ("stop_code", "reason", "may_wait"),
+    [
+        ("ServiceSchedulerInitiated", "Scaling activity initiated by (deployment x)", True),
+        ("ServiceSchedulerInitiated", "Task failed container health checks", False),
+        ("UserInitiated", "Task stopped by user", False),
+    ],
+)
+def test_only_the_stop_of_a_task_that_its_service_does_without_may_wait(
+    stop_code: str, reason: str, may_wait: bool
+) -> None:
+    stop = {"desired_status": "STOPPED", "stop_code": stop_code, "stopped_reason": reason}
+    built = build(define({"name": "app"}), **stop)
+    assert (built.desired_status, built.stop_may_wait) == ("STOPPED", may_wait)
+
+
 def test_gpus_travel_as_associations_that_name_the_gpu_and_its_container() -> None:
     definition = define({"name": "train"}, {"name": "log"})
     task = make_task(definition=definition, instance=INSTANCE)

@@ -364,7 +364,11 @@ class TrustedExecutionConfiguration(Record, frozen=True):
 
 
 class Task(Record, frozen=True):
-    """A task as the control plane wants it (cpu in vCPU as a float, memory in MiB)."""
+    """A task as the control plane wants it (cpu in vCPU as a float, memory in MiB).
+
+    `stop_may_wait` is Homeport's own, and Amazon's agent passes over it: whether starts on the
+    container instance may go before this task's stop.
+    """
 
     arn: str = ""
     task_cluster_arn: str = ""
@@ -393,3 +397,4 @@ class Task(Record, frozen=True):
     agent_configuration: str = ""
     enable_fault_injection: bool = False
     trusted_execution_configuration: TrustedExecutionConfiguration | None = None
+    stop_may_wait: bool = False
