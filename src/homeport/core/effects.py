@@ -27,10 +27,14 @@ class WakeAt(msgspec.Struct, frozen=True, gc=False):
 
 
 class AwaitCapacity(msgspec.Struct, frozen=True, gc=False):
-    """Look at a service again as soon as a container instance of its cluster has more room."""
+    """Look at a service again as soon as a container instance of its cluster has more room.
+
+    `takes_turn` says whether it waits for that room itself, or for what others do with it.
+    """
 
     cluster_arn: str
     service_arn: str
+    takes_turn: bool = True
 
 
 Effect = SendTasks | DisconnectAgent | WakeAt | AwaitCapacity

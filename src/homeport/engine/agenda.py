@@ -88,6 +88,8 @@ class Agenda:
             elif isinstance(new, Service):
                 if new != old:
                     self.mark(new.arn)
+                    if isinstance(old, Service) and _claims_other_room(new, old):
+                        self._room_in(new.cluster_arn)
             elif isinstance(new, ContainerInstance):
                 self._follow_instance(new, old if isinstance(old, ContainerInstance) else None)
             elif isinstance(new, Cluster) and isinstance(old, Cluster) and new.kept != old.kept:
@@ -143,6 +145,15 @@ class Agenda:
     def _room_in(self, cluster_arn: str) -> None:
         for service_arn in self._awaiting.pop(cluster_arn, ()):
             self.mark(service_arn)
+
+
+def _claims_other_room(new: Service, old: Service) -> bool:
+    """Whether room that is kept for a daemon may have become free for others."""
+    return new.scheduling_strategy == "DAEMON" and (
+        new.status != old.status
+        or new.placement_constraints != old.placement_constraints
+        or new.deployments[:1] != old.deployments[:1]
+    )
 
 
 def looks_at_tasks(view: View, service_arn: str) -> bool:

@@ -157,3 +157,20 @@ def test_on_a_new_instance_the_daemons_task_is_first() -> None:
     (task,) = world.tasks("watch")
     assert task.container_instance_arn == new
     assert len(world.tasks("web")) == 3
+
+
+def test_room_that_is_kept_for_no_daemon_any_more_goes_to_the_service_that_waits_for_it() -> None:
+    world = World()
+    create_web(world)
+    create_daemon(world)  # too late: it has its room as soon as one of these ends
+    world.run_pending()
+    first, _ = world.tasks("web")
+    world.report(first, STOPPED)
+    assert (len(world.tasks("watch")), len(world.tasks("web"))) == (1, 1)
+    for _ in range(2):
+        (task,) = world.tasks("watch")
+        world.report(task, STOPPED)
+    world.report(*world.tasks("watch"), STOPPED)
+    assert (len(world.tasks("watch")), len(world.tasks("web"))) == (0, 1)  # its launch is delayed
+    world.call("DeleteService", ecs.DeleteServiceRequest(service="watch"))
+    assert (len(world.tasks("watch")), len(world.tasks("web"))) == (0, 2)

@@ -6,6 +6,7 @@ the n-th task of a lane is compared by the lane's count plus n, then by its row'
 time. Chains with more than one spread attribute, or lots, are `picking`'s.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,6 +42,7 @@ class BulkTerms(NamedTuple):
     tasks: dict[int, int]  # row → wanted tasks of the group
     mask: Flags | None  # rows that can take one, as far as that isn't the shape's business
     is_once: bool
+    most: Mapping[int, int]  # row → tasks that fit beside what is kept there for daemons
 
 
 def is_bulk(fleet: Fleet, rules: Rules, count: int) -> bool:
@@ -199,6 +201,9 @@ class Standing:
         ):
             if need:
                 np.minimum(room, free[rows] // need, out=room)
+        if terms.most:
+            most = (terms.most.get(row, terms.number) for row in rows.tolist())
+            np.minimum(room, np.fromiter(most, np.int64, len(rows)), out=room)
         return room
 
     def _fill(

@@ -26,7 +26,7 @@ from homeport.core.placement.filters import (
     compile_filters,
     is_reserved,
 )
-from homeport.core.placement.refusing import find_refusals
+from homeport.core.placement.refusing import RESERVED_DETAIL, find_refusals
 from homeport.core.placement.request import Placement, PlacementRequest, Refusal
 from homeport.model.arn import short_id
 from homeport.model.container_instance import ACTIVE, ContainerInstance
@@ -122,7 +122,7 @@ def _judge(
         remaining_memory_mib=memory_mib,
         reason=refusal.reason,
         detail=refusal.detail,
-        remedy=_remedy(view, request, instance, refusal.reason, shortage=shortage),
+        remedy=_remedy(view, request, instance, refusal, shortage=shortage),
         shortage=shortage,
     )
 
@@ -131,11 +131,12 @@ def _remedy(
     view: View,
     request: PlacementRequest,
     instance: ContainerInstance,
-    reason: str,
+    refusal: Refusal,
     *,
     shortage: int,
 ) -> str:
     """Say the least that would have to change for the container instance to pass this rule."""
+    reason = refusal.reason
     has, needs = instance.resources, request.resources
     if reason == REASON_CPU:
         return _room_remedy(shortage, "CPU units", needs.cpu_units, has.cpu_units)
@@ -154,6 +155,8 @@ def _remedy(
                 return "use a container instance of the task definition's runtimePlatform"
             return "use the launch type that the container instance is for"
         return f"use a container instance that has {', '.join(missing)}"
+    if reason == REASON_RESERVED and refusal.detail != RESERVED_DETAIL:
+        return "wait for the daemon's task, see why it doesn't start, or add a container instance"
     return {
         REASON_STATUS: "set the container instance ACTIVE again (UpdateContainerInstancesState)",
         REASON_INTERFACES: "stop a task in awsvpc, or use network mode bridge",

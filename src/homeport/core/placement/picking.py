@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Callable, Container, Mapping
 from typing import NamedTuple
 
+from homeport.core.placement.daemon_room import KeptRoom
 from homeport.core.placement.ranking_rules import TURN, Chance, Rules
 from homeport.core.placement.shelf import Shelf
 from homeport.model.resources import TaskResources
@@ -33,6 +34,7 @@ class Terms(NamedTuple):
     vetoed: tuple[Container[int], ...]  # rows of the shelf that are to be passed over
     is_partial: bool  # rows passed over can take a task, but are worse than all others
     entropy: bytes
+    rooms: Mapping[int, KeptRoom]  # row → what is kept there for daemons
 
 
 class _Row:
@@ -56,6 +58,12 @@ class _Row:
         self.free_memory_mib = has.memory_mib - load.memory_mib
         self.free_gpu_count = len(has.gpu_ids) - load.gpu_count
         self.free_interface_count = has.interface_slots - load.interface_count
+        room = terms.rooms.get(row)
+        if room is not None:
+            self.free_cpu_units -= room.resources.cpu_units
+            self.free_memory_mib -= room.resources.memory_mib
+            self.free_gpu_count -= room.resources.gpu_count
+            self.free_interface_count -= room.resources.interface_count
         self.tasks = terms.tasks.get(row, 0)
         self.placed = 0
         self.turn = turn

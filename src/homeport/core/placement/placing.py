@@ -7,13 +7,14 @@ many. Refusals are judged by `filters`, one instance after the other.
 """
 
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
 
 from homeport.core.decision import Moment
 from homeport.core.placement.bulk import BulkTerms, Standing, is_bulk
+from homeport.core.placement.daemon_room import KeptRoom, rooms_for_daemons, tasks_beside
 from homeport.core.placement.eligible import (
     eligible_key,
     eligible_rows,
@@ -90,6 +91,9 @@ class _Placer:
         self._matching = matching_now(view, fleet, filters)
         kept_arn = kept_from(view, request)
         self._kept_row = None if kept_arn is None else fleet.row_of.get(kept_arn)
+        rooms = rooms_for_daemons(view, fleet, request.cluster_arn, request.service_arn)
+        self._rooms: Mapping[int, KeptRoom] = {} if rooms is None else rooms.rooms
+        self._closed = {} if rooms is None else rooms.closed_to(fleet, request.resources)
         self._view = view
         self._entropy = moment.entropy
 
@@ -132,7 +136,12 @@ class _Placer:
             tasks=self._group.wanted,
             mask=self._own_mask(),
             is_once=self._is_once(),
+            most={row: self._tasks_beside(row) for row in self._rooms},
         )
+
+    def _tasks_beside(self, row: int) -> int:
+        needs = self._filters.request.resources
+        return tasks_beside(self._fleet, row, self._rooms[row], needs)
 
     def _bucket_counts(self, attribute: str) -> dict[int, int]:
         group = self._filters.request.group
@@ -167,6 +176,8 @@ class _Placer:
             vetoes.append(_Held(self._fleet, self._filters.request.resources))
         if self._kept_row is not None:
             vetoes.append((self._kept_row,))
+        if self._closed:
+            vetoes.append(self._closed)
         return tuple(vetoes)
 
     def _shared_shelf(self, count: int, *, is_new: bool) -> Shelf:
@@ -205,7 +216,8 @@ class _Placer:
 
     def _own_mask(self) -> Flags | None:
         """Return the rows that pass the rules about tasks; None when there are no such rules."""
-        if self._matching is None and not self._is_once() and self._kept_row is None:
+        is_closed = self._kept_row is not None or bool(self._closed)
+        if self._matching is None and not self._is_once() and not is_closed:
             return None
         fleet = self._fleet
         mask = rows_with_ports(fleet, self._filters.request.resources)
@@ -215,6 +227,7 @@ class _Placer:
             mask[list(self._group.wanted)] = False
         if self._kept_row is not None:
             mask[self._kept_row] = False
+        mask[list(self._closed)] = False
         return mask
 
     def _pick(
@@ -231,6 +244,7 @@ class _Placer:
             is_match_again=self._match_again(),
             vetoed=vetoed,
             is_partial=bool(vetoed) and self._passes_over_hosts(),
+            rooms=self._rooms,
             entropy=self._entropy,
         )
         picker = Picker(shelf, terms)

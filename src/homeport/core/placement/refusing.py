@@ -9,12 +9,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from homeport.core.placement.candidate import Candidate
+from homeport.core.placement.daemon_room import KeptRoom, rooms_for_daemons, tasks_beside
 from homeport.core.placement.eligible import matching_now, rows_that, rows_with_ports
 from homeport.core.placement.expressions import Expression, InstanceFacts
 from homeport.core.placement.filters import REASON_RESERVED, Filters, is_offered, is_suitable
 from homeport.core.placement.kept_instance import kept_from
 from homeport.core.placement.request import Refusal
 from homeport.model.container_instance import ACTIVE, ContainerInstance
+from homeport.model.resources import TaskResources
 from homeport.state.fleet import Flags, Fleet, Ints
 from homeport.state.view import View
 
@@ -39,6 +41,8 @@ def find_refusals(
         lambda instance: instance.status == ACTIVE and is_offered(instance, request),
     )
     kept_arn = kept_from(view, request)
+    kept = rooms_for_daemons(view, fleet, request.cluster_arn, request.service_arn)
+    rooms = {} if kept is None else kept.rooms
     ranks, _ = fleet.ranks()
     rows: Ints = np.flatnonzero(judged)
     if limit is not None and len(rows) > limit:
@@ -58,9 +62,36 @@ def find_refusals(
         refusal = filters.refuse(candidate, hosts)
         if refusal is None and candidate.arn == kept_arn:
             refusal = Refusal(candidate.arn, REASON_RESERVED, RESERVED_DETAIL)
+        if refusal is None and row in rooms:
+            placed = placed_on.get(row, 0)
+            refusal = _refuse_beside(fleet, row, rooms[row], request.resources, placed=placed)
         if refusal is not None:
             refusals.append(refusal)
     return tuple(refusals)
+
+
+def refuse_for_daemons(
+    view: View, instance: ContainerInstance, needs: TaskResources, placed: int
+) -> Refusal | None:
+    """Return why an instance takes no further task though there is room: it is kept for a daemon.
+
+    `placed` such tasks are on the instance already that the state doesn't know yet.
+    """
+    fleet = view.fleet(instance.cluster_arn)
+    kept = rooms_for_daemons(view, fleet, instance.cluster_arn, None)
+    row = fleet.row_of[instance.arn]
+    if kept is None or row not in kept.rooms:
+        return None
+    return _refuse_beside(fleet, row, kept.rooms[row], needs, placed=placed)
+
+
+def _refuse_beside(
+    fleet: Fleet, row: int, room: KeptRoom, needs: TaskResources, *, placed: int
+) -> Refusal | None:
+    if tasks_beside(fleet, row, room, needs) > placed:
+        return None
+    detail = f"is kept free for DAEMON service {room.service_name}"
+    return Refusal(fleet.arns[row], REASON_RESERVED, detail)
 
 
 def _rows_matching(fleet: Fleet, static: Sequence[Expression]) -> Flags:

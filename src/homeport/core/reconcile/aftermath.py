@@ -53,6 +53,8 @@ def wakes_of(service: Service, census: Census, plan: Plan, moment: Moment) -> li
     effects: list[Effect] = []
     if plan.waits_for_room:
         effects.append(AwaitCapacity(service.cluster_arn, service.arn))
+    elif census.waits_long:
+        effects.append(AwaitCapacity(service.cluster_arn, service.arn, takes_turn=False))
     if plan.launch.is_short and is_monitoring(service):
         retry_at_ms = moment.now_ms + PLACEMENT_RETRY_S * 1_000
         effects.append(WakeAt(retry_at_ms, service.arn))

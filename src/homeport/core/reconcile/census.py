@@ -31,6 +31,7 @@ class Census(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     displaced: frozenset[str] = frozenset()  # ARNs of those on DRAINING container instances
     protected: frozenset[str] = frozenset()  # ARNs of those that may be stopped for health only
     stranded: frozenset[str] = frozenset()  # ARNs of those that waited long, and have no room yet
+    waits_long: bool = False  # some waited long, whether there is room or not
     kept: dict[str, int] = {}  # older deployment's id → its tasks that may stay for now
     healthy_since_ms: tuple[int, ...] = ()  # when tasks without a health check proved themselves
     look_again_at_ms: int | None = None  # when the next task is judged otherwise by time alone
@@ -114,6 +115,7 @@ class _Taker:
             stranded=frozenset(
                 task.arn for task in without_room(self._view, self._long_waiting, self._moment)
             ),
+            waits_long=bool(self._long_waiting),
             kept=self._kept,
             healthy_since_ms=tuple(self._healthy_since_ms),
             look_again_at_ms=min(self._look_again_at_ms, default=None),

@@ -51,8 +51,8 @@ def conclude(
         return replace(service, is_steady=False), messages
     if service.primary.rollout_state == "COMPLETED":
         # Not a rollback any more when it is gone back to once again.
-        completed = replace(service.primary, is_rollback=False)
-        service = replace(service, last_completed=completed, quick_exits=0)
+        last = replace(service.primary, is_rollback=False)
+        service = replace(service, last_completed=last, quick_exits=0)
     is_stale = moment.now_ms - service.steady_at_ms >= REPEAT_AFTER_S * 1_000
     if not service.is_steady or is_stale:
         messages.append(steady_message(service))
@@ -70,7 +70,7 @@ def in_progress(deployment: Deployment) -> Deployment:
 
 
 def _with_completed(service: Service, moment: Moment) -> Service:
-    primary = _completed(service.primary, moment)
+    primary = completed(service.primary, moment)
     return replace(
         service,
         deployments=(primary, *service.deployments[1:]),
@@ -78,7 +78,8 @@ def _with_completed(service: Service, moment: Moment) -> Service:
     )
 
 
-def _completed(deployment: Deployment, moment: Moment) -> Deployment:
+def completed(deployment: Deployment, moment: Moment) -> Deployment:
+    """Return a deployment that is complete."""
     return replace(
         deployment,
         rollout_state="COMPLETED",

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from homeport.core.decision import Decision, Moment
 from homeport.core.placement.daemon_hosts import DaemonHost, find_daemon_hosts
+from homeport.core.placement.service_request import placement_request
 from homeport.core.reconcile.aftermath import REASON_FAILED_HEALTH, Plan
 from homeport.core.reconcile.census import Census
-from homeport.core.reconcile.launch import Launch, launch_tasks_on, placement_request
+from homeport.core.reconcile.launch import Launch, launch_tasks_on
 from homeport.core.reconcile.rollout import bounds_of
 from homeport.core.reconcile.service_events import stuck_message, unplaced_message
 from homeport.core.reconcile.step import finish_step, impairments, stop_tasks

@@ -10,14 +10,15 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from homeport.core.decision import Moment
-from homeport.core.reconcile.completion import conclude
-from homeport.core.reconcile.rollout import Counts
+from homeport.core.reconcile.completion import completed
 from homeport.core.reconcile.service_deployments import follow_record
-from homeport.core.reconcile.service_events import make_events
+from homeport.core.reconcile.service_events import (
+    completed_message,
+    make_events,
+    steady_message,
+)
 from homeport.model.service import Service, ServiceEvent
 from homeport.model.service_deployment import ServiceDeployment
-
-NO_TASKS = Counts()
 
 
 class Completed(NamedTuple):
@@ -41,11 +42,36 @@ def wants_no_tasks(service: Service) -> bool:
 def complete_at_once(
     service: Service, record: ServiceDeployment, *, ids: Iterator[str], moment: Moment
 ) -> Completed:
-    """Complete the first deployment of a new service that `wants_no_tasks` (services §4, §5)."""
-    after, messages = conclude(service, NO_TASKS, moment, is_calm=True)
-    events = make_events(service, messages, ids=ids, moment=moment)
+    """Complete the first deployment of a new service that `wants_no_tasks` (services §4, §5).
+
+    It is what `completion.conclude` and `follow_record` come to, each record made once.
+    """
+    primary = completed(service.primary, moment)
+    messages = (completed_message(service), steady_message(service))
+    after = replace(
+        service,
+        deployments=(primary,),
+        last_completed=primary,
+        is_steady=True,
+        steady_at_ms=moment.now_ms,
+        service_deployment_arn=None,
+        event_sequence=len(messages),
+    )
     return Completed(
-        replace(after, service_deployment_arn=None, event_sequence=len(events)),
-        follow_record(record, after, moment),
-        events,
+        after,
+        _ended(record, after, moment),
+        make_events(service, messages, ids=ids, moment=moment),
+    )
+
+
+def _ended(record: ServiceDeployment, service: Service, moment: Moment) -> ServiceDeployment:
+    if service.circuit_breaker is not None:
+        return follow_record(record, service, moment)
+    now_ms = moment.now_ms
+    return replace(
+        record,
+        status="SUCCESSFUL",
+        started_at_ms=now_ms,
+        finished_at_ms=now_ms,
+        updated_at_ms=now_ms,
     )

@@ -8,12 +8,11 @@ from msgspec.structs import replace
 
 from homeport.core.capacity.handout import hand_out
 from homeport.core.capacity.places import Place, find_places
-from homeport.core.capacity.zones import subnets_of, zones_of_subnets
 from homeport.core.decision import Moment
 from homeport.core.lifecycle.new_task import make_task
-from homeport.core.placement.request import PlacementRequest, Refusal
+from homeport.core.placement.request import Refusal
+from homeport.core.placement.service_request import placement_request, service_group
 from homeport.model.arn import cluster_name_of
-from homeport.model.capacity_provider import FARGATE
 from homeport.model.record import ResourceTags, Tag
 from homeport.model.service import Deployment, Service
 from homeport.model.service_deployment import ServiceRevision
@@ -35,11 +34,6 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 NO_LAUNCH = Launch()
-
-
-def service_group(service: Service) -> str:
-    """Return the task group of a service's tasks."""
-    return f"service:{service.name}"
 
 
 def as_deployed(view: View, service: Service, deployment: Deployment) -> Service:
@@ -142,41 +136,6 @@ def launch_tasks_at(
     tasks = hand_out(view, made)
     return Launch(
         tasks=tasks, tags=tuple(ResourceTags(arn=task.arn, tags=tags) for task in tasks if tags)
-    )
-
-
-def placement_request(
-    view: View,
-    service: Service,
-    definition: TaskDefinition,
-    count: int,
-    *,
-    deployment: Deployment | None = None,
-) -> PlacementRequest:
-    """Return what placement is asked for tasks of a service, by default of its PRIMARY deployment.
-
-    Tasks in awsvpc go where the subnets of the deployment's network configuration are.
-    """
-    zones: tuple[str, ...] = ()
-    if definition.resources.interface_count and service.task_launch_type != FARGATE:
-        revision = view.service_revision((deployment or service.primary).revision_arn)
-        if revision is not None:
-            subnets = subnets_of(revision.document)
-            zones = zones_of_subnets(view, service.cluster_arn, subnets)
-    return PlacementRequest(
-        cluster_arn=service.cluster_arn,
-        group=service_group(service),
-        service_arn=service.arn,
-        claimant=service.arn,
-        resources=definition.resources,
-        requires_attributes=definition.requires_attributes,
-        platform=definition.platform,
-        zones=zones,
-        constraints=definition.placement_constraints + service.placement_constraints,
-        strategies=service.placement_strategy,
-        launch_type=service.task_launch_type,
-        count=count,
-        refusals_wanted=1,  # events and notes speak of the closest one only
     )
 
 

@@ -14,14 +14,10 @@ from homeport.core.placement.daemon_hosts import find_daemon_hosts
 from homeport.core.placement.expressions import subject_reader
 from homeport.core.placement.filters import DISTINCT_INSTANCE
 from homeport.core.placement.kept_instance import kept_from
+from homeport.core.placement.refusing import refuse_for_daemons
+from homeport.core.placement.service_request import placement_request, service_group
 from homeport.core.placement.strategies import SPREAD_ZONES
-from homeport.core.reconcile.launch import (
-    NO_LAUNCH,
-    Launch,
-    launch_tasks_on,
-    placement_request,
-    service_group,
-)
+from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks_on
 from homeport.core.reconcile.rollout import PERCENT
 from homeport.core.reconcile.service_events import listed_tasks
 from homeport.model.capacity_provider import FARGATE
@@ -171,7 +167,9 @@ def _find_hosts(view: View, service: Service, running: Sequence[Task]) -> list[H
             continue
         instance = view.container_instance(host.arn)
         tasks = counts.get(host.arn, 0)
-        if host.refusal is None and instance is not None and not (is_distinct and tasks):
+        if host.refusal is not None or instance is None or (is_distinct and tasks):
+            continue
+        if refuse_for_daemons(view, instance, request.resources, 0) is None:
             hosts.append(Host(host.arn, instance.availability_zone or NO_ZONE, tasks))
     return sorted(hosts, key=lambda host: (host.tasks, host.arn))
 

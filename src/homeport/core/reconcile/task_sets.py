@@ -49,6 +49,7 @@ class _Look(msgspec.Struct, frozen=True, kw_only=True):
     stopped: tuple[Task, ...] = ()
     messages: tuple[str, ...] = ()
     look_again_at_ms: int | None = None
+    waits_long: bool = False
 
 
 def computed_desired_count(service: Service, task_set: TaskSet) -> int:
@@ -87,6 +88,8 @@ def task_sets_step(
     effects.extend(WakeAt(at, service.arn) for look in looks if (at := look.look_again_at_ms))
     if any(look.launch.is_short for look in looks):
         effects.append(AwaitCapacity(service.cluster_arn, service.arn))
+    elif any(look.waits_long for look in looks):
+        effects.append(AwaitCapacity(service.cluster_arn, service.arn, takes_turn=False))
     if is_throttled:
         effects.append(WakeAt(service.next_launch_at_ms, service.arn))
     return Decision(
@@ -156,6 +159,7 @@ def _look_at(
         stopped=tuple(stopped),
         messages=tuple(messages),
         look_again_at_ms=census.look_again_at_ms,
+        waits_long=census.waits_long,
     )
 
 

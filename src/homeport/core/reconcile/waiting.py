@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from homeport.core.capacity.turns import TURN_AFTER_S, Waiting, next_turn
 from homeport.core.decision import Decision, Moment
 from homeport.core.effects import AwaitCapacity, Effect, WakeAt
-from homeport.core.reconcile.launch import placement_request
+from homeport.core.placement.service_request import placement_request
 from homeport.model.service import Service
 from homeport.model.task import Task
 from homeport.state.changes import Change, Put
@@ -19,7 +19,7 @@ from homeport.state.view import View
 def with_turn(view: View, before: Service, decision: Decision, moment: Moment) -> Decision:
     """Add to a service's step what it means for its wait, and for its cluster's turn."""
     cluster = view.cluster(before.cluster_arn)
-    waits = any(isinstance(effect, AwaitCapacity) for effect in decision.effects)
+    waits = any(isinstance(e, AwaitCapacity) and e.takes_turn for e in decision.effects)
     kept_for = None if cluster is None or cluster.kept is None else cluster.kept.for_arn
     has_turn = kept_for == before.arn
     if cluster is None or not (waits or has_turn or before.waiting_since_ms):

@@ -7,6 +7,7 @@ from homeport.core.capacity.places import Place
 from homeport.core.decision import Decision
 from homeport.core.placement.candidate import Candidate
 from homeport.core.placement.filters import ATTRIBUTE_EXTERNAL, compile_filters
+from homeport.core.placement.refusing import refuse_for_daemons
 from homeport.core.placement.request import PlacementRequest, Refusal
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ACTIVE, INACTIVE, ContainerInstance
@@ -115,7 +116,9 @@ def _fitting(
         if candidate is None:
             candidate = Candidate(instance, view.instance_load(instance.arn), ())
             candidates[instance.arn] = candidate
-        refusal = filters.refuse(candidate, frozenset())
+        refusal = filters.refuse(candidate, frozenset()) or refuse_for_daemons(
+            view, instance, terms.resources, candidate.placed
+        )
         if refusal is None:
             candidate.add(terms.resources, terms.group)
             fit.append(instance)

@@ -7,8 +7,8 @@ from homeport.core.capacity.provisioning import provider_constraints
 from homeport.core.placement.explaining import Verdict
 from homeport.core.placement.filters import DISTINCT_INSTANCE
 from homeport.core.placement.request import PlacementRequest
+from homeport.core.placement.service_request import placement_request
 from homeport.core.reconcile.daemon import DAEMON
-from homeport.core.reconcile.launch import placement_request
 from homeport.model.placement import PlacementConstraint
 from homeport.model.resources import HostPort
 from homeport.model.service import Service

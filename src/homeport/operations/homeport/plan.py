@@ -14,7 +14,7 @@ from homeport.core.placement.request import (
     Placement,
     PlacementRequest,
 )
-from homeport.core.reconcile.launch import placement_request
+from homeport.core.placement.service_request import placement_request
 from homeport.model.cluster import Cluster
 from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext

@@ -9,6 +9,7 @@ from homeport.model.container_instance import ContainerInstance
 from homeport.model.resources import TaskResources
 from homeport.model.service import Service
 from homeport.model.task import Task
+from homeport.sim.checkers.daemons import room_of_daemons
 from homeport.state.view import View
 
 DAEMON = "DAEMON"
@@ -26,7 +27,8 @@ def find_room(view: View, service: Service, task_definition_arn: str) -> str | N
             continue  # which provider is next is the strategy's to say
         if _is_kept_from(view, service.arn, instance):
             continue
-        if has_space(view, instance, definition.resources) and _may(view, service, instance):
+        needs = definition.resources
+        if _fits_beside_daemons(view, instance, needs) and _may(view, service, instance):
             return arn
     return None
 
@@ -40,11 +42,25 @@ def find_room_for(view: View, task: Task) -> str | None:
             continue
         if _is_kept_from(view, task.arn, instance):
             continue
-        if has_space(view, instance, task.resources) and (
+        if _fits_beside_daemons(view, instance, task.resources) and (
             service is None or _may(view, service, instance)
         ):
             return arn
     return None
+
+
+def _fits_beside_daemons(
+    view: View, instance: ContainerInstance, needs: TaskResources
+) -> bool:
+    """Whether there is room that isn't kept for a DAEMON service."""
+    kept = room_of_daemons(view, instance)
+    both = TaskResources(
+        needs.cpu_units + (kept.cpu_units if needs.cpu_units else 0),
+        needs.memory_mib + (kept.memory_mib if needs.memory_mib else 0),
+        needs.host_ports,
+    )
+    is_free = not set(needs.host_ports).intersection(kept.host_ports)
+    return is_free and has_space(view, instance, both)
 
 
 def has_space(view: View, instance: ContainerInstance, needs: TaskResources) -> bool:

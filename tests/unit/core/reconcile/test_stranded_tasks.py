@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from builders import apply, at, make_container_instance, make_task_definition
 from homeport.api import ecs
 from homeport.core.capacity.provisioning import provision_tasks
+from homeport.core.effects import AwaitCapacity
 from homeport.core.reconcile.census import STRANDED_AFTER_S
 from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER, CapacityProvider
 from homeport.model.resources import TaskResources
@@ -181,3 +182,14 @@ def test_a_failed_revisions_place_is_no_ones_so_the_old_ones_sick_task_makes_way
     settle(world)
     assert [task.deployment_id for task in world.tasks()] == [service.primary.id] * 2
     assert {task.health_status for task in world.tasks()} == {"HEALTHY"}
+
+
+def test_a_replacement_for_which_there_is_room_already_is_waited_for():
+    world = start(2, room=3)
+    make_sick(world, 1)
+    world.pass_time(STRANDED_AFTER_S)
+    effects = world.reconcile()  # before the cluster's waiting tasks are looked at
+    assert world.tasks(desired=STOPPED) == []
+    (wait,) = [effect for effect in effects if isinstance(effect, AwaitCapacity)]
+    assert not wait.takes_turn
+    assert not world.service().waiting_since_ms
