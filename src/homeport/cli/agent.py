@@ -21,7 +21,7 @@ app = typer.Typer(name="agent", invoke_without_command=True, rich_markup_mode=No
 @app.callback()
 @with_settings(AgentConfig)
 def agent(*, context: typer.Context, config: ConfigFile = None, **flags: object) -> None:
-    """Run the container agent: register this machine as a container instance and run its tasks.
+    """Run the container agent: this machine as a container instance.
 
     SIGTERM and SIGINT stop the agent and leave its containers running, as Amazon's agent does;
     started again with the same data folder it picks them up. ECS_* variables that users of
@@ -56,9 +56,10 @@ def install(
         bool, typer.Option("--print", help="Print the unit instead of writing it.")
     ] = False,
 ) -> None:
-    """Write a systemd unit that runs the agent with the flags given before `install`.
+    """Write a systemd unit that runs the agent with these flags.
 
-    Variables in /etc/ecs/ecs.config are read at each start, as Amazon's agent does; flags win.
+    They are given before `install`. Variables in /etc/ecs/ecs.config are read at each start, as
+    Amazon's agent does; flags win.
     """
     text = render_unit(context.obj)
     if only_print:

@@ -41,14 +41,14 @@ class ApiClient:
         if address.scheme != "http" or not address.hostname:
             raise CommandFailure(f"{endpoint!r} is not an http://HOST:PORT address")
         self.endpoint = endpoint
-        self._region = region
+        self.region = region
         self._patience_s = patience_s
         self._host = address.hostname
         self._port = address.port or 80
 
     def with_patience(self, seconds: float) -> "ApiClient":
         """The same client, waiting so long for a server that restarts; for calls that only read."""
-        return ApiClient(self.endpoint, self._region, patience_s=seconds)
+        return ApiClient(self.endpoint, self.region, patience_s=seconds)
 
     def call(self, operation: str, request: Mapping[str, object]) -> dict[str, Any]:
         """Answer of one operation. Raises ApiRefusal, or CommandFailure when nobody listens."""
@@ -69,7 +69,7 @@ class ApiClient:
             },
             body=body,
             credentials=LOCAL_CREDENTIALS,
-            region=self._region,
+            region=self.region,
             signed_at=datetime.now(UTC),
         )
         try:

@@ -10,7 +10,7 @@ from homeport.cli import bench_scale, bench_services
 from homeport.cli.bench_scale import Profile
 
 app = typer.Typer(
-    help="Measure Homeport beside moto and plain Docker; all of it without a command.",
+    help="Measure Homeport beside moto and plain Docker.",
     invoke_without_command=True,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -26,7 +26,10 @@ DEFAULT_SECONDS = 4.0
 def everything(
     context: typer.Context, as_json: AsJson = False, seconds: Seconds = DEFAULT_SECONDS
 ) -> None:
-    """Measure tasks beside plain Docker and Swarm, the API beside moto, placement, instances."""
+    """Measure Homeport beside moto and plain Docker.
+
+    Without a command: tasks, the API, placement and instances.
+    """
     if context.invoked_subcommand is None:
         _report(as_json=as_json, seconds=seconds, with_everything=True)
 
@@ -39,7 +42,7 @@ def api(as_json: AsJson = False, seconds: Seconds = DEFAULT_SECONDS) -> None:
 
 @app.command("tasks")
 def tasks(as_json: AsJson = False) -> None:
-    """Measure how tasks start and heal, beside plain Docker and Swarm."""
+    """Measure how tasks start and heal, beside Docker and Swarm."""
     _report(as_json=as_json, with_tasks=True)
 
 
@@ -53,7 +56,7 @@ def instances(
         float, typer.Option(min=1, help="Seconds of heartbeats, and as many with telemetry.")
     ] = 60.0,
 ) -> None:
-    """Measure what connected agents cost a server, and how they come back after its SIGKILL."""
+    """Measure what agents cost, and how they survive a SIGKILL."""
     import msgspec
     import uvloop
     from rich.console import Console
@@ -92,7 +95,7 @@ def placement(
     ] = False,
     profile: Profile = None,
 ) -> None:
-    """Measure the placement engine alone, beside a plain loop over all instances."""
+    """Measure the placement engine alone, beside a plain loop."""
     import msgspec
     from rich.console import Console
 

@@ -36,7 +36,7 @@ def fleet(
     tasks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Tasks to run.")] = 10_000,
     profile: Profile = None,
 ) -> None:
-    """Measure a fleet of agents over real sockets against a real server on disk."""
+    """Measure a played fleet over real sockets on a real server."""
     import uvloop
 
     from homeport.bench.fleet import measure_fleet
@@ -54,7 +54,7 @@ def scale(
     tasks: Annotated[int, typer.Option(min=1, max=5_000_000, help="Tasks.")] = 1_000_000,
     profile: Profile = None,
 ) -> None:
-    """Measure the control plane alone, in one process: scheduling, state, reports to RUNNING."""
+    """Measure the control plane alone: a million tasks to RUNNING."""
     from homeport.bench.flame_graph import profiled
     from homeport.bench.scale_lines import scale_lines
     from homeport.sim.scale import ScaleRun
@@ -75,7 +75,7 @@ def commits(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, max=10_000, help="How often each change.")] = 200,
 ) -> None:
-    """Measure what single changes cost beside 1,000, 10,000, 100,000 and 1,000,000 tasks."""
+    """Measure what one change costs beside 1,000 to 1,000,000 tasks."""
     from homeport.bench.commits import SIZES, measure_commits
     from homeport.bench.scale_lines import commit_lines
 
@@ -91,7 +91,7 @@ def restart(
     instances: Instances = 500,
     tasks: Annotated[int, typer.Option(min=1, max=1_000_000, help="Tasks to run.")] = 100_000,
 ) -> None:
-    """Measure how long a server that was killed needs until it answers again."""
+    """Measure how soon a server that was killed answers again."""
     import uvloop
 
     from homeport.bench.restart import measure_restart

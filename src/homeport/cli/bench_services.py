@@ -34,7 +34,7 @@ def rolling(
         int, typer.Option(min=1, max=20, help="Updates of each, in turns.")
     ] = ROLLING_ROUNDS,
 ) -> None:
-    """Measure a rolling update of real tasks, beside Docker Swarm's on the same Engine."""
+    """Measure a rolling update of real tasks, beside Swarm's."""
     import uvloop
 
     from homeport.bench.report import rolling_lines
@@ -55,7 +55,7 @@ def services(
         float, typer.Option(min=1, max=3_600, help="Seconds to watch each.")
     ] = WATCH_SECONDS,
 ) -> None:
-    """Measure a healthy service beside a crash-looping one, and many services at rest."""
+    """Measure services: beside a crashing one, and many at rest."""
     import uvloop
 
     _show(uvloop.run(measure_services_here(tasks, many, seconds)), as_json=as_json)

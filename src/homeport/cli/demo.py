@@ -34,7 +34,7 @@ def demo(
         typer.Option(min=0, max=65535, help="Port for the server; a free one when it is taken."),
     ] = Config().port,
 ) -> None:
-    """Show an ECS service on real containers: start, look, break, heal, scale.
+    """Show an ECS service on real containers: break, heal, scale.
 
     On a terminal it stays up until Ctrl-C; without one it cleans up and ends.
     """

@@ -42,7 +42,7 @@ def events(
     region: Region = None,
     config: ConfigFile = None,
 ) -> None:
-    """Show events of tasks, container instances, deployments and services.
+    """Show events of tasks, instances, deployments and services.
 
     They are kept in the server's memory: the newest thousands, since it was started.
     """

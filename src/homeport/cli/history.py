@@ -33,7 +33,7 @@ def history(
     region: Region = None,
     config: ConfigFile = None,
 ) -> None:
-    """Show every change of a service, task or container instance that the journal still holds.
+    """Show what the journal has of a service, task or instance.
 
     Each line says when, which call or report was the cause, and what it changed; a service's own
     messages stand between. Tasks that are long forgotten are found by their ARN.

@@ -94,7 +94,7 @@ def _resource_lines(instance: Mapping[str, Any]) -> Iterator[str]:
         if registered["type"] == "INTEGER":
             text = f"{left.get('integerValue', 0)} of {registered['integerValue']} left"
         else:
-            text = " ".join(left.get("stringSetValue", [])) or "-"
+            text = " ".join(left.get("stringSetValue", [])) or "none"
             text = f"{text} {'left' if name == 'GPU' else 'in use'}"
         yield _fact(name, text)
 

@@ -85,7 +85,7 @@ def describe(
     region: Region = None,
     config: ConfigFile = None,
 ) -> None:
-    """Show one container instance: status, health, resources, attributes and tasks."""
+    """Show a container instance whole, with its tasks."""
     client = make_client(endpoint, region, config)
     instance = _ask(find_instance, client, cluster, name)
     holding = _ask(read_holding, client, cluster, instance["containerInstanceArn"])
@@ -110,7 +110,7 @@ def drain(
     region: Region = None,
     config: ConfigFile = None,
 ) -> None:
-    """Set container instances DRAINING and show what still holds them.
+    """Set instances DRAINING and show what still holds them.
 
     Services move their tasks elsewhere within minimumHealthyPercent and maximumPercent;
     standalone tasks stay. Interrupting stops the watching only, not the draining.
@@ -142,7 +142,7 @@ def activate(
     region: Region = None,
     config: ConfigFile = None,
 ) -> None:
-    """Set container instances ACTIVE again, so that they take new tasks."""
+    """Set instances ACTIVE again, to take new tasks."""
     client = make_client(endpoint, region, config)
     arns = _change_status(client, cluster, names, ACTIVE)
     changed = [_ask(find_instance, client, cluster, arn) for arn in arns]
@@ -167,7 +167,10 @@ def deregister(
     region: Region = None,
     config: ConfigFile = None,
 ) -> None:
-    """Take a container instance out of its cluster; it stays describable for an hour."""
+    """Take a container instance out of its cluster.
+
+    It stays describable for an hour.
+    """
     client = make_client(endpoint, region, config)
     arn = _ask(find_instance, client, cluster, name)["containerInstanceArn"]
     request = {"cluster": cluster, "containerInstance": arn, "force": force}

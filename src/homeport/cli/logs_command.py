@@ -4,6 +4,7 @@ How logs are read and merged is the work of `container_logs` and `log_reader`; `
 this program's own log.
 """
 
+import sys
 from typing import Annotated
 
 import typer
@@ -51,8 +52,16 @@ def logs(
     from homeport.cli.log_reader import LogReader
 
     reader = LogReader(engine, wanted, container=container, tail=tail)
+    line_count = 0
     for prefix, time, text in reader.follow() if follow else reader.read():
         print(f"{prefix} | {time + ' ' if timestamps else ''}{text}", flush=follow)
+        line_count += 1
+    if not line_count:
+        print(
+            f"no container of {name} on this machine has printed anything; `homeport status "
+            "--stopped` and `homeport history` say what became of its tasks",
+            file=sys.stderr,
+        )
 
 
 class Wanted:

@@ -57,7 +57,7 @@ def _read_cluster(client: ApiClient, cluster: str, has_stopped_tasks: bool) -> d
         client.list_all("ListContainerInstances", "containerInstanceArns", in_cluster)
     )
     service_arns = list(client.list_all("ListServices", "serviceArns", in_cluster))
-    explained = _explain(client, cluster, service_arns)
+    explained = read_waits(client, cluster, service_arns)
     return {
         "containerInstances": client.describe_all(
             "DescribeContainerInstances", "containerInstances", instance_arns, request=in_cluster
@@ -76,7 +76,7 @@ def _read_cluster(client: ApiClient, cluster: str, has_stopped_tasks: bool) -> d
     }
 
 
-def _explain(client: ApiClient, cluster: str, arns: list[str]) -> dict[str, dict[str, Any]]:
+def read_waits(client: ApiClient, cluster: str, arns: list[str]) -> dict[str, dict[str, Any]]:
     """What each service waits for, under `homeport`, so that it isn't taken for ECS's answer."""
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(arns), SERVICES_PAGE_SIZE):

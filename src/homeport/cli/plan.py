@@ -32,7 +32,7 @@ def plan(
     region: Region = None,
     config: ConfigFile = None,
 ) -> None:
-    """Show where the next tasks of a service, or of a task definition, would go right now."""
+    """Show where the next tasks would go right now, and start none."""
     if service is None and task_definition is None:
         raise typer.BadParameter("name a --service, a --task-definition, or both")
     client = make_client(endpoint, region, config)

@@ -1,6 +1,6 @@
 """The options by which a command finds its server, the same for all: --endpoint, --region.
 
-`homeport status` came before and says them itself; what a command asks is its own business.
+What a command asks is its own business.
 """
 
 from typing import Annotated
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from homeport.cli.api_client import ApiClient
-from homeport.config import Config, describe_option, load_config
+from homeport.config import load_config
 
 DEFAULT_CLUSTER = "default"
 
@@ -23,7 +23,8 @@ Endpoint = Annotated[
 Region = Annotated[
     str | None,
     typer.Option(
-        help=describe_option(Config, "region"), envvar=["AWS_REGION", "AWS_DEFAULT_REGION"]
+        help="The AWS region to ask about; default: the configured one.",
+        envvar=["AWS_REGION", "AWS_DEFAULT_REGION"],
     ),
 ]
 Cluster = Annotated[str, typer.Option(metavar="NAME", help="The cluster's name or ARN.")]

@@ -65,34 +65,30 @@ def simulate(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a run.")] = False,
 ) -> None:
-    """Simulate a cluster with faults on virtual time, and check that what must be true is."""
+    """Simulate a cluster with faults on virtual time, and check it."""
     # The agent's own log would drown the report; the trace has what it says.
     logging.getLogger("homeport").setLevel(logging.CRITICAL)
     if scenario == LIST:
         _print_library()
         return
-    from homeport.sim.scenario import ScenarioError
-
     first = secrets.randbits(FRESH_SEED_BITS) if seed is None else seed
-    started_s = time.monotonic()
     total = _Total()
-    try:
-        numbers = range(first, first + seeds)
-        wanted = _list_jobs(scenario, numbers, crash_at, each_commit=each_commit)
-        is_seen = until is not None or trace
-        for job, outcome in _see(wanted, until, is_shown=trace) if is_seen else _run(wanted, jobs):
-            total.add(outcome)
-            if outcome.failure is not None or not failures_only:
-                _print_outcome(job, outcome, as_json=as_json)
-            if outcome.failure is not None and minimise:
-                _print_minimised(job, outcome.failure)
-    except ScenarioError as error:
-        raise CommandFailure(str(error)) from error
+    for job, outcome in _outcomes(
+        scenario,
+        range(first, first + seeds),
+        jobs=jobs,
+        crash_at=crash_at,
+        each_commit=each_commit,
+        until=until,
+        trace=trace,
+    ):
+        total.add(outcome)
+        if outcome.failure is not None or not failures_only:
+            _print_outcome(job, outcome, as_json=as_json)
+        if outcome.failure is not None and minimise:
+            _print_minimised(job, outcome.failure)
     if total.runs > 1 and not as_json:
-        typer.echo(
-            f"{scenario}: {total.runs} runs from seed {first}, {total.simulated_s:.0f} s simulated "
-            f"in {time.monotonic() - started_s:.1f} s, {total.failed} failed"
-        )
+        typer.echo(f"{scenario}: {total.runs} runs from seed {first}, {total.describe()}")
     if total.failed:
         raise CommandFailure(f"{total.failed} of {total.runs} simulated runs failed")
 
@@ -104,12 +100,41 @@ class _Total:
         self.runs = 0
         self.failed = 0
         self.simulated_s = 0.0
+        self._started_s = time.monotonic()
 
     def add(self, outcome: "Outcome") -> None:
         """Count one run in."""
         self.runs += 1
         self.failed += outcome.failure is not None
         self.simulated_s += outcome.simulated_s
+
+    def describe(self) -> str:
+        """How much was simulated, how long that took, and what came of it."""
+        real_s = time.monotonic() - self._started_s
+        return f"{self.simulated_s:.0f} s simulated in {real_s:.1f} s, {self.failed} failed"
+
+
+def _outcomes(
+    scenario: str,
+    seeds: range,
+    *,
+    jobs: int,
+    crash_at: int | None,
+    each_commit: bool,
+    until: int | None,
+    trace: bool,
+) -> "Iterator[tuple[Job, Outcome]]":
+    """Run every seed; who looks on, up to a step or at the trace, does so in this process."""
+    from homeport.sim.scenario import ScenarioError
+
+    try:
+        wanted = _list_jobs(scenario, seeds, crash_at, each_commit=each_commit)
+        if until is not None or trace:
+            yield from _see(wanted, until, is_shown=trace)
+        else:
+            yield from _run(wanted, jobs)
+    except ScenarioError as error:
+        raise CommandFailure(str(error)) from error
 
 
 def _list_jobs(
@@ -145,8 +170,10 @@ def _see(
 def _print_library() -> None:
     from homeport.sim.scenario import list_scenarios, read_scenario
 
-    for name in list_scenarios():
-        typer.echo(f"{name:<22}{read_scenario(name).title}")
+    names = list_scenarios()
+    width = max(map(len, names))
+    for name in names:
+        typer.echo(f"{name:<{width}}  {read_scenario(name).title}")
 
 
 def _print_outcome(job: "Job", outcome: "Outcome", *, as_json: bool) -> None:

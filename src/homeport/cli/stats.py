@@ -48,9 +48,10 @@ def stats(
     region: Region = None,
     config: ConfigFile = None,
 ) -> None:
-    """Show CPU in percent of a core and memory in MiB, as agents have published them.
+    """Show the CPU and memory of tasks, as agents published them.
 
-    Samples come every 20 s and are kept for three hours.
+    CPU is in percent of a core, memory in MiB. Samples come every 20 s and are kept for three
+    hours.
     """
     if part not in PARTS:
         raise CommandFailure(f"--part must be one of {', '.join(PARTS)}")

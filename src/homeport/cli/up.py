@@ -70,7 +70,7 @@ def up(
     config: ConfigFile = None,
     **flags: object,
 ) -> None:
-    """Run a server and N local container instances, until SIGTERM or Ctrl-C.
+    """Run a server and N local container instances, until Ctrl-C.
 
     Each instance has an agent process, an availability zone and a loopback address of its own
     (127.0.1.1, 127.0.1.2, ...). On the way out the instances' containers are removed; with a data

@@ -28,11 +28,12 @@ def why(
     region: Region = None,
     config: ConfigFile = None,
 ) -> None:
-    """Show for each container instance the first rule that refuses the task, and the way out.
+    """Show which rule keeps a task off each container instance.
 
-    Rules are judged in ECS's order: agent, CPU, memory, ports, GPUs, network interfaces,
-    attributes, zones of subnets, memberOf, distinctInstance. The container instance that comes
-    closest is first.
+    It is the first that refuses the task, with the way out; of a service also when its next launch
+    is tried, and why not sooner. Rules are judged in ECS's order: agent, CPU, memory, ports, GPUs,
+    network interfaces, attributes, zones of subnets, memberOf, distinctInstance. The container
+    instance that comes closest is first.
     """
     client = make_client(endpoint, region, config)
     request = {"resource": resource, "cluster": cluster, "limit": limit}
@@ -43,9 +44,13 @@ def why(
     if as_json:
         print(json.dumps(found, indent=2))
         return
-    from homeport.cli.overview import make_console
+    from homeport.cli.overview import make_console, read_waits, service_state
     from homeport.cli.placement_views import explanation_parts
 
     console = make_console()
     for part in explanation_parts(found):
         console.print(part)
+    if ":service/" in found["resourceArn"]:
+        waits = read_waits(client, cluster, [found["resourceArn"]])
+        if state := service_state(waits.get(found["resourceArn"], {})):
+            console.print(state)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from homeport.cli import logs_command
 from homeport.cli.api_client import ApiRefusal
 from homeport.cli.failure import CommandFailure
 from homeport.cli.logs_command import Wanted, find_wanted
@@ -76,3 +77,21 @@ def test_a_service_covers_its_tasks_which_are_asked_for_once_and_is_never_over()
 def test_what_has_no_logs_is_said(meaning, complaint):
     with pytest.raises(CommandFailure, match=complaint):
         find(Server(meaning))
+
+
+def test_containers_that_print_nothing_are_no_silence_without_a_word(monkeypatch, capsys):
+    class SilentReader:
+        def __init__(self, *_arguments: object, **_options: object) -> None:
+            pass
+
+        def read(self) -> list[object]:
+            return []
+
+    monkeypatch.setattr(logs_command, "make_client", lambda *_options: Server())
+    monkeypatch.setattr(logs_command.EngineApi, "check", lambda _engine: None)
+    monkeypatch.setattr("homeport.cli.log_reader.LogReader", SilentReader)
+    logs_command.logs("web")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "no container of web on this machine has printed anything" in err
+    assert "homeport status --stopped" in err

@@ -27,9 +27,19 @@ def _empty_home(tmp_path, monkeypatch):
 def test_help_names_every_command(monkeypatch, capsys):
     status, out, _ = run(monkeypatch, capsys, "--help")
     assert status == 0
-    commands = "up server agent status deploy events history logs demo"
+    commands = (
+        "up server agent status deploy events history logs why plan stats instances simulate "
+        "replay bench demo"
+    )
     for command in commands.split():
         assert f"\n  {command} " in out
+
+
+@pytest.mark.parametrize("group", [(), ("instances",), ("bench",), ("agent",)])
+def test_no_commands_summary_is_cut_off(monkeypatch, capsys, group):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = run(monkeypatch, capsys, *group, "--help")
+    assert "..." not in out.partition("\nCommands:\n")[2]
 
 
 @pytest.mark.parametrize(
@@ -47,6 +57,11 @@ def test_help_names_every_command(monkeypatch, capsys):
         ("events", "--tail --cluster --service --json"),
         ("history", "--limit --json --cluster"),
         ("logs", "--tail --container --cluster"),
+        ("why", "--limit --json --cluster"),
+        ("plan", "--service --task-definition --count --json --cluster"),
+        ("stats", "--part --minutes --period --json --cluster"),
+        ("simulate", "--seed --seeds --scenario --until --trace --minimise --json"),
+        ("replay", "--strategy --circuit-breaker --instances --plot --json"),
     ],
 )
 def test_every_flag_of_the_contract_is_there(monkeypatch, capsys, command, flags):
