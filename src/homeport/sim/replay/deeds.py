@@ -18,6 +18,12 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     at_ms: int
 
 
+class ServerDown(Deed, frozen=True, kw_only=True):
+    """The control plane had ended by then, and decided nothing before `until_ms`."""
+
+    until_ms: int
+
+
 class Written(Deed, frozen=True, kw_only=True):
     """Records that only say what there is: clusters, task definitions, capacity providers."""
 

@@ -78,6 +78,9 @@ class PlayedFleet:
         choose_plan: ChoosePlan,
         on_swap: OnSwap,
     ) -> None:
+        self.unheard_until_ms = 0
+        """The control plane is down until then: reports wait for it."""
+
         self._choose_plan = choose_plan
         self._on_swap = on_swap
         self._timeline = timeline
@@ -173,23 +176,22 @@ class PlayedFleet:
             return
         if played.is_stopping:
             return
-        self._swap(instance, played)
+        self._swap(instance, played, task.stopping_at_ms or self._timeline.now_ms)
         played.is_stopping = True
         played.life.end()
         played.life = Life()
         stopped_ms = self._timeline.now_ms + played.plan.stop_ms
         self._at(instance, played, stopped_ms, partial(self._stopped, played))
 
-    def _swap(self, instance: _Instance, played: _Played) -> None:
+    def _swap(self, instance: _Instance, played: _Played, wished_ms: int) -> None:
         """Let the task that goes be the one that went: which of its peers it is was all the same.
 
         Or else whoever would have failed later is stopped instead, and nothing fails any more.
         """
-        now_ms = self._timeline.now_ms
 
         def distance_ms(other: _Played) -> int:
             until_ms = other.plan.until_ms
-            return NEAR_MS + 1 if until_ms is None else abs(until_ms - now_ms)
+            return NEAR_MS + 1 if until_ms is None else abs(until_ms - wished_ms)
 
         is_up = played.running_ms is not None
         peers = [
@@ -268,7 +270,9 @@ class PlayedFleet:
         def act() -> None:
             if instance.life.is_over:
                 return
-            if instance.is_silent:
+            if self._timeline.now_ms < self.unheard_until_ms:
+                self._timeline.at(self.unheard_until_ms, act, played.life)
+            elif instance.is_silent:
                 instance.held.append(act)
             else:
                 action()

@@ -21,6 +21,7 @@ from homeport.sim.replay.deeds import (
     InstanceAltered,
     InstanceJoined,
     InstanceLeft,
+    ServerDown,
     StatusSet,
     Written,
 )
@@ -65,6 +66,7 @@ class Player:
         self._store = Store()
         self._chronicle = Chronicle(workload.cluster.arn)
         self._turn: Timer | None = None
+        self._down_until_ms = 0
         self._engine = Engine(
             store=self._store,
             journal=MemoryStorage(KEPT_COMMITS),
@@ -100,7 +102,8 @@ class Player:
         for deed in self._workload.base:
             self._do(deed)
         for deed in self._workload.deeds:
-            self._go(deed.at_ms)
+            # What a call leads to comes behind it at once: not, if the server is down by then.
+            self._go(deed.at_ms - isinstance(deed, ServerDown))
             self._do(deed)
         self._go(self._workload.ends_ms)
         return Replayed(
@@ -117,18 +120,25 @@ class Player:
 
     def work_waits(self) -> None:
         """Let the engine look at its agenda at this moment, behind what is planned for it."""
-        now_ms = self._timeline.now_ms
+        at_ms = max(self._timeline.now_ms, self._down_until_ms)
         if self._turn is not None:
-            if self._turn.at_ms <= now_ms:
+            if self._turn.at_ms <= at_ms:
                 return
             self._turn.cancel()
-        self._turn = self._timeline.soon(self._run_due)
+        self._turn = self._timeline.at(at_ms, self._run_due)
 
     def _run_due(self) -> None:
         self._turn = None
         due_ms = self._engine.run_due()
         if due_ms is not None and self._turn is None:
-            self._turn = self._timeline.at(due_ms, self._run_due)
+            self._turn = self._timeline.at(max(due_ms, self._down_until_ms), self._run_due)
+
+    def _go_down(self, until_ms: int) -> None:
+        """Decide nothing and hear nothing until then."""
+        self._down_until_ms = self._fleet.unheard_until_ms = until_ms
+        if self._turn is not None and self._turn.at_ms < until_ms:
+            self._turn.cancel()
+            self._turn = self._timeline.at(until_ms, self._run_due)
 
     def _go(self, until_ms: int) -> None:
         timeline = self._timeline
@@ -144,7 +154,9 @@ class Player:
 
     # deeds
     def _do(self, deed: Deed) -> None:
-        if isinstance(deed, Written):
+        if isinstance(deed, ServerDown):
+            self._go_down(deed.until_ms)
+        elif isinstance(deed, Written):
             self._stage.call(WRITE, deed.changes)
         elif not self._services.do(deed) and not self._tasks.do(deed):
             self._do_to_instance(deed)

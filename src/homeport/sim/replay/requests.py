@@ -1,7 +1,7 @@
 """Calls of the API again, from what they wrote: records become the requests that make them.
 
 A journal holds what calls led to, not the calls. What a record doesn't say is left to its default:
-the placement constraints and strategies of RunTask, for one, unless its tasks had to wait.
+which subnets were meant, for one, but for their Availability Zones.
 """
 
 from typing import Any
@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from homeport.api import ecs
+from homeport.model.container_instance import ATTRIBUTE_AVAILABILITY_ZONE
 from homeport.model.placement import PlacementConstraint, PlacementStrategy
 from homeport.model.service import Service
-from homeport.model.task import Task
+from homeport.model.task import PlacementWish, Task
 from homeport.operations.ecs.capacity_strategy import render_strategy
 from homeport.operations.render.services import ServiceDocument, decode_document
 
@@ -53,6 +54,8 @@ def update_service_request(
 
     A deployment that began has to begin again, whatever the service runs by now.
     """
+    if after.deployment_controller != before.deployment_controller:
+        return _controller_request(before, after)
     old, new = decode_document(before.document), decode_document(after.document)
     asked: dict[str, Any] = {}
     if after.desired_count != before.desired_count:
@@ -74,6 +77,23 @@ def update_service_request(
     return ecs.UpdateServiceRequest(cluster=after.cluster_arn, service=after.name, **asked)
 
 
+def _controller_request(before: Service, after: Service) -> ecs.UpdateServiceRequest:
+    """Ask for another deployment controller: the only deployment becomes a task set, or back."""
+    asked: dict[str, Any] = {}
+    if after.desired_count != before.desired_count:
+        asked["desired_count"] = after.desired_count
+    known = {each.id for each in before.task_sets}
+    if after.deployment_controller == "ECS" and after.primary.id not in known:
+        asked["force_new_deployment"] = True
+        asked["task_definition"] = after.task_definition_arn
+    return ecs.UpdateServiceRequest(
+        cluster=after.cluster_arn,
+        service=after.name,
+        deployment_controller=ecs.DeploymentController(type=after.deployment_controller),
+        **asked,
+    )
+
+
 def run_task_request(
     task: Task, count: int, network_mode: str | None
 ) -> ecs.RunTaskRequest:
@@ -92,7 +112,7 @@ def run_task_request(
         capacity_provider_strategy=strategy if provider else None,
         platform_version=task.platform_version,
         network_configuration=_network(network_mode),
-        placement_constraints=render_constraints(wish.constraints) if wish else None,
+        placement_constraints=_constraints_of(wish) if wish else None,
         placement_strategy=render_strategies(wish.strategies) if wish else None,
     )
 
@@ -119,6 +139,15 @@ def render_constraints(
     return [
         ecs.PlacementConstraint(type=each.kind, expression=each.expression) for each in constraints
     ]
+
+
+def _constraints_of(wish: PlacementWish) -> list[ecs.PlacementConstraint]:
+    """Write the constraints of a call; the zones of its subnets are one more, with their names."""
+    constraints = render_constraints(wish.constraints)
+    if wish.zones:
+        expression = f"attribute:{ATTRIBUTE_AVAILABILITY_ZONE} in [{', '.join(wish.zones)}]"
+        constraints.append(ecs.PlacementConstraint(type="memberOf", expression=expression))
+    return constraints
 
 
 def render_strategies(strategies: tuple[PlacementStrategy, ...]) -> list[ecs.PlacementStrategy]:

@@ -100,6 +100,11 @@ class ServiceDeeds:
         request = update_service_request(deed.before, deed.after, now)
         wish = self._stage.what_if.wish_for(deed.after)
         self._stage.call("UpdateService", apply_wish(request, wish, is_new=False))
+        if deed.after.task_sets and not deed.before.task_sets:
+            # Its only deployment became a task set, with its name.
+            became = self._stage.view.service(deed.after.arn)
+            if became is not None and became.task_sets:
+                self._task_sets[deed.after.task_sets[0].id] = became.task_sets[0].id
 
     def _delete(self, deed: ServiceDeleted) -> None:
         request = ecs.DeleteServiceRequest(

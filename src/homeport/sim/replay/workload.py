@@ -40,6 +40,7 @@ from homeport.sim.replay.deeds import (
     InstanceAltered,
     InstanceJoined,
     InstanceLeft,
+    ServerDown,
     ServiceCreated,
     ServiceDeleted,
     ServiceResumed,
@@ -58,6 +59,9 @@ from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of
 from homeport.storage.journal_reader import JournalReader
 
 LOSS_WINDOW_DEFAULT_S = 300
+DOWN_LIMIT_MS = 60_000
+"""A server that wrote nothing for longer before it started again may have had nothing to write."""
+
 
 # What the control plane and the agents do of themselves comes anew in a replay.
 REPORTS = frozenset({"SubmitTaskStateChange", "SubmitContainerStateChange"})
@@ -160,6 +164,7 @@ class _Reading:
         self._scope = scope_of(cluster.arn)
         self._begins_ms = self._ends_ms = 0
         self._first_commit = 0
+        self._last_cause = ""
         self._base: list[Deed] = []
         self._resumed: list[Deed] = []  # what follows at once on the base
         self._deeds: list[Deed] = []
@@ -174,9 +179,7 @@ class _Reading:
 
     def read(self, commit: Commit) -> None:
         """Take in the next commit."""
-        if not self.last_commit:
-            self._first_commit, self._begins_ms = commit.sequence, commit.at_ms
-        self.last_commit, self._ends_ms = commit.sequence, commit.at_ms
+        self._note_time(commit)
         self._past.follow(commit.at_ms, commit.sequence, commit.changes)
         written: list[Change] = []
         started: list[Task] = []
@@ -204,6 +207,17 @@ class _Reading:
         known = commit.cause in REPLAYED or commit.cause in CONSEQUENCES
         if is_ours and not known and commit.cause not in WITHOUT_EFFECT:
             self._left_out[commit.cause] += 1
+
+    def _note_time(self, commit: Commit) -> None:
+        if not self.last_commit:
+            self._first_commit, self._begins_ms = commit.sequence, commit.at_ms
+        elif commit.cause == "ServerStarted":
+            # Behind a call whose consequences aren't in the journal, the server ended at once.
+            at_ms, until_ms = self._ends_ms + (self._last_cause in CONSEQUENCES), commit.at_ms
+            if at_ms < until_ms <= at_ms + DOWN_LIMIT_MS:
+                self._deeds.append(ServerDown(at_ms=at_ms, until_ms=until_ms + 1))
+        self._last_cause = commit.cause
+        self.last_commit, self._ends_ms = commit.sequence, commit.at_ms
 
     def finish(self, table: Iterable[AnyRecord]) -> Workload:
         """End the reading with what the journal doesn't mention: it is as it was all along."""

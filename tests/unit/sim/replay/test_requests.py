@@ -3,11 +3,12 @@
 import pytest
 from msgspec.structs import replace
 
-from builders import make_cluster, make_container_instance, make_task_definition
+from builders import make_cluster, make_container_instance, make_task, make_task_definition
 from desk import Desk
 from homeport.api import ecs
 from homeport.model.capacity_provider import ATTRIBUTE_FARGATE, ATTRIBUTE_SUBNET
 from homeport.model.service import Service
+from homeport.model.task import PlacementWish
 from homeport.operations.ecs.run_task import run_task
 from homeport.operations.ecs.service_updates import update_service
 from homeport.operations.ecs.services import create_service
@@ -130,6 +131,61 @@ def test_tasks_run_again_with_their_group_and_overrides():
     assert (again.group, again.started_by) == ("nightly", "cron")
     assert again.resources == first.resources
     assert again.resources.cpu_units == 512
+
+
+def test_tasks_run_again_with_what_their_call_asked_of_their_place():
+    there = make_container_instance(attributes={"stack": "blue", "ecs.availability-zone": "b"})
+    desk = Desk(make_cluster(), there, make_task_definition())
+    request = ecs.RunTaskRequest(
+        task_definition="web:1",
+        placement_constraints=[
+            ecs.PlacementConstraint(type="memberOf", expression="attribute:stack == blue")
+        ],
+        placement_strategy=[ecs.PlacementStrategy(type="binpack", field="cpu")],
+    )
+    desk.decide(run_task, request)
+    task = next(iter(desk.store.tasks))
+    again = run_task_request(task, 1, None)
+    assert again.placement_constraints == request.placement_constraints
+    assert again.placement_strategy == request.placement_strategy
+
+
+def test_the_zones_of_the_subnets_that_were_asked_for_are_asked_for_by_name():
+    task = make_task("a", wish=PlacementWish(zones=("a", "b")))
+    (asked,) = run_task_request(task, 1, "awsvpc").placement_constraints or ()
+    assert asked.expression == "attribute:ecs.availability-zone in [a, b]"
+
+
+def test_a_controller_is_changed_again_there_and_back():
+    desk = make_desk()
+    before = finish_deployment(desk, create(desk, ecs.CreateServiceRequest(desired_count=0)))
+    for kind in ("EXTERNAL", "ECS"):
+        other = copy_of(desk)
+        request = ecs.UpdateServiceRequest(
+            cluster="default",
+            service="web",
+            deployment_controller=ecs.DeploymentController(type=kind),
+        )
+        desk.decide(update_service, request)
+        after = web_of(desk)
+        other.decide(update_service, update_service_request(before, after, before))
+        again = web_of(other)
+        assert again.deployment_controller == kind
+        assert [each.id for each in again.deployments] == [each.id for each in after.deployments]
+        assert [each.id for each in again.task_sets] == [each.id for each in after.task_sets]
+        before = after
+
+
+def finish_deployment(desk: Desk, service: Service) -> Service:
+    """Let a service's only deployment be complete."""
+    primary = replace(service.primary, rollout_state="COMPLETED")
+    done = replace(service, deployments=(primary,), is_steady=True)
+    desk.put(done)
+    return done
+
+
+def copy_of(desk: Desk) -> Desk:
+    return Desk(*desk.store.every_record())
 
 
 NETWORK = ecs.NetworkConfiguration(

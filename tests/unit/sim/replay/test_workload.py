@@ -14,7 +14,7 @@ from builders import (
 from homeport.model.service import Deployment
 from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.sim.replay import deeds
-from homeport.sim.replay.workload import WorkloadError, read_workload
+from homeport.sim.replay.workload import DOWN_LIMIT_MS, WorkloadError, read_workload
 from homeport.state.changes import Change, Commit, Delete, Put
 from homeport.storage.journal_reader import JournalReader
 from journal_files import write_journal
@@ -142,6 +142,26 @@ def test_an_agent_that_reports_without_a_connection_is_not_silent(journal):
     journal.add("AgentConnected", ONE)
     went = [deed for deed in journal.read().deeds if isinstance(deed, deeds.AgentWent)]
     assert [deed.is_silent for deed in went] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("last", "down_from"),
+    [
+        pytest.param("UpdateService", at(2), id="nothing followed a call any more"),
+        pytest.param("SubmitTaskStateChange", at(2) + 1, id="whatever followed was nothing"),
+    ],
+)
+def test_a_server_is_down_from_its_last_commit_until_the_next_one_starts(journal, last, down_from):
+    journal.add(last, WEB)
+    journal.add("ServerStarted", replace(ONE, agent_connected=False))
+    (down,) = [deed for deed in journal.read().deeds if isinstance(deed, deeds.ServerDown)]
+    assert (down.at_ms, down.until_ms) == (down_from, at(3) + 1)
+
+
+def test_a_server_that_was_quiet_for_long_before_it_started_again_was_not_down(journal):
+    started = Commit(2, at(1) + DOWN_LIMIT_MS + 2, "ServerStarted", (Put(ONE),))
+    journal.commits.append(started)
+    assert kinds(journal.read().deeds).count("ServerDown") == 0
 
 
 def test_how_long_a_lost_instance_was_waited_for_is_learnt(journal):
