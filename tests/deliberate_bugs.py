@@ -8,17 +8,16 @@ from msgspec.structs import replace
 
 from homeport.core.capacity import places
 from homeport.core.decision import NOTHING
-from homeport.core.lifecycle import new_task
 from homeport.core.placement import eligible, filters, kept_instance, placing
-from homeport.core.reconcile import census, daemon, rollback, stages, step, throttle
-from homeport.core.reconcile import task_sets as reconciled_sets
+from homeport.core.reconcile import (
+    daemon,
+    step,
+)
 from homeport.engine import agenda, engine
 from homeport.gateway import outgoing
 from homeport.model.container_instance import ContainerInstance
-from homeport.model.service import Service
 from homeport.model.task import Task
-from homeport.operations import registry
-from homeport.operations.ecs import task_sets
+from homeport.operations.ecs import run_task, task_sets
 from homeport.sim import agent_disk, agent_process, disk, network
 from homeport.state import derived, store
 from homeport.state.changes import delete_of
@@ -53,6 +52,17 @@ def ports_are_forgotten_when_placing(patch):
             "rows_with_ports",
             lambda fleet, needs: sound(fleet, replace(needs, host_ports=())),
         )
+
+
+def a_stopped_tasks_ports_stay_taken(patch):
+    sound = derived.InstanceLoad.add
+
+    def add(self, task, sign):
+        sound(self, task, sign)
+        if sign < 0:
+            self.ports.update((port, 1) for port in task.resources.host_ports)
+
+    patch.setattr(derived.InstanceLoad, "add", add)
 
 
 def a_stopped_task_keeps_its_memory(patch):
@@ -268,93 +278,6 @@ def a_daemon_starts_beside_the_one_that_stops(patch):
     patch.setattr(daemon, "_tasks_by_instance", tasks_by_instance)
 
 
-def the_circuit_breaker_never_trips(patch):
-    patch.setattr(rollback, "has_tripped", lambda service: False)
-
-
-def a_side_container_resets_the_circuit_breaker(patch):
-    from homeport.core.lifecycle import task
-
-    sound = task.report_health
-
-    def report_health(view, instance_arn, reports, moment):
-        decision = sound(view, instance_arn, reports, moment)
-        arns = {arn for arn, _, status in reports if status == "HEALTHY"}
-        tasks = [found for arn in sorted(arns) if (found := view.task(arn)) is not None]
-        return replace(
-            decision,
-            changes=(*decision.changes, *map(task.Put, task._without_failures(view, tasks))),
-        )
-
-    patch.setattr(engine, "report_health", report_health)
-
-
-def a_rollback_goes_nowhere(patch):
-    sound = rollback._roll_back
-
-    def roll_back(*args, **members):
-        whole = [replace(a, last_completed=a.primary) if type(a) is Service else a for a in args]
-        return sound(*whole, **members)
-
-    patch.setattr(rollback, "_roll_back", roll_back)
-
-
-def failing_tasks_are_launched_again_at_once(patch):
-    patch.setattr(throttle, "launch_delay_s", lambda *rounds: 0)
-
-
-def promoted_before_the_bake_time_is_over(patch):
-    sound = stages._work
-
-    def work(view, service, record, strategy, **members):
-        if record.lifecycle_stage == stages.BAKE_TIME:
-            return record, None
-        return sound(view, service, record, strategy, **members)
-
-    patch.setattr(stages, "_work", work)
-
-
-def pauses_are_answered_by_nobody(patch):
-    def expire_hooks(record, moment):
-        done = tuple(replace(hook, status="SUCCEEDED") for hook in record.hooks)
-        return replace(record, hooks=done), False
-
-    patch.setattr(stages, "_expire_hooks", expire_hooks)
-
-
-def all_traffic_moves_at_once(patch):
-    sound = stages._shift
-
-    def shift(view, record, strategy, moment, **members):
-        return sound(view, record, replace(strategy, kind="BLUE_GREEN"), moment, **members)
-
-    patch.setattr(stages, "_shift", shift)
-
-
-def older_tasks_go_before_their_time(patch):
-    patch.setattr(Service, "keeps_older_tasks", False)
-
-
-def a_stop_is_no_new_version(patch):
-    sound = new_task.stop_task
-
-    def stop_task(task, **members):
-        return replace(sound(task, **members), version=task.version)
-
-    patch.setattr(step, "stop_task", stop_task)
-
-
-def unhealthy_tasks_pass_for_healthy(patch):
-    sound = census._Taker._health
-
-    def health(self, task):
-        found = sound(self, task)
-        return "healthy" if found == "unhealthy" else found
-
-    patch.setattr(census._Taker, "_health", health)
-    patch.setattr(derived.DeploymentLoad, "unhealthy", property(lambda self: 0, lambda *_: None))
-
-
 def a_providers_tasks_go_anywhere(patch):
     patch.setattr(places, "provider_constraints", lambda provider: ())
 
@@ -372,26 +295,23 @@ def who_waits_for_capacity_waits_for_ever(patch):
     patch.setattr(engine, "provision_tasks", lambda view, arn, moment: NOTHING)
 
 
-def two_task_sets_are_primary(patch):
-    sound = task_sets.update_service_primary_task_set
+def the_base_of_a_strategy_is_forgotten(patch):
+    sound = places.split_tasks
 
-    def update(view, request, context):
-        decision = sound(view, request, context)
-        (change,) = decision.changes
-        both = tuple(replace(s, status="PRIMARY") for s in change.record.task_sets)
-        put = type(change)(replace(change.record, task_sets=both))
-        return replace(decision, changes=(put,))
+    def split_tasks(strategy, *counts):
+        return sound(tuple(replace(item, base=0) for item in strategy), *counts)
 
-    patch.setitem(registry.OPERATIONS, "UpdateServicePrimaryTaskSet", update)
+    patch.setattr(places, "split_tasks", split_tasks)
 
 
-def a_task_sets_share_is_rounded_down(patch):
-    def computed_desired_count(service, task_set):
-        if task_set.status == "DRAINING" or service.status != "ACTIVE":
-            return 0
-        return int(service.desired_count * task_set.scale_percent) // 100
+def protection_never_ends(patch):
+    is_protected = lambda self, now_ms: self.protected_until_ms is not None  # noqa: E731
+    patch.setattr(Task, "is_protected", is_protected)
 
-    patch.setattr(reconciled_sets, "computed_desired_count", computed_desired_count)
+
+def a_client_token_is_forgotten_at_once(patch):
+    for module in (run_task, task_sets):
+        patch.setattr(module, "find_token", lambda *args: None)
 
 
 # The scenario that catches a bug; it is `full` for the others.
@@ -401,24 +321,16 @@ a_lost_lease_is_accepted.scenario = "lost_lease"
 questions_are_answered_without_the_journal.scenario = "lost_lease"
 protection_is_ignored.scenario = "task_protection"
 a_daemon_starts_beside_the_one_that_stops.scenario = "daemons"
-the_circuit_breaker_never_trips.scenario = "poisoned_image"
-a_rollback_goes_nowhere.scenario = "poisoned_image"
-failing_tasks_are_launched_again_at_once.scenario = "crash_loop"
-promoted_before_the_bake_time_is_over.scenario = "staged"
-pauses_are_answered_by_nobody.scenario = "staged"
-all_traffic_moves_at_once.scenario = "staged"
-older_tasks_go_before_their_time.scenario = "staged"
-unhealthy_tasks_pass_for_healthy.scenario = "failing_health"
+the_base_of_a_strategy_is_forgotten.scenario = "capacity_moves"
+protection_never_ends.scenario = "task_protection"
+a_client_token_is_forgotten_at_once.scenario = "doubled_messages"
 a_providers_tasks_go_anywhere.scenario = "capacity_providers"
 weights_are_all_the_same.scenario = "capacity_providers"
 who_waits_for_capacity_waits_for_ever.scenario = "capacity_providers"
-two_task_sets_are_primary.scenario = "task_sets"
-a_task_sets_share_is_rounded_down.scenario = "task_sets"
 services_are_not_looked_at_after_a_restart.scenario = "calm"
 services_are_not_looked_at_after_a_restart.is_killed_at_each_commit = True
 one_healthy_task_too_few_in_a_deployment.scenario = "zone_outage"
 a_lost_payload_is_not_sent_again.scenario = "lost_lease"
-a_side_container_resets_the_circuit_breaker.scenario = "sidecars"
 the_agent_promises_before_it_syncs.scenario = "zone_outage"
 the_control_plane_forgets_to_bury_the_dead.scenario = "long_day"
 stopped_tasks_are_buried_alive.scenario = "long_day"

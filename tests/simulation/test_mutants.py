@@ -1,4 +1,4 @@
-"""Every deliberate bug of `deliberate_bugs` is caught by some checker, whatever the seed.
+"""Every deliberate bug is caught by some checker, whatever the seed.
 
 A bug that only makes something raise proves nothing of the checkers: a mutant that doesn't fit the
 code any more does that too.
@@ -7,9 +7,11 @@ code any more does that too.
 import pytest
 
 import deliberate_bugs
+import deliberate_service_bugs
 from homeport.sim.batch import Job, crashes_at_each_commit, run_job
 from homeport.sim.world import RAISED, Failure
 
+MUTANTS = (*deliberate_bugs.MUTANTS, *deliberate_service_bugs.MUTANTS)
 SEEDS = (0, 1)
 COMMITS = 60
 
@@ -25,7 +27,7 @@ def find_failure(mutant, seed: int) -> Failure | None:
     return next((f for job in jobs if (f := run_job(job).failure) is not None), None)
 
 
-@pytest.mark.parametrize("mutant", deliberate_bugs.MUTANTS, ids=lambda mutant: mutant.__name__)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_a_deliberate_bug_is_caught(mutant, monkeypatch):
     mutant(monkeypatch)
     for seed in SEEDS:

@@ -57,12 +57,14 @@ class ServiceDeeds:
             if is_primary:
                 self._make_primary(service, [reply.task_set])
 
+        token = self._client.next_token()
         request = ecs.CreateTaskSetRequest(
             cluster="default",
             service=service,
             task_definition=family,
             scale=ecs.Scale(unit="PERCENT", value=percent),
-            client_token=self._client.next_token(),
+            client_token=token,
+            external_id=token,  # read by `checkers.tokens`
         )
         self._client.call("CreateTaskSet", request, created)
 

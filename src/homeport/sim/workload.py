@@ -216,11 +216,12 @@ class Workload:
 
     # tasks
     def _run(self, deed: Deed) -> None:
+        token, count = self._client.next_token(), deed.count or 1
         request = ecs.RunTaskRequest(
             task_definition=deed.task,
-            count=deed.count or 1,
-            client_token=self._client.next_token(),
-            started_by="workload",
+            count=count,
+            client_token=token,
+            started_by=f"{token}-{count}",  # read by `checkers.tokens`
             capacity_provider_strategy=make_strategy(deed.shares) or None,
         )
         family = self._scenario.tasks.get(deed.task or "")

@@ -29,6 +29,7 @@ from homeport.sim.checkers.shares import check_shares
 from homeport.sim.checkers.stages import check_stages
 from homeport.sim.checkers.status import check_status
 from homeport.sim.checkers.task_sets import check_task_sets
+from homeport.sim.checkers.tokens import TokenChecker
 from homeport.sim.checkers.waiting import WaitingChecker
 from homeport.sim.client import Client
 from homeport.sim.clock import Timeline
@@ -304,6 +305,7 @@ class World:
         control_plane.gateway.observe_frame = self._acknowledged.sent
         control_plane.on_rest = WaitingChecker(store).check
         capacity, failures = CapacityChecker(store), FailureChecker(store)
+        tokens = TokenChecker(store)
 
         def watch(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
             self._commits_seen += 1
@@ -318,6 +320,7 @@ class World:
             check_shares(store, commit, replaced)
             check_rollout(store, commit, replaced)
             failures.check(commit, replaced)
+            tokens.check(commit, replaced)
             self._tasks_made += commit_starts(commit, replaced)
             if self._commits_seen % COMMITS_PER_FULL_CHECK == 0:
                 check_soundness(store)

@@ -131,10 +131,13 @@ class FailureChecker:
             )
 
     def _follow(self, commit: Commit, new: Service, old: Service) -> None:
-        """Let a deployment begin anew when it becomes the PRIMARY one."""
+        """Let a deployment begin anew, and with no delay, when it becomes the PRIMARY one."""
         if not new.deployments or new.primary.id == old.primary.id:
             return
         self._failures.pop(new.primary.id, None)
+        is_new = new.deployment_controller == old.deployment_controller == "ECS"
+        if is_new and (new.failed_launches or new.next_launch_at_ms > commit.at_ms):
+            raise Violation(THROTTLED, f"{new.arn} begins {new.primary.id} slowed down already")
         if new.primary.is_rollback:
             self._check_rollback(commit, new, old)
 

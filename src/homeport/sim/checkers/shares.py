@@ -1,6 +1,7 @@
 """Truth: no capacity provider gets more tasks than its base and its weight in the strategy give it.
 
-That another one has no room gives it no more, either. Sums of its own, by exact shares.
+That another one has no room gives it no more, either. Sums of its own, by exact shares. And each
+task of a service is on the capacity that its own deployment's revision names.
 """
 
 from collections import Counter
@@ -26,6 +27,8 @@ def check_shares(store: Store, commit: Commit, replaced: tuple[AnyRecord | None,
     gone: dict[str, None] = {}
     for change, old in zip(commit.changes, replaced, strict=True):
         task = change.record if isinstance(change, Put) else None
+        if old is None and isinstance(task, Task):
+            _check_capacity(store, task)
         if not isinstance(task, Task) or task.capacity_provider is None:
             continue
         if old is not None:
@@ -36,6 +39,24 @@ def check_shares(store: Store, commit: Commit, replaced: tuple[AnyRecord | None,
         service = store.services.get(service_arn)
         if service is not None and deployment_id == service.primary.id:
             _check_share(store, service, provider, gone)
+
+
+def _check_capacity(store: Store, task: Task) -> None:
+    """A deployment's tasks run where its revision says, whatever the service says by now."""
+    service = store.services.get(task.service_arn or "")
+    deployments = () if service is None else service.deployments
+    owner = next((d for d in deployments if d.id == task.deployment_id), None)
+    revision = None if owner is None else store.service_revisions.get(owner.revision_arn)
+    if revision is None or service is None or service.scheduling_strategy == "DAEMON":
+        return
+    providers = [item.provider for item in revision.capacity_provider_strategy]
+    if providers and task.capacity_provider not in providers:
+        raise Violation(TRUTH, f"{task.arn} is on {task.capacity_provider}, not on {providers}")
+    if not providers and (
+        task.capacity_provider is not None or task.launch_type != revision.launch_type
+    ):
+        kind = task.capacity_provider or task.launch_type
+        raise Violation(TRUTH, f"{task.arn} is on {kind}, its revision on {revision.launch_type}")
 
 
 def _check_share(store: Store, service: Service, provider: str, gone: Container[str]) -> None:

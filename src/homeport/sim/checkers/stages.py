@@ -6,7 +6,7 @@ of the newest revision starts before SCALE_UP, and no deployment is COMPLETED be
 """
 
 from homeport.model.service import Service, StagedStrategy
-from homeport.model.service_deployment import ServiceDeployment
+from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.model.task import RUNNING, STOPPED, Task
 from homeport.sim.checkers.rollout import is_healthy
 from homeport.sim.violation import Violation
@@ -52,7 +52,8 @@ def check_stages(store: Store, commit: Commit, replaced: tuple[AnyRecord | None,
 def _check_ending(new: ServiceDeployment, old: ServiceDeployment) -> None:
     if old.has_ended and new.status != old.status:
         raise Violation(TRUTH, f"{new.arn} had ended {old.status} and is {new.status}")
-    if old.status.startswith("ROLLBACK") and new.status in ("PENDING", "IN_PROGRESS", "SUCCESSFUL"):
+    is_stopping = old.status.startswith("ROLLBACK") or old.status == "STOP_REQUESTED"
+    if is_stopping and new.status in ("PENDING", "IN_PROGRESS", "SUCCESSFUL"):
         raise Violation(TRUTH, f"{new.arn} was {old.status} and is {new.status}")
 
 
@@ -75,6 +76,9 @@ def _check_progress(
     waiting = [hook.id for hook in old.hooks if hook.status == "AWAITING_ACTION"]
     if any(hook.expires_at_ms > commit.at_ms for hook in old.hooks if hook.id in waiting):
         raise Violation(TRUTH, f"{new.arn} left {old.lifecycle_stage}, a hook awaits an action")
+    refused = [hook.id for hook in old.hooks if _wants_rollback(hook, commit.at_ms)]
+    if refused:
+        raise Violation(TRUTH, f"{new.arn} goes on to {new.lifecycle_stage}, {refused[0]} said no")
     is_shifting = service.staged.kind in SHIFTING
     if is_shifting and new.lifecycle_stage == "BAKE_TIME" and new.production_weight < WHOLE:
         raise Violation(TRUTH, f"{new.arn} bakes at {new.production_weight} % of the traffic")
@@ -82,6 +86,12 @@ def _check_progress(
         baked_ms = commit.at_ms - old.stage_started_at_ms
         if baked_ms < service.staged.bake_time_min * MINUTE_MS:
             raise Violation(TRUTH, f"{new.arn} baked for {baked_ms} ms only")
+
+
+def _wants_rollback(hook: HookState, now_ms: int) -> bool:
+    is_late = hook.status == "AWAITING_ACTION" and hook.expires_at_ms <= now_ms
+    is_over = is_late or hook.status == "TIMED_OUT"
+    return hook.status == "FAILED" or (is_over and hook.timeout_action == "ROLLBACK")
 
 
 def _check_shift(
