@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from msgspec.structs import replace
@@ -11,7 +10,7 @@ from msgspec.structs import replace
 from builders import make_container_instance, make_task_definition
 from homeport.api import ecs
 from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER, CapacityProvider
-from homeport.model.task import PENDING, RUNNING, STOPPED
+from service_trouble import ServiceTrouble
 from service_world import ServiceWorld
 
 if TYPE_CHECKING:
@@ -21,21 +20,12 @@ STEPS = 60
 DEFINITIONS = tuple(make_task_definition("web", revision) for revision in (1, 2, 3))
 ROLLING_STAGES = ("PRE_SCALE_UP", "POST_SCALE_UP")
 STAGES = (*ROLLING_STAGES, "POST_TEST_TRAFFIC_SHIFT", "PRE_PRODUCTION_TRAFFIC_SHIFT")
-REFUSALS = (
-    ecs.ClientException,
-    ecs.ConflictException,
-    ecs.InvalidParameterException,
-    ecs.LimitExceededException,
-    ecs.ServiceDeploymentNotFoundException,
-    ecs.TaskSetNotFoundException,
-)
 
 
-class Caller:
+class Caller(ServiceTrouble):
     """Calls at random, and agents that report at random."""
 
     def __init__(self, seed: int) -> None:
-        self.draw = random.Random(seed)
         hosts = [
             make_container_instance(
                 f"host of {name}",
@@ -46,7 +36,7 @@ class Caller:
             )
             for name in "ab"
         ]
-        self.world = ServiceWorld(*DEFINITIONS, *hosts)
+        super().__init__(seed, ServiceWorld(*DEFINITIONS, *hosts))
         (cluster,) = self.world.store.clusters
         self.world.put(replace(cluster, capacity_providers=("a", "b")))
         for name in "ab":
@@ -56,20 +46,6 @@ class Caller:
             "CreateService",
             ecs.CreateServiceRequest(service_name="web", task_definition="web:1", desired_count=2),
         )
-
-    def call(self, operation: str, request: Any) -> None:
-        """Call; a refusal is an answer, too."""
-        try:
-            self.world.call(operation, request)
-        except REFUSALS:
-            return
-
-    def update(self, **members: Any) -> None:
-        self.call("UpdateService", ecs.UpdateServiceRequest(service="web", **members))
-
-    def deploy(self) -> None:
-        definition = f"web:{self.draw.randint(1, 3)}"
-        self.update(task_definition=definition, force_new_deployment=self.draw.random() < 0.5)
 
     def scale(self) -> None:
         self.update(desired_count=self.draw.randint(0, 4))
@@ -104,12 +80,6 @@ class Caller:
         kind = self.draw.choice(("ECS", "EXTERNAL"))
         self.update(deployment_controller=ecs.DeploymentController(type=kind))
 
-    def stop(self) -> None:
-        arn = self.world.service().service_deployment_arn
-        kind = self.draw.choice((None, "ROLLBACK", "ABORT"))
-        request = ecs.StopServiceDeploymentRequest(service_deployment_arn=arn, stop_type=kind)
-        self.call("StopServiceDeployment", request)
-
     def answer(self, action: str | None = None) -> None:
         arn = self.world.service().service_deployment_arn
         record = self.world.view.service_deployment(arn or "")
@@ -121,19 +91,9 @@ class Caller:
             )
             self.call("ContinueServiceDeployment", request)
 
-    def report(self) -> None:
-        tasks = [*self.world.tasks(), *self.world.tasks(desired=STOPPED)]
-        for task in self.draw.sample(tasks, min(len(tasks), 3)):
-            if task.desired_status == STOPPED or self.draw.random() < 0.2:
-                self.world.report(task, STOPPED, "it ended")
-            elif task.last_status == PENDING:
-                self.world.report(task, RUNNING)
-
-    def wait(self) -> None:
-        self.world.pass_time(self.draw.choice((1, 5, 60, 180)))
-
-    def step(self) -> None:
-        deeds: tuple[Callable[[], None], ...] = (
+    @property
+    def deeds(self) -> tuple[Callable[[], None], ...]:
+        return (
             self.deploy,
             self.scale,
             self.move,
@@ -144,24 +104,16 @@ class Caller:
             *[self.report] * 5,
             *[self.wait] * 2,
         )
-        self.draw.choice(deeds)()
-        self.world.reconcile()
 
     def heal(self) -> None:
         """Let everything start and stop as it should, and answer every hook, until all is calm."""
-        for _ in range(100):
-            self.answer("CONTINUE")
-            self.world.reconcile()
-            self.world.run_all()
-            self.world.pass_time(180)
-            self.world.reconcile()
+        self.settle(100, lambda: self.answer("CONTINUE"))
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_service_comes_to_rest_whatever_was_called(seed: int) -> None:
     caller = Caller(seed)
-    for _ in range(STEPS):
-        caller.step()
+    caller.suffer(STEPS)
     caller.heal()
     service = caller.world.service()
     tasks = caller.world.tasks()
