@@ -18,9 +18,11 @@ class Moment(msgspec.Struct, frozen=True):
 
     def ids(self) -> Iterator[str]:
         """Yield identifiers of 32 hexadecimal digits, the same ones for the same moment."""
+        keyed = hashlib.blake2b(key=self.entropy, digest_size=16)
         for number in itertools.count():
-            key = number.to_bytes(4, "big")
-            yield hashlib.blake2b(key, key=self.entropy, digest_size=16).hexdigest()
+            drawn = keyed.copy()
+            drawn.update(number.to_bytes(4, "big"))
+            yield drawn.hexdigest()
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):

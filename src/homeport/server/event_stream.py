@@ -1,20 +1,29 @@
 """The newest events of each account and region, in memory, for those who follow.
 
 What a commit means is `operations.render.events`' work; here events are kept once their commit is
-durable, numbered, bounded, and handed to pollers and webhooks.
+durable, numbered, bounded, and handed to pollers and webhooks. Those of a new service are found out
+when somebody reads: its commit says all about them, and under a load of CreateService hardly anyone
+does.
 """
 
 import asyncio
 import bisect
+from collections import Counter
 from collections.abc import Callable, Collection
 from operator import attrgetter
 from typing import NamedTuple
 
 from homeport.api.errors import ServiceUnavailable
 from homeport.engine.ports import Journal
-from homeport.model.arn import Scope
-from homeport.operations.render.events import StateChange, first_sequence_behind, read_commit
-from homeport.state.changes import AnyRecord, Commit
+from homeport.model.arn import Scope, scope_of
+from homeport.operations.render.events import (
+    StateChange,
+    first_sequence_behind,
+    read_commit,
+    read_later,
+    tells_all_itself,
+)
+from homeport.state.changes import AnyRecord, Commit, Put, key_of
 from homeport.state.view import View
 
 EVENTS_KEPT = 4_096  # of one account and region
@@ -57,6 +66,7 @@ class EventStream:
         self._newest = first_sequence_behind(commit_sequence)
         self._lost_through = self._newest
         self._kept: dict[Scope, _Kept] = {}
+        self._unread: list[Commit] = []  # behind all that is kept
         self._pollers: dict[asyncio.Future[None], Scope] = {}
         self._listeners: list[Listener] = []
         self._keepers: list[Listener] = []
@@ -64,6 +74,10 @@ class EventStream:
 
     def follow(self, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
         """Take one applied commit; its events are told as soon as it is durable."""
+        is_heard = self._listeners or self._pollers
+        if not is_heard and tells_all_itself(commit, replaced):
+            self._journal.when_durable(lambda: self._put_off(commit))
+            return
         events = read_commit(self._view, commit, replaced)
         if events:
             for keep in self._keepers:
@@ -92,6 +106,7 @@ class EventStream:
 
         A number that this stream never gave out, from before a restart, counts as all, too.
         """
+        self._catch_up()
         kept = self._kept.get(scope) or _Kept(self._lost_through)
         is_incomplete = after is not None and not kept.lost_through <= after <= self._newest
         start = 0
@@ -133,7 +148,42 @@ class EventStream:
             if not told.done():
                 told.set_result(None)
 
+    def _put_off(self, commit: Commit) -> None:
+        """Read a durable commit later, at once if somebody waits for events."""
+        self._unread.append(commit)
+        if self._pollers:
+            self._catch_up()
+        elif len(self._unread) >= 2 * EVENTS_KEPT:
+            self._pass_over()
+            if len(self._unread) > EVENTS_KEPT:  # of several scopes
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Read the commits that were put off."""
+        unread, self._unread = self._unread, []
+        for commit in unread:
+            events = read_later(self._view, commit)
+            if events:
+                self._tell(events)
+
+    def _pass_over(self) -> None:
+        """Forget commits whose events no one would find: each tells something, enough are newer."""
+        newer: Counter[Scope] = Counter()
+        still_unread: list[Commit] = []
+        for commit in reversed(self._unread):
+            scope = _scope_of(commit)
+            newer[scope] += 1
+            if newer[scope] <= EVENTS_KEPT:
+                still_unread.append(commit)
+            elif newer[scope] == EVENTS_KEPT + 1:  # and all that are older
+                kept = self._kept_for(scope)
+                kept.events.clear()
+                kept.lost_through = first_sequence_behind(commit.sequence)
+        self._unread = still_unread[::-1]
+
     def _tell(self, events: list[StateChange]) -> None:
+        if self._unread:
+            self._catch_up()
         self._newest = events[-1].sequence
         kept = scope = None
         for event in events:
@@ -160,3 +210,8 @@ class EventStream:
                 self._lost_through = self._newest
         self._kept[scope] = kept
         return kept
+
+
+def _scope_of(commit: Commit) -> Scope:
+    first = commit.changes[0]
+    return scope_of(key_of(first.record) if isinstance(first, Put) else first.key)

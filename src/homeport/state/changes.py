@@ -32,7 +32,7 @@ AnyRecord = (
 )
 
 # The table of a record is its msgspec tag; the key is the member named here.
-KEY_MEMBERS: dict[type, str] = {
+KEY_MEMBERS: dict[type[msgspec.Struct], str] = {
     Cluster: "arn",
     ContainerInstance: "arn",
     TaskDefinition: "arn",
@@ -48,6 +48,8 @@ KEY_MEMBERS: dict[type, str] = {
     CapacityProvider: "arn",
     InstanceTurnover: "container_instance_arn",
 }
+# By type, since a tag is asked for with every change: what `__struct_config__` makes is made anew.
+TABLES: dict[type[msgspec.Struct], str] = {record: str(record.__struct_config__.tag) for record in KEY_MEMBERS}
 
 
 class Put(msgspec.Struct, frozen=True, tag="put", array_like=True, gc=False):
@@ -77,15 +79,12 @@ class Commit(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def table_of(record: AnyRecord) -> str:
     """Return the name of the table that keeps this record."""
-    tag = type(record).__struct_config__.tag
-    assert isinstance(tag, str)
-    return tag
+    return TABLES[type(record)]
 
 
 def key_of(record: AnyRecord) -> str:
     """Return the record's primary key."""
-    key = getattr(record, KEY_MEMBERS[type(record)])
-    assert isinstance(key, str)
+    key: str = getattr(record, KEY_MEMBERS[type(record)])
     return key
 
 

@@ -1,6 +1,8 @@
 """Which tables there are, and by what each is indexed; `store` puts them to use."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from operator import attrgetter
+from typing import Any
 
 from homeport.model.account_setting import AccountSetting
 from homeport.model.arn import scope_of
@@ -14,8 +16,12 @@ from homeport.model.service import Service, ServiceEvent
 from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
 from homeport.model.task import Task
 from homeport.model.task_definition import Family, TaskDefinition
-from homeport.state.changes import key_of
+from homeport.state.changes import KEY_MEMBERS
 from homeport.state.tables import Table
+
+
+def _key(kind: type) -> Callable[[Any], str]:
+    return attrgetter(KEY_MEMBERS[kind])  # as `key_of`, without a call in Python for each change
 
 
 def _live(record: Task) -> Hashable | None:
@@ -33,7 +39,7 @@ def _may_be_lost(record: ContainerInstance) -> bool:
 def make_clusters() -> Table[Cluster]:
     """Clusters by name within a scope."""
     return Table(
-        key_of,
+        _key(Cluster),
         ordered={
             "scope": (
                 lambda r: None if r.status == "INACTIVE" else scope_of(r.arn),
@@ -50,12 +56,10 @@ def make_clusters() -> Table[Cluster]:
 def make_container_instances() -> Table[ContainerInstance]:
     """Container instances by cluster."""
     return Table(
-        key_of,
+        _key(ContainerInstance),
         indexes={
             "cluster": lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
-            "pool": lambda r: (
-                r.cluster_arn if r.is_fargate and r.status != "INACTIVE" else None
-            ),
+            "pool": lambda r: r.cluster_arn if r.is_fargate and r.status != "INACTIVE" else None,
             "draining": lambda r: r.cluster_arn if r.status == "DRAINING" else None,
         },
         ordered={
@@ -78,7 +82,7 @@ def make_container_instances() -> Table[ContainerInstance]:
 def make_task_definitions() -> Table[TaskDefinition]:
     """Task definition revisions by family and scope."""
     return Table(
-        key_of,
+        _key(TaskDefinition),
         ordered={
             "family": (lambda r: (scope_of(r.arn), r.family, r.status), lambda r: r.revision),
             "scope": (
@@ -95,13 +99,15 @@ def make_task_definitions() -> Table[TaskDefinition]:
 
 def make_families() -> Table[Family]:
     """Families by name."""
-    return Table(key_of, ordered={"scope": (lambda r: r.key.rsplit("/", 1)[0], lambda r: r.name)})
+    return Table(
+        _key(Family), ordered={"scope": (lambda r: r.key.rsplit("/", 1)[0], lambda r: r.name)}
+    )
 
 
 def make_tasks() -> Table[Task]:
     """Tasks by every question that is asked of them; only live ones are grouped."""
     return Table(
-        key_of,
+        _key(Task),
         indexes={
             "instance": lambda r: None if r.is_stopped else r.container_instance_arn,
             "service": lambda r: None if r.is_stopped else r.service_arn,
@@ -123,19 +129,16 @@ def make_tasks() -> Table[Task]:
 def make_services() -> Table[Service]:
     """Services by cluster."""
     return Table(
-        key_of,
+        _key(Service),
         indexes={
             "daemon": lambda r: (
                 r.cluster_arn
                 if r.scheduling_strategy == "DAEMON" and r.status == "ACTIVE"
                 else None
             ),
+            "draining": lambda r: r.cluster_arn if r.status == "DRAINING" else None,
         },
         ordered={
-            "listed": (
-                lambda r: r.cluster_arn if r.status == "ACTIVE" else None,
-                lambda r: r.name,
-            ),
             "cluster": (
                 lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
                 lambda r: r.name,
@@ -150,13 +153,15 @@ def make_services() -> Table[Service]:
 
 def make_service_events() -> Table[ServiceEvent]:
     """Service events, newest first."""
-    return Table(key_of, ordered={"service": (lambda r: r.service_arn, lambda r: -r.sequence)})
+    return Table(
+        _key(ServiceEvent), ordered={"service": (lambda r: r.service_arn, lambda r: -r.sequence)}
+    )
 
 
 def make_service_deployments() -> Table[ServiceDeployment]:
     """Service deployments, newest first, and those of the past by their end."""
     return Table(
-        key_of,
+        _key(ServiceDeployment),
         ordered={
             "service": (lambda r: r.service_arn, lambda r: -r.created_at_ms),
             "ended": (
@@ -169,32 +174,39 @@ def make_service_deployments() -> Table[ServiceDeployment]:
 
 def make_service_revisions() -> Table[ServiceRevision]:
     """Service revisions, oldest first."""
-    return Table(key_of, ordered={"service": (lambda r: r.service_arn, lambda r: r.created_at_ms)})
+    return Table(
+        _key(ServiceRevision),
+        ordered={"service": (lambda r: r.service_arn, lambda r: r.created_at_ms)},
+    )
 
 
 def make_capacity_providers() -> Table[CapacityProvider]:
     """Capacity providers by name within a scope."""
-    return Table(key_of, ordered={"scope": (lambda r: scope_of(r.arn), lambda r: r.name)})
+    return Table(
+        _key(CapacityProvider), ordered={"scope": (lambda r: scope_of(r.arn), lambda r: r.name)}
+    )
 
 
 def make_instance_turnovers() -> Table[InstanceTurnover]:
     """What container instances have had of tasks that are forgotten."""
-    return Table(key_of)
+    return Table(_key(InstanceTurnover))
 
 
 def make_tags() -> Table[ResourceTags]:
     """Tags by ARN."""
-    return Table(key_of)
+    return Table(_key(ResourceTags))
 
 
 def make_account_settings() -> Table[AccountSetting]:
     """Account settings by scope."""
     return Table(
-        key_of,
+        _key(AccountSetting),
         ordered={"scope": (lambda r: (r.account_id, r.region), lambda r: r.key)},
     )
 
 
 def make_client_tokens() -> Table[ClientToken]:
     """Idempotency tokens by expiry."""
-    return Table(key_of, ordered={"expires": (lambda r: "all", lambda r: r.expires_at_ms)})
+    return Table(
+        _key(ClientToken), ordered={"expires": (lambda r: "all", lambda r: r.expires_at_ms)}
+    )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.task import Task
 from homeport.state import schema
-from homeport.state.changes import AnyRecord, Commit, Put, table_of
+from homeport.state.changes import TABLES, AnyRecord, Commit, Put
 from homeport.state.derived import Derived
 from homeport.state.feed import Feed
 
@@ -54,6 +54,7 @@ class Store:
             "capacity_provider": self.capacity_providers,
             "instance_turnover": self.instance_turnovers,
         }
+        self._tables_by_type = {kind: self._tables[name] for kind, name in TABLES.items()}
 
     def apply(self, commit: Commit) -> None:
         """Carry out one commit whole; commits come in sequence, without a gap."""
@@ -61,11 +62,12 @@ class Store:
         replaced: list[AnyRecord | None] = []
         for change in commit.changes:
             if isinstance(change, Put):
-                old = self._tables[table_of(change.record)].put(change.record)
-                if isinstance(change.record, Task):
-                    self.derived.replace_task(old, change.record)
-                elif isinstance(change.record, ContainerInstance):
-                    self.derived.replace_instance(old, change.record)
+                record = change.record
+                old = self._tables_by_type[type(record)].put(record)
+                if isinstance(record, Task):
+                    self.derived.replace_task(old, record)
+                elif isinstance(record, ContainerInstance):
+                    self.derived.replace_instance(old, record)
             else:
                 old = self._tables[change.table].delete(change.key)
                 if isinstance(old, Task):
@@ -79,7 +81,7 @@ class Store:
 
     def restore(self, record: AnyRecord) -> None:
         """Take in one record at recovery, before the first commit is applied."""
-        self._tables[table_of(record)].put(record)
+        self._tables_by_type[type(record)].put(record)
         if isinstance(record, Task):
             self.derived.replace_task(None, record)
         elif isinstance(record, ContainerInstance):

@@ -129,10 +129,16 @@ class Table(Generic[R]):
             if group is not None:
                 members = index.groups.get(group)
                 if members is None:
-                    members = index.groups[group] = {}
-                members[key] = record
+                    index.groups[group] = {key: record}
+                else:
+                    members[key] = record
         for order in self._orders.values():
-            _reorder(order, old, record, key)
+            if old is not None:
+                _reorder(order, old, record, key)
+                continue
+            group = order.group_of(record)
+            if group is not None:
+                order.add(group, order.entry(record, key))
         return old
 
     def delete(self, key: str) -> R | None:
@@ -190,11 +196,11 @@ def _leave(
         del groups[was]
 
 
-def _reorder(order: _Order[R], old: R | None, record: R, key: str) -> None:
+def _reorder(order: _Order[R], old: R, record: R, key: str) -> None:
     """Bring one order up to date with a record in place of another."""
     group = order.group_of(record)
-    was = None if old is None else order.group_of(old)
-    if old is None or was is None:
+    was = order.group_of(old)
+    if was is None:
         if group is not None:
             order.add(group, order.entry(record, key))
         return

@@ -256,12 +256,13 @@ class View:
         """Iterate a cluster's ACTIVE services by name: those that ListServices shows."""
         # An ARN sorts before `~`, so that the cursor is behind the service of that name.
         cursor = None if after_name is None else (after_name, "~")
-        return self._store.services.after("listed", cluster_arn, cursor)
+        services = self._store.services.after("cluster", cluster_arn, cursor)
+        return (service for service in services if service.status == "ACTIVE")
 
     def count_services(self, cluster_arn: str) -> tuple[int, int]:
         """Return how many ACTIVE and how many DRAINING services a cluster has."""
-        active = self._store.services.count("listed", cluster_arn)
-        return active, self._store.services.count("cluster", cluster_arn) - active
+        draining = len(self._store.services.group("draining", cluster_arn))
+        return self._store.services.count("cluster", cluster_arn) - draining, draining
 
     def inactive_services(self) -> Iterator[Service]:
         """Iterate INACTIVE services of all clusters, the longest gone first."""

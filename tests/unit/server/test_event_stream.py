@@ -2,16 +2,32 @@
 
 import asyncio
 from collections.abc import Callable
+from operator import attrgetter
 
 import pytest
+from msgspec.structs import replace
 
-from builders import make_container_instance, make_store, put
+from builders import (
+    NOW_MS,
+    SCOPE,
+    make_cluster,
+    make_container_instance,
+    make_service,
+    make_store,
+    make_task_definition,
+    put,
+)
+from homeport.api import ecs
 from homeport.api.errors import ServiceUnavailable
+from homeport.core.decision import Moment
 from homeport.model.arn import Scope
 from homeport.model.service import Deployment
-from homeport.operations.render.events import StateChange
+from homeport.operations.context import CallContext
+from homeport.operations.ecs.services import create_service
+from homeport.operations.render.events import StateChange, read_commit
 from homeport.server import event_stream
 from homeport.server.event_stream import EVENTS_KEPT, EventStream
+from homeport.state.changes import Change, Commit, Put
 from homeport.state.view import View
 
 BLUE = Scope("111111111111", "us-east-1")
@@ -161,3 +177,99 @@ def test_events_are_told_when_their_commit_is_durable_and_not_before():
     (then,) = journal.waiting
     then()
     assert len(heard) == 1
+
+
+class WorldWithStream:
+    """A store in which services are created, and a stream that follows it."""
+
+    def __init__(self) -> None:
+        self.store = make_store(make_cluster(), make_task_definition())
+        self.journal = SlowJournal()
+        view = View(self.store)
+        self.stream = EventStream(view, self.journal, commit_sequence=self.store.sequence)
+        self.read_at_once: list[StateChange] = []
+        self.store.feed.watch(lambda *each: self.read_at_once.extend(read_commit(view, *each)))
+        self.store.feed.watch(self.stream.follow)
+
+    def create(self, name: str) -> None:
+        request = ecs.CreateServiceRequest(
+            service_name=name, task_definition="web", desired_count=0
+        )
+        context = CallContext(
+            scope=SCOPE, moment=Moment(NOW_MS, name.encode().ljust(16)), endpoint="http://x"
+        )
+        self.commit(*create_service(View(self.store), request, context).changes)
+
+    def commit(self, *changes: Change) -> None:
+        self.store.apply(Commit(self.store.sequence + 1, NOW_MS, "CreateService", changes))
+
+    def become_durable(self) -> None:
+        for then in self.journal.waiting:
+            then()
+        self.journal.waiting.clear()
+
+    def events(self) -> list[StateChange]:
+        return self.stream.read(SCOPE, None, limit=10**6).events
+
+
+def test_events_of_a_new_service_are_read_later_as_they_were():
+    world = WorldWithStream()
+    world.create("web")
+    world.create("api")
+    assert world.events() == []  # not durable yet
+    world.become_durable()
+    for service in list(world.store.services):
+        world.store.services.delete(service.arn)
+    assert world.events() == world.read_at_once
+    assert len(world.events()) == 6
+
+
+def test_events_that_are_read_later_stay_in_order_with_others():
+    world = WorldWithStream()
+    world.create("web")
+    put(world.store, make_container_instance())
+    world.create("api")
+    world.become_durable()
+    assert world.events() == world.read_at_once
+    numbers = [event.sequence for event in world.events()]
+    assert numbers == sorted(numbers)
+
+
+def test_of_very_many_new_services_the_newest_events_are_there_and_the_rest_is_said_to_be_missing(
+    monkeypatch,
+):
+    monkeypatch.setattr(event_stream, "EVENTS_KEPT", 10)
+    world = WorldWithStream()
+    begun = world.stream.read(SCOPE, None, limit=1).last_sequence
+    for number in range(45):
+        world.create(f"web-{number}")
+        world.become_durable()
+    assert world.stream.read(SCOPE, begun, limit=1).is_incomplete
+    kept = world.events()
+    assert len(kept) >= 10
+    assert kept == world.read_at_once[-len(kept) :]
+
+
+def test_many_new_services_of_several_accounts_are_read_in_time(monkeypatch):
+    monkeypatch.setattr(event_stream, "EVENTS_KEPT", 10)
+    world = WorldWithStream()
+    for number in range(15):
+        world.create(f"web-{number}")
+        blue = make_service(f"blue-{number}")
+        world.commit(Put(replace(blue, arn=blue.arn.replace(SCOPE.account_id, BLUE.account_id))))
+    world.become_durable()
+    assert len(world.stream._unread) < 20
+    kept = world.events() + world.stream.read(BLUE, None, limit=10**6).events
+    assert sorted(kept, key=attrgetter("sequence"))[-20:] == world.read_at_once[-20:]
+
+
+async def test_who_waits_hears_of_a_new_service_at_once():
+    world = WorldWithStream()
+    world.create("web")  # before anybody waited
+    waiting = asyncio.create_task(world.stream.wait(SCOPE, 60))
+    await asyncio.sleep(0)
+    world.become_durable()
+    await waiting
+    world.create("api")
+    world.become_durable()
+    assert world.events() == world.read_at_once

@@ -68,6 +68,9 @@ def start_deployment(
         ids=ids,
         moment=moment,
     )
+    if not service.deployments:  # a new service, with nothing to leave behind
+        first = replace(service, deployments=(deployment,), service_deployment_arn=record.arn)
+        return Started(first, revision, record, ())
     past = (*_overtake(view, service, moment), *forget_oldest(view, service))
     older = tuple(_demote(view, service, known) for known in service.deployments)
     started = replace(
@@ -91,7 +94,7 @@ def make_revision(
 ) -> ServiceRevision:
     """Write down what a service's tasks run from now on, under a new ARN."""
     arn = make_service_revision_arn(
-        scope_of(service.arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
+        scope_of(service.cluster_arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
     )
     return ServiceRevision(
         arn=arn,
@@ -141,7 +144,7 @@ def _make_record(
     moment: Moment,
 ) -> ServiceDeployment:
     arn = make_service_deployment_arn(
-        scope_of(service.arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
+        scope_of(service.cluster_arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
     )
     return ServiceDeployment(
         arn=arn,

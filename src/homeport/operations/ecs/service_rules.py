@@ -4,6 +4,7 @@ Messages and defaults: reference services §1, §5, §13, §14 and api-errors §
 aren't built yet are refused by name; nothing is taken in silence.
 """
 
+import functools
 import re
 
 from msgspec.structs import replace
@@ -194,6 +195,7 @@ def next_zone_rebalancing(asked: str | None, known: str, maximum_percent: int) -
     return "DISABLED"
 
 
+@functools.cache  # it is laid under what is asked, never altered
 def default_configuration(scheduling_strategy: str) -> ecs.DeploymentConfiguration:
     """Return the deployment configuration of a service that was given none (services §1, §5)."""
     is_daemon = scheduling_strategy == "DAEMON"

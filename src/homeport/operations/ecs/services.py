@@ -235,7 +235,9 @@ def _created(
 
 
 def _fingerprint(request: ecs.CreateServiceRequest) -> bytes:
-    asked = msgspec.json.encode(replace(request, client_token=None))
+    if request.client_token is not None:
+        request = replace(request, client_token=None)
+    asked = msgspec.json.encode(request)
     return hashlib.blake2b(asked, digest_size=16).digest()
 
 

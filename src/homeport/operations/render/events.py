@@ -82,9 +82,17 @@ def first_sequence_behind(commit_sequence: int) -> int:
 
 
 def read_commit(
-    view: View, commit: Commit, replaced: tuple[AnyRecord | None, ...]
+    view: View,
+    commit: Commit,
+    replaced: tuple[AnyRecord | None, ...],
+    *,
+    service_of: Callable[[str], Service | None] | None = None,
 ) -> list[StateChange]:
-    """Return the events of one applied commit, numbered by it and so in order across restarts."""
+    """Return the events of one applied commit, numbered by it and so in order across restarts.
+
+    `service_of` finds a service by its ARN: the view's, unless the commit is one of the past.
+    """
+    service_of = service_of or view.service
     first = commit.sequence * SEQUENCES_PER_COMMIT
     found: list[StateChange] = []
     touched: dict[str, None] = {}  # container instances, in the order of their tasks
@@ -98,6 +106,9 @@ def read_commit(
         if not isinstance(change, Put):
             continue
         kind = type(change.record)
+        if isinstance(change.record, ServiceEvent):
+            for told in _read_service_event(service_of(change.record.service_arn), change.record):
+                tell(told)
         read = _READERS.get(kind)
         if read is not None:
             for told in read(view, change.record, old):
@@ -112,6 +123,18 @@ def read_commit(
             tell((homeport.CONTAINER_INSTANCE_STATE_CHANGE, arn, see_instance(view, instance)))
     assert len(found) < SEQUENCES_PER_COMMIT
     return found
+
+
+def tells_all_itself(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> bool:
+    """Whether a commit has events, and nothing but its records decides what they are."""
+    return commit.cause == "CreateService" and not any(replaced)
+
+
+def read_later(view: View, commit: Commit) -> list[StateChange]:
+    """Return the events of a commit that `tells_all_itself`, whatever has changed since."""
+    records = [change.record for change in commit.changes if isinstance(change, Put)]
+    made = {record.arn: record for record in records if isinstance(record, Service)}
+    return read_commit(view, commit, (None,) * len(commit.changes), service_of=made.get)
 
 
 def encode_event(change: StateChange) -> msgspec.Raw:
@@ -146,10 +169,7 @@ def _read_task(view: View, new: Task, old: Task | None) -> Iterable[Told]:
     return ((homeport.TASK_STATE_CHANGE, new.arn, SeenTask(new, *seen_on_instance(view, new))),)
 
 
-def _read_service_event(
-    view: View, new: ServiceEvent, _old: ServiceEvent | None
-) -> Iterable[Told]:
-    service = view.service(new.service_arn)
+def _read_service_event(service: Service | None, new: ServiceEvent) -> Iterable[Told]:
     if service is None:
         return ()
     return [_told_action(service, action) for action in read_service_actions(service, new)]
@@ -247,7 +267,6 @@ def _told_action(service: Service, action: ServiceAction) -> Told:
 _READERS: dict[type, Callable[[View, Any, Any], Iterable[Told]]] = {
     Task: _read_task,
     Service: _read_service,
-    ServiceEvent: _read_service_event,
     ServiceDeployment: _read_hooks,
 }
 
