@@ -10,7 +10,8 @@ from builders import make_store
 from calls import call
 from homeport.api import ecs
 from homeport.api.shapes import Shape
-from task_definition_requests import requests, types_of, whole_requests
+from model_members import given_names, member_names
+from task_definition_requests import requests, whole_requests
 
 # What AWS adds (API reference: defaults), by path.
 DEFAULTS: dict[str, Any] = {
@@ -117,28 +118,3 @@ def test_every_member_of_the_model_makes_the_round_trip(bridge, awsvpc):
     check_round_trip(awsvpc)
     made = given_names(bridge) | given_names(awsvpc)
     assert member_names(ecs.RegisterTaskDefinitionRequest) - made == set()
-
-
-def member_names(shape: type[Shape]) -> set[str]:
-    """Name every member of a shape and of the shapes below."""
-    names = set()
-    for name, kind in types_of(shape).items():
-        names.add(f"{shape.__name__}.{name}")
-        for below in (kind, *getattr(kind, "__args__", ())):
-            if isinstance(below, type) and issubclass(below, Shape):
-                names |= member_names(below)
-    return names
-
-
-def given_names(value: Any) -> set[str]:
-    """Name every member that a shape and the shapes below hold."""
-    if isinstance(value, list):
-        return {name for item in value for name in given_names(item)}
-    if not isinstance(value, Shape):
-        return set()
-    names = set()
-    for name in value.__struct_fields__:
-        held = getattr(value, name)
-        if held is not None:
-            names |= {f"{type(value).__name__}.{name}"} | given_names(held)
-    return names

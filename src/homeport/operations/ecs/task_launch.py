@@ -73,7 +73,7 @@ def check_terms(
         )
     _check_network(definition, request.network_configuration, launch_type)
     _refuse_volumes(request)
-    overrides = check_overrides(request.overrides, definition)
+    overrides = check_overrides(request.overrides, definition, launch_type)
     return LaunchTerms(
         definition=definition,
         overrides=overrides,

@@ -11,6 +11,10 @@ from msgspec.structs import replace
 from homeport.api import ecs
 from homeport.core.lifecycle.new_task import NO_OVERRIDES, ContainerOverride, Overrides
 from homeport.model.task_definition import ContainerSpec, TaskDefinition
+from homeport.operations.ecs.task_definition_rules import (
+    EPHEMERAL_STORAGE_MAX_GIB,
+    EPHEMERAL_STORAGE_MIN_GIB,
+)
 from homeport.operations.ecs.task_definition_rules_sizes import (
     CONTAINER_MEMORY_MIN_MIB,
     parse_task_cpu,
@@ -20,7 +24,9 @@ from homeport.operations.ecs.task_definition_rules_sizes import (
 OVERRIDES_LENGTH_CHARACTERS = 8_192
 
 
-def check_overrides(given: ecs.TaskOverride | None, definition: TaskDefinition) -> Overrides:
+def check_overrides(
+    given: ecs.TaskOverride | None, definition: TaskDefinition, launch_type: str = "EC2"
+) -> Overrides:
     """Return a request's overrides, or refuse them.
 
     The stored document names every container, as DescribeTasks echoes them; what was overridden
@@ -33,6 +39,8 @@ def check_overrides(given: ecs.TaskOverride | None, definition: TaskDefinition) 
             f"Container Overrides length must be at most {OVERRIDES_LENGTH_CHARACTERS}"
         )
     _refuse_unbuilt(given)
+    if given.ephemeral_storage is not None:
+        _check_storage(given.ephemeral_storage, launch_type)
     containers = _check_containers(given.container_overrides or [], definition)
     if given == ecs.TaskOverride() or _is_empty(given):
         return NO_OVERRIDES
@@ -69,16 +77,24 @@ def _is_empty(given: ecs.TaskOverride) -> bool:
 def _refuse_unbuilt(given: ecs.TaskOverride) -> None:
     if given.inference_accelerator_overrides:
         raise ecs.ClientException("Inference accelerators are no longer supported by ECS.")
-    if given.ephemeral_storage is not None:
-        raise ecs.InvalidParameterException(
-            "overrides.ephemeralStorage can be used with the FARGATE launch type only."
-        )
     for override in given.container_overrides or []:
         if override.resource_requirements:
             raise ecs.ClientException(
                 "Homeport does not override resourceRequirements yet: state them in the task "
                 "definition."
             )
+
+
+def _check_storage(storage: ecs.EphemeralStorage, launch_type: str) -> None:
+    if launch_type != "FARGATE":
+        raise ecs.InvalidParameterException(
+            "overrides.ephemeralStorage can be used with the FARGATE launch type only."
+        )
+    least, most = EPHEMERAL_STORAGE_MIN_GIB, EPHEMERAL_STORAGE_MAX_GIB
+    if not least <= (storage.size_in_gib or 0) <= most:
+        raise ecs.InvalidParameterException(
+            f"overrides.ephemeralStorage must be between {least} and {most} GiB."
+        )
 
 
 def _check_containers(

@@ -22,6 +22,19 @@ def override(**members):
 
 
 @pytest.mark.parametrize(
+    ("size_gib", "is_sound"), [(20, False), (21, True), (200, True), (201, False)]
+)
+def test_the_disk_of_a_task_on_fargate_has_a_size_between_bounds(size_gib, is_sound):
+    given = ecs.TaskOverride(ephemeral_storage=ecs.EphemeralStorage(size_in_gib=size_gib))
+    if is_sound:
+        kept = msgspec.json.decode(check_overrides(given, DEFINITION, "FARGATE").document)
+        assert kept["ephemeralStorage"] == {"sizeInGiB": size_gib}
+    else:
+        with pytest.raises(ecs.InvalidParameterException, match="between 21 and 200 GiB"):
+            check_overrides(given, DEFINITION, "FARGATE")
+
+
+@pytest.mark.parametrize(
     "given",
     [
         None,
