@@ -13,6 +13,7 @@ from homeport.model.task import Task
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.view import View
 
+_MARKING = frozenset((Cluster, ContainerInstance, Service, Task))
 _SUBJECTS_OF_TASKS = ("task:group", "runningTasksCount")
 
 
@@ -82,7 +83,9 @@ class Agenda:
     def follow(self, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
         """Mark what one commit made dirty."""
         for change, old in zip(commit.changes, replaced, strict=True):
-            new = change.record if isinstance(change, Put) else None
+            if not isinstance(change, Put) or type(change.record) not in _MARKING:
+                continue
+            new = change.record
             if isinstance(new, Task):
                 self._follow_task(new, old if isinstance(old, Task) else None)
             elif isinstance(new, Service):

@@ -152,7 +152,7 @@ def _make_record(
         cluster_arn=service.cluster_arn,
         deployment_id=deployment.id,
         target_revision_arn=revision.arn,
-        source_revision_arns=tuple(d.revision_arn for d in service.deployments if d.revision_arn),
+        source_revision_arns=tuple([d.revision_arn for d in service.deployments if d.revision_arn]),
         deployment_configuration=msgspec.json.encode(configuration),
         created_at_ms=moment.now_ms,
         updated_at_ms=moment.now_ms,
