@@ -54,11 +54,13 @@ UNHOOKED_STAGES = (SCALE_UP, BAKE_TIME, CLEAN_UP)
 UNPAUSED_STAGES = (TEST_TRAFFIC_SHIFT, PRODUCTION_TRAFFIC_SHIFT)
 WHOLE_PERCENT = 100.0
 STAGE_LIMIT_S = 24 * 3_600  # a stage that takes longer is rolled back
+DEPLOYMENT_LIMIT_S = 30 * 24 * 3_600  # and so is a deployment as a whole
 MINUTE_MS = 60_000
 
 REASON_TIMED_OUT = "Service deployment rolled back because a lifecycle hook timed out."
 REASON_HOOK = "Service deployment rolled back because a caller answered a lifecycle hook so."
 REASON_TOO_LONG = "Service deployment rolled back because a lifecycle stage took too long."
+REASON_TOO_LONG_IN_ALL = "Service deployment rolled back because it took longer than 30 days."
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,25 +108,31 @@ def advance(
     record, is_refused = _expire_hooks(record, moment)
     stage = _stage_of(record)
     if is_refused:
-        reason = record.status_reason or REASON_TIMED_OUT
-        asked = replace(record, status="ROLLBACK_REQUESTED", status_reason=reason)
-        return Progress(record=asked, hold=service.hold, wants_rollback=True)
+        return _back(service, record, record.status_reason or REASON_TIMED_OUT)
+    end_ms = (record.started_at_ms or moment.now_ms) + DEPLOYMENT_LIMIT_S * 1_000
+    if stage != CLEAN_UP and moment.now_ms >= end_ms:
+        return _back(service, record, REASON_TOO_LONG_IN_ALL)
     waiting = [hook.expires_at_ms for hook in record.hooks if hook.status == "AWAITING_ACTION"]
     if waiting:
-        return Progress(record=record, hold=_hold_in(stage, strategy), wake_at_ms=min(waiting))
-    record, wake_at_ms = _work(
+        wake_at_ms = min(*waiting, end_ms)
+        return Progress(record=record, hold=_hold_in(stage, strategy), wake_at_ms=wake_at_ms)
+    record, next_ms = _work(
         view, service, record, strategy, census=census, ids=ids, moment=moment
     )
-    if wake_at_ms is None:
+    if next_ms is None:
         if stage == CLEAN_UP:
             return Progress(record=record, hold="")
         return _enter(record, strategy, _stage_behind(stage, strategy), ids=ids, moment=moment)
     limit_ms = record.stage_started_at_ms + STAGE_LIMIT_S * 1_000
     if stage == SCALE_UP and moment.now_ms >= limit_ms:
-        asked = replace(record, status="ROLLBACK_REQUESTED", status_reason=REASON_TOO_LONG)
-        return Progress(record=asked, hold=service.hold, wants_rollback=True)
-    wake_at_ms = min(wake_at_ms, limit_ms)
+        return _back(service, record, REASON_TOO_LONG)
+    wake_at_ms = min(next_ms, limit_ms, end_ms)
     return Progress(record=record, hold=_hold_in(stage, strategy), wake_at_ms=wake_at_ms)
+
+
+def _back(service: Service, record: ServiceDeployment, reason: str) -> Progress:
+    asked = replace(record, status="ROLLBACK_REQUESTED", status_reason=reason)
+    return Progress(record=asked, hold=service.hold, wants_rollback=True)
 
 
 def stages_of(kind: str) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from builders import make_task_definition
@@ -221,7 +223,13 @@ def test_many_tasks_that_fail_together_are_one_failure_for_the_throttle():
     assert world.service().primary.failed_tasks == 20
 
 
-def test_a_new_deployment_is_not_held_back_by_the_failures_of_the_last():
+@pytest.mark.parametrize(
+    ("members", "revision"),
+    [({"task_definition": "web:2"}, "2"), ({"force_new_deployment": True}, "1")],
+)
+def test_a_new_deployment_is_not_held_back_by_the_failures_of_the_last(
+    members: dict[str, Any], revision: str
+):
     world = ServiceWorld(V1, V2)
     world.call(
         "CreateService",
@@ -233,8 +241,10 @@ def test_a_new_deployment_is_not_held_back_by_the_failures_of_the_last():
         world.reconcile()
         world.report(world.tasks()[0], STOPPED)
     assert world.tasks() == []
-    deploy(world, "web:2")
-    assert revisions(world) == {"2": 1}
+    world.call("UpdateService", ecs.UpdateServiceRequest(service="web", **members))
+    world.reconcile()
+    assert revisions(world) == {revision: 1}
+    assert world.service().failed_launches == 0
 
 
 def test_a_task_that_runs_ends_the_throttle():

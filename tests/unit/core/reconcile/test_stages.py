@@ -210,6 +210,21 @@ def test_a_green_that_never_scales_up_is_rolled_back_after_a_day():
     assert revisions(world) == ["1", "1"]
 
 
+def test_a_deployment_that_takes_more_than_30_days_is_rolled_back():
+    steps = ecs.LinearConfiguration(step_percent=3.0, step_bake_time_in_minutes=1_440)
+    world = staged("LINEAR", linear_configuration=steps)
+    arn = deploy(world)
+    world.run_all()
+    for _ in range(29):
+        later(world, 1_440)
+    assert describe(world, arn).status == "IN_PROGRESS"
+    assert revisions(world) == ["1", "1", "2", "2"]
+    later(world, 1_440)
+    world.run_all()
+    assert describe(world, arn).status == "ROLLBACK_SUCCESSFUL"
+    assert revisions(world) == ["1", "1"]
+
+
 def test_a_newer_deployment_takes_the_place_of_one_in_its_stages():
     world = staged()
     first = deploy(world)

@@ -95,3 +95,16 @@ def test_alarms_that_are_switched_off_are_kept_and_described() -> None:
         deploymentConfiguration={"alarms": alarms},
     )
     assert reply["service"]["deploymentConfiguration"]["alarms"] == alarms
+
+
+def test_no_namespace_is_known_by_name_or_arn_and_wrong_pages_are_refused_first() -> None:
+    world = world_with_a_service()
+    arn = "arn:aws:servicediscovery:us-east-1:123456789012:namespace/ns-abcdefghijklmnop"
+    for namespace in ("inner", arn):
+        with pytest.raises(ecs.NamespaceNotFoundException, match="namespace was not found"):
+            call(world.store, "ListServicesByNamespace", namespace=namespace)
+    for members in ({"maxResults": 101}, {"maxResults": 0}, {"nextToken": "?"}):
+        with pytest.raises(ecs.InvalidParameterException):
+            call(world.store, "ListServicesByNamespace", namespace="inner", **members)
+    with pytest.raises(ecs.InvalidParameterException):
+        call(world.store, "ListServicesByNamespace", namespace="")
