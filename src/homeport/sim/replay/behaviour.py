@@ -170,7 +170,8 @@ class Behaviours:
             found = self._take_base(kind)
         if found is None:
             found = self._next[kind].take(instance_arn, now_ms) or self._draw(kind, images, now_ms)
-        return self._complete(found, images, is_cold=is_cold)
+        is_its_own = found.source_arn is not None and found.instance_arn == instance_arn
+        return self._complete(found, images, is_cold=found.is_cold if is_its_own else is_cold)
 
     def plan_base(
         self, kind: Kind, *, images: str, early_ms: int, source_arn: str | None = None

@@ -19,7 +19,7 @@ class Deed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ServerDown(Deed, frozen=True, kw_only=True):
-    """The control plane had ended by then, and decided nothing before `until_ms`."""
+    """The control plane decided nothing from then until `until_ms`, and heard nothing after."""
 
     until_ms: int
 

@@ -78,8 +78,8 @@ class PlayedFleet:
         choose_plan: ChoosePlan,
         on_swap: OnSwap,
     ) -> None:
-        self.unheard_until_ms = 0
-        """The control plane is down until then: reports wait for it."""
+        self.unheard_ms = (0, 0)
+        """Behind the one and before the other time the control plane is down: reports wait."""
 
         self._choose_plan = choose_plan
         self._on_swap = on_swap
@@ -270,8 +270,9 @@ class PlayedFleet:
         def act() -> None:
             if instance.life.is_over:
                 return
-            if self._timeline.now_ms < self.unheard_until_ms:
-                self._timeline.at(self.unheard_until_ms, act, played.life)
+            since_ms, until_ms = self.unheard_ms
+            if since_ms < self._timeline.now_ms < until_ms:
+                self._timeline.at(until_ms, act, played.life)
             elif instance.is_silent:
                 instance.held.append(act)
             else:

@@ -102,7 +102,7 @@ class Player:
         for deed in self._workload.base:
             self._do(deed)
         for deed in self._workload.deeds:
-            # What a call leads to comes behind it at once: not, if the server is down by then.
+            # What comes to pass at once behind something doesn't, if the server is down by then.
             self._go(deed.at_ms - isinstance(deed, ServerDown))
             self._do(deed)
         self._go(self._workload.ends_ms)
@@ -133,12 +133,12 @@ class Player:
         if due_ms is not None and self._turn is None:
             self._turn = self._timeline.at(max(due_ms, self._down_until_ms), self._run_due)
 
-    def _go_down(self, until_ms: int) -> None:
-        """Decide nothing and hear nothing until then."""
-        self._down_until_ms = self._fleet.unheard_until_ms = until_ms
-        if self._turn is not None and self._turn.at_ms < until_ms:
+    def _go_down(self, deed: ServerDown) -> None:
+        self._down_until_ms = deed.until_ms
+        self._fleet.unheard_ms = (deed.at_ms, deed.until_ms)
+        if self._turn is not None and self._turn.at_ms < deed.until_ms:
             self._turn.cancel()
-            self._turn = self._timeline.at(until_ms, self._run_due)
+            self._turn = self._timeline.at(deed.until_ms, self._run_due)
 
     def _go(self, until_ms: int) -> None:
         timeline = self._timeline
@@ -155,7 +155,7 @@ class Player:
     # deeds
     def _do(self, deed: Deed) -> None:
         if isinstance(deed, ServerDown):
-            self._go_down(deed.until_ms)
+            self._go_down(deed)
         elif isinstance(deed, Written):
             self._stage.call(WRITE, deed.changes)
         elif not self._services.do(deed) and not self._tasks.do(deed):

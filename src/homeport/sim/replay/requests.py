@@ -22,8 +22,10 @@ SUBNET = "subnet-replay"
 _decode_overrides = msgspec.json.Decoder(ecs.TaskOverride).decode
 
 
-def create_service_request(service: Service) -> ecs.CreateServiceRequest:
-    """Ask for a service as it was written."""
+def create_service_request(
+    service: Service, network_mode: str | None = None
+) -> ecs.CreateServiceRequest:
+    """Ask for a service as it was written; one that began before its move may lack a network."""
     document = decode_document(service.document)
     strategy = render_strategy(service.capacity_provider_strategy) or None
     is_daemon = service.scheduling_strategy == "DAEMON"
@@ -43,7 +45,7 @@ def create_service_request(service: Service) -> ecs.CreateServiceRequest:
         deployment_controller=ecs.DeploymentController(type=service.deployment_controller),
         availability_zone_rebalancing=document.availability_zone_rebalancing,
         health_check_grace_period_seconds=document.health_check_grace_period_seconds,
-        network_configuration=document.network_configuration,
+        network_configuration=_network_of(document, network_mode),
     )
 
 
@@ -169,6 +171,14 @@ def _changed_members(old: ServiceDocument, new: ServiceDocument) -> dict[str, An
 
 def _overrides_of(task: Task) -> ecs.TaskOverride | None:
     return _decode_overrides(task.overrides) if task.overrides else None
+
+
+def _network_of(
+    document: ServiceDocument, network_mode: str | None
+) -> ecs.NetworkConfiguration | None:
+    known = document.network_configuration
+    is_known = known is not None and known.awsvpc_configuration is not None
+    return known if is_known else _network(network_mode) or known
 
 
 def _network(network_mode: str | None) -> ecs.NetworkConfiguration | None:

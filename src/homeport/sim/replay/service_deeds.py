@@ -42,9 +42,7 @@ class ServiceDeeds:
         """Do a deed; False when it isn't about a service."""
         match deed:
             case ServiceCreated():
-                request = create_service_request(deed.service)
-                wish = self._stage.what_if.wish_for(deed.service)
-                self._stage.call("CreateService", apply_wish(request, wish, is_new=True))
+                self._create(deed.service)
             case ServiceResumed():
                 self._resume(deed.service)
             case ServiceUpdated():
@@ -75,6 +73,13 @@ class ServiceDeeds:
             return self._task_sets.get(task.deployment_id or "")
         is_its = service.task_definition_arn == task.task_definition_arn
         return service.primary.id if is_its else None
+
+    def _create(self, service: Service) -> None:
+        definition = self._stage.view.task_definition(service.task_definition_arn)
+        mode = None if definition is None else definition.network_mode
+        wish = self._stage.what_if.wish_for(service)
+        request = apply_wish(create_service_request(service, mode), wish, is_new=True)
+        self._stage.call("CreateService", request)
 
     def _resume(self, service: Service) -> None:
         now = self._stage.view.service(service.arn)

@@ -65,9 +65,10 @@ DOWN_LIMIT_MS = 60_000
 
 # What the control plane and the agents do of themselves comes anew in a replay.
 REPORTS = frozenset({"SubmitTaskStateChange", "SubmitContainerStateChange"})
-CONSEQUENCES = REPORTS | frozenset(
+LOOKS = frozenset({"Reconcile", "Provision", "Expire", "InstanceLost"})
+CONSEQUENCES = REPORTS | LOOKS | frozenset(
     {
-        *("Reconcile", "Provision", "Expire", "InstanceLost", "ServerStarted"),
+        "ServerStarted",
         *("AgentConnected", "AgentLost", "HealthReported", "RuntimeStatusReported"),
         "SubmitAttachmentStateChanges",
     }
@@ -212,8 +213,8 @@ class _Reading:
         if not self.last_commit:
             self._first_commit, self._begins_ms = commit.sequence, commit.at_ms
         elif commit.cause == "ServerStarted":
-            # Behind a call whose consequences aren't in the journal, the server ended at once.
-            at_ms, until_ms = self._ends_ms + (self._last_cause in CONSEQUENCES), commit.at_ms
+            # Had it looked at what its last commit led to, the journal would have that, too.
+            at_ms, until_ms = self._ends_ms + (self._last_cause in LOOKS), commit.at_ms
             if at_ms < until_ms <= at_ms + DOWN_LIMIT_MS:
                 self._deeds.append(ServerDown(at_ms=at_ms, until_ms=until_ms + 1))
         self._last_cause = commit.cause

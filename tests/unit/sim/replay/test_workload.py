@@ -147,8 +147,8 @@ def test_an_agent_that_reports_without_a_connection_is_not_silent(journal):
 @pytest.mark.parametrize(
     ("last", "down_from"),
     [
-        pytest.param("UpdateService", at(2), id="nothing followed a call any more"),
-        pytest.param("SubmitTaskStateChange", at(2) + 1, id="whatever followed was nothing"),
+        pytest.param("SubmitTaskStateChange", at(2), id="nothing looked at a report any more"),
+        pytest.param("Reconcile", at(2) + 1, id="a look was taken"),
     ],
 )
 def test_a_server_is_down_from_its_last_commit_until_the_next_one_starts(journal, last, down_from):
