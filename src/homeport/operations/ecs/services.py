@@ -325,14 +325,11 @@ def _new_service(
     rebalancing = next_zone_rebalancing(
         request.availability_zone_rebalancing, "ENABLED", configuration.maximum_percent or 0
     )
-    document = ServiceDocument(
-        deployment_configuration=configuration,
-        availability_zone_rebalancing=rebalancing,
-        role_arn=_service_linked_role(context.scope),
-        created_by=context.principal_arn,
-        health_check_grace_period_seconds=request.health_check_grace_period_seconds,
-        service_connect_configuration=request.service_connect_configuration,
-        network_configuration=request.network_configuration,
+    document = _document_of(
+        request,
+        context,
+        configuration=configuration,
+        rebalancing=rebalancing,
         fingerprint=fingerprint,
     )
     service = Service(
@@ -365,6 +362,27 @@ def _new_service(
         created_at_ms=context.moment.now_ms,
     )
     return service, document
+
+
+def _document_of(
+    request: ecs.CreateServiceRequest,
+    context: CallContext,
+    *,
+    configuration: ecs.DeploymentConfiguration,
+    rebalancing: str,
+    fingerprint: bytes,
+) -> ServiceDocument:
+    """Return what is described of a new service, and read by no decision of the scheduler."""
+    return ServiceDocument(
+        deployment_configuration=configuration,
+        availability_zone_rebalancing=rebalancing,
+        role_arn=_service_linked_role(context.scope),
+        created_by=context.principal_arn,
+        health_check_grace_period_seconds=request.health_check_grace_period_seconds,
+        service_connect_configuration=request.service_connect_configuration,
+        network_configuration=request.network_configuration,
+        fingerprint=fingerprint,
+    )
 
 
 def _find_launchable(
