@@ -59,7 +59,9 @@ class StateFile:
         """Open or create it; raises AgentStartError with what to do when that fails."""
         self.path = data_dir / STATE_FILE_NAME
         try:
+            # Payloads hold environment variables of containers.
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.touch(0o600)
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=LOCK_TIMEOUT_S)
             # Held for the life of the agent: a second agent on the same directory is refused.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")

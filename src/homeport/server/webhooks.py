@@ -9,6 +9,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -99,6 +100,7 @@ class Webhook:
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._url = url
+        self._name = public_part(url)
         self._session = session
         self._outbox = outbox
         self._sleep = sleep
@@ -128,7 +130,7 @@ class Webhook:
         """Log how many events haven't been delivered, if any."""
         waiting = self._outbox.count_behind(self._taken)
         if waiting:
-            log.warning("%s: %d events %s", self._url, waiting, words)
+            log.warning("%s: %d events %s", self._name, waiting, words)
 
     async def _deliver(self, sequence: int, body: bytes) -> None:
         headers = {
@@ -141,14 +143,14 @@ class Webhook:
             trouble, is_final = await self._post(body, headers)
             if trouble is None:
                 if self._is_failing:
-                    log.warning("%s: takes events again", self._url)
+                    log.warning("%s: takes events again", self._name)
                 self._is_failing = False
                 return
             if is_final or waited_s >= RETRY_FOR_S:
                 self._give_up(trouble)
                 return
             if not self._is_failing:
-                log.warning("%s: %s; trying again", self._url, trouble)
+                log.warning("%s: %s; trying again", self._name, trouble)
             self._is_failing = True
             await self._sleep(retry_s)
             waited_s += retry_s
@@ -174,4 +176,10 @@ class Webhook:
         """Count an event that is lost to this endpoint, and say so at the 1st, 2nd, 4th, 8th..."""
         self._given_up += 1
         if self._given_up & (self._given_up - 1) == 0:
-            log.warning("%s: %d events given up so far: %s", self._url, self._given_up, why)
+            log.warning("%s: %d events given up so far: %s", self._name, self._given_up, why)
+
+
+def public_part(url: str) -> str:
+    """What a log may show of a URL: names and passwords, paths and queries hold secrets."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/..."

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of, table_of
+from homeport.storage.directory import FILE_MODE
 from homeport.storage.encoding import (
     EncodedCommit,
     Entry,
@@ -99,6 +100,7 @@ class Database:
         self._journal_bytes = 0
         self._oldest_at_ms = 0
         try:
+            self._path.touch(FILE_MODE)  # before SQLite makes it, for everybody to read
             self._connection = sqlite3.connect(
                 self._path,
                 timeout=LOCK_WAIT_S,

@@ -9,6 +9,7 @@ from homeport.storage.errors import StorageInUse, StorageUnavailable
 
 LOCK_FILE_NAME = "homeport.lock"
 DIRECTORY_MODE = 0o700  # records hold environment variables of containers
+FILE_MODE = 0o600  # likewise, where somebody else has made the folder
 
 
 class DataDirectory:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from homeport.storage.directory import FILE_MODE
 from homeport.storage.errors import LeaseLost
 
 _SCHEMA = (
@@ -33,7 +34,6 @@ _FIND = "SELECT epoch, owner FROM lease"
 _FIND_EPOCH = "SELECT epoch FROM lease"
 _EPOCH_BYTES = 8
 MARK_FILE_NAME = "homeport.epoch"
-MARK_FILE_MODE = 0o600
 # Behind the rows of an INSERT ... SELECT; its parameter is the writer's epoch.
 ONLY_WHILE_HELD = "WHERE (SELECT epoch FROM lease) = ?"
 
@@ -56,7 +56,7 @@ class LeaseMark:
         """Say in the file who holds the journal now; before anything of it is answered."""
         self._path = directory / MARK_FILE_NAME
         self._lease = lease
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, MARK_FILE_MODE)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             # Two that take it at the same time write one after the other, both the newer one.
             connection.execute("BEGIN IMMEDIATE")

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from homeport.storage.directory import FILE_MODE
 from homeport.storage.errors import StorageUnavailable
 
 OUTBOX_FILE_NAME = "outbox.sqlite"
@@ -36,6 +37,8 @@ class Outbox:
     ) -> None:
         path = ":memory:" if directory is None else str(directory / OUTBOX_FILE_NAME)
         try:
+            if directory is not None:
+                (directory / OUTBOX_FILE_NAME).touch(FILE_MODE)
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -44,7 +47,7 @@ class Outbox:
                 self._connection.execute(statement)
             self._begin(urls, known_through)
             self._count = int(self._connection.execute("SELECT COUNT(*) FROM events").fetchone()[0])
-        except sqlite3.DatabaseError as error:
+        except (OSError, sqlite3.DatabaseError) as error:
             raise StorageUnavailable(
                 f"cannot use {path} for the webhooks' events: {error}; move it away, and what "
                 "waits in it is lost"
@@ -104,7 +107,7 @@ class Outbox:
                     "DELETE FROM events WHERE sequence <= (SELECT MIN(taken) FROM endpoints)"
                 )
         except sqlite3.DatabaseError as error:
-            log.warning("%s: the disk refuses to note what was delivered: %s", url, error)
+            log.warning("the disk refuses to note what a webhook has taken: %s", error)
             return
         self._count -= gone.rowcount
 

@@ -259,3 +259,14 @@ async def test_an_endpoint_that_is_not_there_is_tried_again(endpoint, free_port)
     assert hook.waits[:2] == [0.5, 1.0]
 
 
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://hooks.example/services/T0/B1/secret?key=secret", "https://hooks.example/..."),
+        ("http://user:secret@127.0.0.1:8080/events", "http://127.0.0.1:8080/..."),
+    ],
+)
+def test_a_log_shows_no_secret_of_a_webhook(url, shown):
+    assert webhooks.public_part(url) == shown
