@@ -18,10 +18,12 @@ from homeport.gateway import outgoing
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.task import Task
 from homeport.operations.ecs import run_task, task_sets
+from homeport.operations.render import events
+from homeport.server import event_stream, webhooks
 from homeport.sim import agent_disk, agent_process, disk, network
 from homeport.state import derived, store
 from homeport.state.changes import delete_of
-from homeport.storage import encoding, lease
+from homeport.storage import encoding, lease, outbox
 
 
 def one_task_too_many_in_a_deployment(patch):
@@ -314,7 +316,35 @@ def a_client_token_is_forgotten_at_once(patch):
         patch.setattr(module, "find_token", lambda *args: None)
 
 
+def events_of_lost_commits_are_delivered(patch):
+    sound = outbox.Outbox._begin
+
+    def begin(self, urls, known_through):
+        is_first = known_through == events.first_sequence_behind(0)
+        sound(self, urls, known_through if is_first else 1 << 62)
+
+    patch.setattr(outbox.Outbox, "_begin", begin)
+
+
+def events_leave_before_they_are_durable(patch):
+    def follow(self, commit, replaced):
+        found = events.read_commit(self._view, commit, replaced)
+        if found:
+            for keep in self._keepers:
+                keep(found)
+            self._tell(found)
+
+    patch.setattr(event_stream.EventStream, "follow", follow)
+
+
+def an_event_is_given_up_after_one_try(patch):
+    patch.setattr(webhooks, "RETRY_FOR_S", 0.0)
+
+
 # The scenario that catches a bug; it is `full` for the others.
+events_of_lost_commits_are_delivered.scenario = "webhooks"
+events_leave_before_they_are_durable.scenario = "webhooks"
+an_event_is_given_up_after_one_try.scenario = "webhooks"
 deletions_are_not_kept.scenario = "long_day"
 wake_ups_are_lost.scenario = "staged"
 a_lost_lease_is_accepted.scenario = "lost_lease"

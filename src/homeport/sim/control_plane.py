@@ -92,6 +92,18 @@ class ControlPlane:
         return self._engine
 
     @property
+    def journal(self) -> SimJournal:
+        """The journal of the present life."""
+        assert self._journal is not None, "the control plane is down"
+        return self._journal
+
+    @property
+    def life(self) -> Life:
+        """The present life."""
+        assert self._life is not None, "the control plane is down"
+        return self._life
+
+    @property
     def gateway(self) -> SimGateway:
         """The gateway of the present life."""
         assert self._gateway is not None, "the control plane is down"

@@ -9,6 +9,7 @@ from homeport.sim.network import Network
 from homeport.sim.nodes import Nodes
 from homeport.sim.scenario import Fault, Scenario
 from homeport.sim.trace import Trace
+from homeport.sim.webhooks import SimWebhooks
 
 CONTAINERS_KILLED = 2
 WRITES_UNTIL_CRASH = (1, 8)
@@ -30,6 +31,7 @@ class Faults:
         network: Network,
         machines: list[SimMachine],
         luck: Luck,
+        webhooks: SimWebhooks | None,
         trace: Trace,
     ) -> None:
         self._timeline = timeline
@@ -40,6 +42,7 @@ class Faults:
         self._network = network
         self._machines = machines
         self._luck = luck
+        self._webhooks = webhooks
         self._trace = trace
         self._end_ms = timeline.start_ms + round(scenario.safety_s * 1_000)
         disk.on_crash = self._crash_control_plane
@@ -101,6 +104,9 @@ class Faults:
             case "pulls":
                 self._luck.pulls_slowed_by = SLOW_PULLS
                 self._timeline.after(for_ms, lambda: setattr(self._luck, "pulls_slowed_by", 1.0))
+            case "webhooks":
+                if self._webhooks is not None:
+                    self._webhooks.down_until_ms = self._timeline.now_ms + for_ms
             case _:
                 self._strike_machines(fault, number, for_ms)
 

@@ -105,6 +105,10 @@ def generate_scenario(seed: int) -> Scenario:
         _make_deed(chance, services, families, safety_s) for _ in range(chance.whole((2, 10)))
     )
     faults = tuple(_make_fault(chance, fleet, safety_s) for _ in range(chance.whole((1, 8))))
+    # Two control planes don't share an outbox: it lies beside the journal of one of them.
+    has_webhook = chance.happens(0.1) and all(fault.break_ != "lease" for fault in faults)
+    if has_webhook:
+        faults = (*faults, replace(_make_fault(chance, fleet, safety_s), break_="webhooks"))
     return Scenario(
         title=f"made up from seed {seed}",
         safety_s=safety_s,
@@ -115,6 +119,7 @@ def generate_scenario(seed: int) -> Scenario:
             name: Provider(is_scaling_managed=chance.happens(0.5)) for name in PROVIDERS
         },
         services=services,
+        webhooks=int(has_webhook),
         deeds=deeds,
         faults=faults,
     )

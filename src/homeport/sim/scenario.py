@@ -204,6 +204,7 @@ class Fault(Part, frozen=True):
         "doubled",  # calls: they arrive again, long after the first
         "reordered",  # calls and replies overtake each other, by `latency_s`
         "pulls",
+        "webhooks",  # no endpoint takes events
     ] = msgspec.field(name="break")
     at_s: float
     for_s: Span = (1.0, 10.0)
@@ -226,6 +227,7 @@ class Scenario(Part, frozen=True):
     tasks: dict[str, TaskFamily] = {}
     providers: dict[str, Provider] = {}
     services: dict[str, ServiceWish] = {}
+    webhooks: int = 0  # endpoints that events are delivered to
     deeds: tuple[Deed, ...] = ()
     faults: tuple[Fault, ...] = ()
 

@@ -6,8 +6,7 @@ converge within the scenario's bound and stay calm.
 
 import time
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -43,6 +42,7 @@ from homeport.sim.nodes import Nodes
 from homeport.sim.scenario import Fleet, Scenario
 from homeport.sim.trace import Trace
 from homeport.sim.violation import Violation
+from homeport.sim.webhooks import URL, SimWebhooks
 from homeport.sim.workload import Workload
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.store import Store
@@ -122,6 +122,7 @@ class World:
         )
         self._network = Network(self.timeline, self._chance.stream("network"), self._nodes)
         self._nodes.attach(self._network, self._acknowledged.answered)
+        self._webhooks = self._make_webhooks(scenario.webhooks)
         self._client = Client(self.timeline, self._network, self.trace)
         self._workload = Workload(
             self.timeline,
@@ -141,6 +142,7 @@ class World:
             network=self._network,
             machines=self.machines,
             luck=self._luck,
+            webhooks=self._webhooks,
             trace=self.trace,
         )
 
@@ -161,6 +163,9 @@ class World:
         except Exception as bug:  # noqa: BLE001 - whatever a bug raises is what we are after
             last = "".join(traceback.format_exception(bug)[-3:])
             failure = self._failure(RAISED, f"{bug!r}\n{last}")
+        finally:
+            if self._webhooks is not None:
+                self._webhooks.end()
         return Outcome(
             seed=self.seed,
             digest=self._disk.digest,
@@ -243,10 +248,20 @@ class World:
     def _unsettled(self) -> list[str]:
         return list(self._find_unsettled())
 
-    def _find_unsettled(self) -> Any:
-        return find_unsettled(self._store, self.machines, self.scenario)
+    def _find_unsettled(self) -> Iterator[str]:
+        yield from find_unsettled(self._store, self.machines, self.scenario)
+        if self._webhooks is not None:
+            yield from self._webhooks.checker.find_undelivered()
 
     # the world's parts
+    def _make_webhooks(self, count: int) -> SimWebhooks | None:
+        if not count:
+            return None
+        urls = [URL.format(number) for number in range(1, count + 1)]
+        chance = self._chance.stream("webhooks")
+        weather = self._network.weather
+        return SimWebhooks(self.timeline, chance, weather, disk=self._disk, urls=urls)
+
     def _build_fleet(self, fleet: Fleet) -> None:
         starts = self._chance.stream("fleet")
         for number in range(fleet.instances + fleet.pool):
@@ -303,6 +318,8 @@ class World:
         check_soundness(store)
         check_replay(store, self._disk)
         control_plane.gateway.observe_frame = self._acknowledged.sent
+        if self._webhooks is not None:
+            self._webhooks.begin(store, control_plane.journal, control_plane.life)
         control_plane.on_rest = WaitingChecker(store).check
         capacity, failures = CapacityChecker(store), FailureChecker(store)
         tokens = TokenChecker(store)
