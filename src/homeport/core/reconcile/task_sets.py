@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 from homeport.core.decision import Decision, Moment
 from homeport.core.effects import AwaitCapacity, Effect, WakeAt
+from homeport.core.placement.request import PlacementRequest
+from homeport.core.placement.service_request import placement_request
 from homeport.core.reconcile.census import take_census
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
 from homeport.core.reconcile.rollout import plan_stops
@@ -105,6 +107,16 @@ def task_sets_step(
         ),
         effects=tuple(effects),
     )
+
+
+def requests_of_task_sets(view: View, service: Service) -> Iterator[PlacementRequest]:
+    """Return what placement is asked for the task sets that lack tasks."""
+    for task_set in service.task_sets:
+        load = view.deployment_load(service.arn, task_set.id)
+        definition = view.task_definition(task_set.task_definition_arn)
+        lacking = computed_desired_count(service, task_set) - load.running - load.pending
+        if lacking > 0 and definition is not None:
+            yield placement_request(view, _on_capacity_of(service, task_set), definition, 1)
 
 
 def _after(service: Service, looks: Sequence[_Look]) -> Service:

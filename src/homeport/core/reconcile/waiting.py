@@ -10,6 +10,7 @@ from homeport.core.capacity.turns import TURN_AFTER_S, Waiting, next_turn
 from homeport.core.decision import Decision, Moment
 from homeport.core.effects import AwaitCapacity, Effect, WakeAt
 from homeport.core.placement.service_request import placement_request
+from homeport.core.reconcile.task_sets import EXTERNAL, requests_of_task_sets
 from homeport.model.service import Service
 from homeport.model.task import Task
 from homeport.state.changes import Change, Put
@@ -56,9 +57,12 @@ def _places_any(view: View, decision: Decision) -> bool:
 
 
 def _waiting(view: View, service: Service, since_ms: int) -> tuple[Waiting, ...]:
-    """Return what waits, as its turn sees it; DAEMON and EXTERNAL services take none."""
-    if service.scheduling_strategy != "REPLICA" or service.deployment_controller != "ECS":
+    """Return what waits, as its turn sees it; room for DAEMON services is kept anyway."""
+    if service.scheduling_strategy != "REPLICA":
         return ()
+    if service.deployment_controller == EXTERNAL:
+        requests = requests_of_task_sets(view, service)
+        return tuple(Waiting(service.arn, since_ms, request) for request in requests)
     definition = view.task_definition(service.primary.task_definition_arn)
     if definition is None:
         return ()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from builders import make_task_definition
+from builders import make_container_instance, make_task, make_task_definition
+from calls import call
 from homeport.api import ecs
+from homeport.core.capacity.turns import TURN_AFTER_S
 from homeport.model.task import PENDING, RUNNING, STOPPED
 from homeport.operations.ecs.task_sets import TASK_SETS_PER_SERVICE
 from service_world import ServiceWorld
@@ -237,3 +239,31 @@ def test_a_task_definition_or_daemons_dont_go_with_task_sets():
     request.scheduling_strategy = "DAEMON"
     with pytest.raises(ecs.InvalidParameterException, match="DAEMON"):
         world.call("CreateService", request)
+
+
+def test_a_task_set_that_others_keep_passing_over_gets_its_turn():
+    half = make_task_definition("half", cpu_units=1, memory_mib=512)
+    whole = make_task_definition("web", 3, cpu_units=1, memory_mib=1_024)
+    hosts = [make_container_instance(name, memory_mib=1_024) for name in ("one", "two")]
+    others = [make_task(f"{h.arn} {n}", definition=half, instance=h) for h in hosts for n in "ab"]
+    world = ServiceWorld(half, whole, *hosts, *others, instances=0)
+    request = ecs.CreateServiceRequest(
+        service_name="web", desired_count=1, deployment_controller=EXTERNAL
+    )
+    world.call("CreateService", request)
+    create(world, "web:3", 100)
+    assert world.tasks() == []
+    world.pass_time(TURN_AFTER_S)
+    world.reconcile()
+    (cluster,) = world.store.clusters
+    assert cluster.kept is not None
+    assert cluster.kept.for_arn == world.service().arn
+    for task in others:
+        if task.container_instance_arn == cluster.kept.container_instance_arn:
+            world.report(task, STOPPED)
+            refused = call(world.store, "RunTask", taskDefinition="half", now_ms=world.now_ms)
+            assert {failure["reason"] for failure in refused["failures"]} >= {"RESOURCE:RESERVED"}
+    world.reconcile()
+    assert len(world.tasks()) == 1
+    (cluster,) = world.store.clusters
+    assert cluster.kept is None
