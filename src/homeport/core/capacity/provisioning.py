@@ -18,7 +18,12 @@ from homeport.core.effects import AwaitCapacity, SendTasks, WakeAt
 from homeport.core.lifecycle.new_task import assign_task, stop_task
 from homeport.core.placement.placing import place_tasks
 from homeport.core.placement.request import PlacementRequest, Refusal
-from homeport.core.reconcile.service_events import closest_refusal
+from homeport.core.reconcile.service_events import (
+    closest_refusal,
+    event_changes,
+    is_news,
+    unplaceable_message,
+)
 from homeport.core.reconcile.throttle import count_failed_launch
 from homeport.model.arn import parse_arn, scope_of
 from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER, FARGATE, FARGATE_PROVIDERS
@@ -260,14 +265,21 @@ def _why_not_yet(task: Task, refusals: Sequence[Refusal]) -> str:
 
 
 def _give_up(view: View, hopeless: Sequence[tuple[Task, str]], moment: Moment) -> Decision:
-    """Stop tasks that will never start; their services count them as failed launches."""
+    """Stop tasks that will never start; their services count them as failed, and say why."""
     changes: list[Change] = []
     services: dict[str, Service] = {}
+    said: dict[str, dict[str, None]] = {}
     for task, reason in hopeless:
         stopped = stop_task(task, stop_code=STOP_FAILED_TO_START, reason=reason, moment=moment)
         changes.append(Put(stopped))
         service = services.get(task.service_arn or "") or view.service(task.service_arn or "")
         if service is not None:
             services[service.arn] = count_failed_launch(service, stopped, moment)
-    changes.extend(Put(service) for service in services.values())
+            message = unplaceable_message(service, reason.removeprefix(f"{STOP_FAILED_TO_START}: "))
+            said.setdefault(service.arn, {})[message] = None
+    ids = moment.ids()
+    for arn, service in services.items():
+        news = [message for message in said[arn] if is_news(view, service, message, moment)]
+        changes.extend(event_changes(view, service, news, ids=ids, moment=moment))
+        changes.append(Put(replace(service, event_sequence=service.event_sequence + len(news))))
     return Decision(changes=tuple(changes))

@@ -121,6 +121,12 @@ def unplaced_message(service: Service, refusals: Sequence[Refusal]) -> str:
     return f"{beginning} The closest matching (container-instance {instance}) {tail} {_ADVICE}"
 
 
+def unplaceable_message(service: Service, reason: str) -> str:
+    """Say why a task that waited for capacity was given up."""
+    text = reason.removesuffix(".")
+    return f"(service {service.name}) was unable to place a task. Reason: {text}."
+
+
 def closest_refusal(refusals: Sequence[Refusal]) -> Refusal:
     """Return the refusal of the container instance that passed most checks; ties by ARN."""
     ranks = {reason: rank for rank, reason in enumerate(REASONS)}

@@ -55,9 +55,11 @@ _REASONS = {
     "is already using a port required by your task": "RESOURCE:PORTS",
     "is missing an attribute required by your task": "ATTRIBUTE",
     "No Container Instances were found in your": "NO ACTIVE INSTANCES",
+    "Capacity is unavailable at this time": "RESOURCE:FARGATE",
 }
 _CLOSEST = re.compile(r"\(container-instance ([0-9a-f]+)\)")
 _ENCOUNTERED = re.compile(r'encountered error "([^"]*)"')
+_GIVEN_UP = re.compile(r"was unable to place a task\. Reason: (.*)\.$")
 
 
 def read_service_actions(service: Service, event: ServiceEvent) -> tuple[ServiceAction, ...]:
@@ -97,7 +99,7 @@ def _placement_failure(service: Service, said: str, action: ServiceAction) -> Se
     if closest is not None:
         cluster = cluster_name_of(service.cluster_arn)
         arns = (make_container_instance_arn(scope_of(service.arn), cluster, closest.group(1)),)
-    encountered = _ENCOUNTERED.search(said)
+    encountered = _ENCOUNTERED.search(said) or _GIVEN_UP.search(said)
     reason = encountered.group(1) if encountered is not None else ""
     for words, code in _REASONS.items():
         if words in said:

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from builders import make_container_instance, make_task, make_task_definition
 from homeport.api import ecs
+from homeport.core.capacity.provisioning import UNAVAILABLE
 from homeport.core.placement.request import Refusal
 from homeport.core.reconcile import service_events as say
 from homeport.model.capacity_provider import StrategyItem
@@ -119,6 +120,13 @@ def test_a_task_without_any_instance_says_so(service: Service) -> None:
     assert say.unplaced_message(provided, []) == (
         "(service web) was unable to reach steady state. Reason: No Container Instances were found "
         "in your capacity provider."
+    )
+
+
+def test_a_task_that_waited_for_capacity_in_vain_says_why(service: Service) -> None:
+    assert say.unplaceable_message(service, UNAVAILABLE) == (
+        "(service web) was unable to place a task. Reason: Capacity is unavailable at this time. "
+        "Please try again later or in a different availability zone."
     )
 
 

@@ -237,6 +237,9 @@ def test_a_service_whose_tasks_fargate_cannot_run_slows_down() -> None:
         world.pass_time(1)
     assert world.service().failed_launches >= 3
     assert world.service().next_launch_at_ms > world.now_ms - 1_000
+    told = [m for m in world.messages() if "was unable to place a task. Reason: Capacity is" in m]
+    assert len(told) == 1  # an identical message is kept back
+    assert told[0].startswith("(service web) ")
 
 
 def test_a_service_says_that_no_more_tasks_of_its_cluster_may_wait() -> None:

@@ -14,6 +14,7 @@ from builders import (
     make_task,
     put,
 )
+from homeport.core.capacity.provisioning import UNAVAILABLE
 from homeport.core.placement.request import Refusal
 from homeport.core.reconcile import rebalance, service_events
 from homeport.model.capacity_provider import StrategyItem
@@ -261,6 +262,12 @@ def test_every_message_of_the_scheduler_is_known_as_the_action_that_it_is():
         ),
         service_events.unplaced_message(PROVIDED, []): ServiceAction(
             "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", "NO ACTIVE INSTANCES"
+        ),
+        service_events.unplaceable_message(SERVICE, "EMPTY CAPACITY PROVIDER"): ServiceAction(
+            "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", "EMPTY CAPACITY PROVIDER"
+        ),
+        service_events.unplaceable_message(PROVIDED, UNAVAILABLE): ServiceAction(
+            "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE", "RESOURCE:FARGATE"
         ),
         rebalance.no_room_message(SERVICE, "us-east-1a"): ServiceAction(
             "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"
