@@ -66,7 +66,7 @@ def report_task(
     counts the failures of its tasks; `is_strict` leaves out those that ECS doesn't count.
     """
     task = view.task(report.task_arn)
-    if task is None or task.is_stopped:
+    if task is None or task.is_stopped or task.is_provisioning:  # no agent has it yet
         return NOTHING
     reported = next_task(task, report, moment)
     if reported == task:

@@ -18,7 +18,7 @@ KEPT = "a daemon's room is nobody else's"
 
 
 def check_daemons(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
-    """Look at every new task of a DAEMON service, the one before it has ended; and at all others."""
+    """Look at new tasks: a DAEMON service's one before has ended, others leave its room alone."""
     _check_room(store, commit, replaced)
     for change, old in zip(commit.changes, replaced, strict=True):
         if old is not None or not isinstance(change, Put) or not isinstance(change.record, Task):
@@ -55,8 +55,14 @@ def _check_room(store: Store, commit: Commit, replaced: tuple[AnyRecord | None, 
             raise Violation(KEPT, f"{task.arn} takes the room of a daemon on {instance.arn}")
 
 
-def room_of_daemons(view: View, instance: ContainerInstance) -> TaskResources:
-    """Return what DAEMON services whose task isn't there, and may be, lack on an instance."""
+def room_of_daemons(
+    view: View, instance: ContainerInstance, *, is_sure: bool = True
+) -> TaskResources:
+    """Return what DAEMON services whose task isn't there, and may be, lack on an instance.
+
+    `is_sure` leaves those out whose constraints may rule the instance out; without it, it is the
+    most that anybody may have to keep.
+    """
     if instance.status != ACTIVE or ATTRIBUTE_FARGATE in instance.attributes:
         return TaskResources()
     tasks = list(view.tasks_of_instance(instance.arn).values())
@@ -69,10 +75,13 @@ def room_of_daemons(view: View, instance: ContainerInstance) -> TaskResources:
         definition = view.task_definition(service.primary.task_definition_arn)
         if definition is None or any(t.service_arn == arn for t in wanted):
             continue
-        if service.primary.rollout_state == "FAILED" or service.placement_constraints:
+        is_unsure = bool(service.placement_constraints)
+        if service.primary.rollout_state == "FAILED" or (is_sure and is_unsure):
             continue
         needs = definition.resources
-        total_cpu_units, total_mib = cpu_units + needs.cpu_units, memory_mib + needs.memory_mib
+        total_cpu_units, total_mib = needs.cpu_units, needs.memory_mib
+        if is_sure:
+            total_cpu_units, total_mib = cpu_units + total_cpu_units, memory_mib + total_mib
         has = instance.resources
         if total_cpu_units > has.cpu_units or total_mib > has.memory_mib:
             continue

@@ -53,7 +53,7 @@ def _fits_beside_daemons(
     view: View, instance: ContainerInstance, needs: TaskResources
 ) -> bool:
     """Whether there is room that isn't kept for a DAEMON service."""
-    kept = room_of_daemons(view, instance)
+    kept = room_of_daemons(view, instance, is_sure=False)
     both = TaskResources(
         needs.cpu_units + (kept.cpu_units if needs.cpu_units else 0),
         needs.memory_mib + (kept.memory_mib if needs.memory_mib else 0),

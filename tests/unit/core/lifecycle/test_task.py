@@ -1,6 +1,7 @@
 """What agents' reports do to tasks: forward only, late ones nothing."""
 
 import pytest
+from msgspec.structs import replace
 
 from builders import NOW_MS, apply, at, make_service, make_store, make_task, make_task_definition
 from homeport.core.lifecycle.new_task import stop_task
@@ -56,6 +57,12 @@ def test_reports_on_a_stopped_task_change_nothing():
     view = View(make_store(task))
     assert report_task(view, running(task), LATER).changes == ()
     assert report_task(view, stopped(task, exit_code=1), LATER).changes == ()
+
+
+@pytest.mark.parametrize("report", [running, stopped])
+def test_a_report_on_a_task_that_no_instance_has_changes_nothing(report):
+    task = replace(make_task(last_status="PROVISIONING"), container_instance_arn=None)
+    assert report_task(View(make_store(task)), report(task), LATER).changes == ()
 
 
 def test_a_report_on_an_unknown_task_changes_nothing():
