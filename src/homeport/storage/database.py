@@ -13,12 +13,13 @@ import msgspec
 from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of, table_of
 from homeport.storage.directory import FILE_MODE
 from homeport.storage.encoding import (
+    Changed,
     EncodedCommit,
     Entry,
     RecordId,
     decode_changes,
     decode_record,
-    encode_commits,
+    encode_commit,
     split_changes,
 )
 from homeport.storage.errors import StorageCorrupt, StorageUnavailable
@@ -157,12 +158,16 @@ class Database:
         return 0 if found is None else int(found[0])
 
     def write(self, commits: list[Commit]) -> None:
-        """Make these commits durable in one transaction.
+        """Make these commits durable in one transaction, as `write_encoded` does."""
+        self.write_encoded([encode_commit(commit) for commit in commits])
+
+    def write_encoded(self, commits: list[tuple[EncodedCommit, Changed]]) -> None:
+        """Make commits durable in one transaction.
 
         Raises sqlite3.Error if the disk won't, LeaseLost if another server took the file over:
         either way nothing is written.
         """
-        journal, latest = encode_commits(commits)
+        journal = [row for row, _ in commits]
         size_bytes = sum(len(row.body) for row in journal)
         self._journal_bytes += size_bytes
         if len(journal) <= ROWS_PER_STATEMENT and not self._must_prune(journal[-1]):
@@ -175,7 +180,8 @@ class Database:
                 if self._must_prune(journal[-1]):
                     self._prune(journal)
         self._newest = journal[-1].sequence
-        self._records.gather(latest, through=self._newest, size_bytes=size_bytes)
+        for row, latest in commits:
+            self._records.gather(latest, through=row.sequence, size_bytes=len(row.body))
 
     def _append(self, journal: list[EncodedCommit]) -> int:
         return execute_wide(self._connection, _APPEND, 4, journal, self._lease.epoch)
@@ -236,7 +242,7 @@ class Database:
         for sequence, body in rows:
             if sequence != self._newest + 1:
                 raise StorageCorrupt(f"{self._path}: the journal lacks commit {self._newest + 1}")
-            latest: dict[RecordId, bytes | None] = {}
+            latest: Changed = {}
             try:
                 for name, record, value in split_changes(body):
                     latest[name] = value

@@ -19,6 +19,7 @@ _TEXT_DECODER = msgspec.msgpack.Decoder(str)
 
 RecordId = tuple[str, str]  # table and key
 Entry = tuple[str, str, bytes]  # table, key and the record
+Changed = dict[RecordId, bytes | None]  # what records are now; None: deleted
 
 _ENTRIES_DECODER = msgspec.msgpack.Decoder(list[tuple[str, str, bytes | None]])
 
@@ -32,27 +33,32 @@ class EncodedCommit(NamedTuple):
     body: bytes
 
 
-def encode_commits(
-    commits: list[Commit],
-) -> tuple[list[EncodedCommit], dict[RecordId, bytes | None]]:
-    """Return each commit's journal row, and what every record they touch is after the last one.
+def encode_commit(commit: Commit) -> tuple[EncodedCommit, Changed]:
+    """Return a commit's journal row, and what every record that it touches is after it.
 
     A record that was deleted last has None; each record is encoded once a change.
     """
+    changes: list[tuple[object, ...]] = []
+    latest: Changed = {}
+    for change in commit.changes:
+        if isinstance(change, Put):
+            value = _ENCODER.encode(change.record)
+            latest[table_of(change.record), key_of(change.record)] = value
+            changes.append(("put", msgspec.Raw(value)))
+        else:
+            latest[change.table, change.key] = None
+            changes.append(("delete", change.table, change.key))
+    body = _ENCODER.encode(changes)
+    return EncodedCommit(commit.sequence, commit.at_ms, commit.cause, body), latest
+
+
+def encode_commits(commits: list[Commit]) -> tuple[list[EncodedCommit], Changed]:
+    """Return each commit's journal row, and what every record they touch is after the last one."""
     rows = []
-    latest: dict[RecordId, bytes | None] = {}
-    for commit in commits:
-        changes: list[tuple[object, ...]] = []
-        for change in commit.changes:
-            if isinstance(change, Put):
-                value = _ENCODER.encode(change.record)
-                latest[table_of(change.record), key_of(change.record)] = value
-                changes.append(("put", msgspec.Raw(value)))
-            else:
-                latest[change.table, change.key] = None
-                changes.append(("delete", change.table, change.key))
-        body = _ENCODER.encode(changes)
-        rows.append(EncodedCommit(commit.sequence, commit.at_ms, commit.cause, body))
+    latest: Changed = {}
+    for row, changed in map(encode_commit, commits):
+        rows.append(row)
+        latest |= changed
     return rows, latest
 
 

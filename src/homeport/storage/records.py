@@ -14,9 +14,9 @@ last values.
 
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from homeport.storage.encoding import Entry, RecordId, decode_entries, encode_entries
+from homeport.storage.encoding import Changed, Entry, decode_entries, encode_entries
 from homeport.storage.lease import Lease, held_transaction
 
 ROWS_PER_STATEMENT = 64
@@ -40,8 +40,6 @@ _BUCKET = "SELECT body FROM record_parts WHERE bucket = ? ORDER BY id"
 _DROP = "DELETE FROM record_parts WHERE bucket = ?"
 _NOTE = "INSERT OR REPLACE INTO meta VALUES ('folded_through', ?)"
 _FIND = "SELECT value FROM meta WHERE name = 'folded_through'"
-
-Changed = dict[RecordId, bytes | None]
 
 
 class RecordParts:
@@ -85,9 +83,7 @@ class RecordParts:
         is_full = self._gathered_bytes >= self._limit_bytes
         return bool(self._rest) or bool(self._to_merge) or is_full
 
-    def gather(
-        self, latest: Mapping[RecordId, bytes | None], *, through: int, size_bytes: int
-    ) -> None:
+    def gather(self, latest: Changed, *, through: int, size_bytes: int) -> None:
         """Take what durable commits up to `through` changed; `size_bytes` long in the journal."""
         gathered = self._gathered
         for name, value in latest.items():
