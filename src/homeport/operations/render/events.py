@@ -17,8 +17,9 @@ from msgspec.structs import replace
 
 from homeport.api import homeport
 from homeport.core.reconcile.completion import in_progress
+from homeport.core.reconcile.daemon import REASON_UNMATCHED
 from homeport.model.arn import Scope, dashed_uuid, scope_of
-from homeport.model.container_instance import ContainerInstance
+from homeport.model.container_instance import ACTIVE, ContainerInstance
 from homeport.model.service import Deployment, Service, ServiceEvent
 from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.model.task import Task
@@ -32,6 +33,7 @@ from homeport.operations.render.tasks import render_task_seen, seen_on_instance
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.view import View
 
+CONSTRAINT_VIOLATED = "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED"
 SEQUENCES_PER_COMMIT = 1_000_000
 TIMES_REMEMBERED = 64
 
@@ -166,7 +168,22 @@ Told = tuple[str, str, Seen]  # detail type, the resource's ARN, the detail
 def _read_task(view: View, new: Task, old: Task | None) -> Iterable[Told]:
     if old is not None and not _is_news_of_task(new, old):
         return ()
-    return ((homeport.TASK_STATE_CHANGE, new.arn, SeenTask(new, *seen_on_instance(view, new))),)
+    told = (homeport.TASK_STATE_CHANGE, new.arn, SeenTask(new, *seen_on_instance(view, new)))
+    if not _has_lost_its_place(view, new, old):
+        return (told,)
+    service = view.service(new.service_arn or "")
+    assert service is not None, new.service_arn
+    where = (new.container_instance_arn or "",)
+    violated = ServiceAction("ERROR", CONSTRAINT_VIOLATED, container_instance_arns=where)
+    return told, _told_action(service, violated)
+
+
+def _has_lost_its_place(view: View, new: Task, old: Task | None) -> bool:
+    """Whether a daemon's task ends because its ACTIVE instance matches its service no more."""
+    if new.stopped_reason != REASON_UNMATCHED or (old is not None and old.stopped_reason):
+        return False
+    instance = view.container_instance(new.container_instance_arn or "")
+    return instance is not None and instance.status == ACTIVE
 
 
 def _read_service_event(service: Service | None, new: ServiceEvent) -> Iterable[Told]:

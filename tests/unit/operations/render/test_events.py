@@ -3,6 +3,7 @@
 from typing import Any
 
 import msgspec
+import pytest
 from msgspec.structs import replace
 
 from builders import (
@@ -17,6 +18,7 @@ from builders import (
 from homeport.core.capacity.provisioning import UNAVAILABLE
 from homeport.core.placement.request import Refusal
 from homeport.core.reconcile import rebalance, service_events
+from homeport.core.reconcile.daemon import REASON_UNMATCHED
 from homeport.model.capacity_provider import StrategyItem
 from homeport.model.record import ResourceTags, Tag
 from homeport.model.service import Service, ServiceEvent
@@ -239,6 +241,23 @@ def test_another_desired_count_is_a_service_action():
         "clusterArn": SERVICE.cluster_arn,
         "createdAt": "2025-10-09T08:53:20.000Z",
     }
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "DRAINING"])
+def test_a_daemon_whose_instance_stops_matching_says_so_but_not_of_one_that_drains(status: str):
+    daemon = replace(SERVICE, scheduling_strategy="DAEMON")
+    task = replace(TASK, service_arn=daemon.arn)
+    watched = Watched(daemon, task, replace(INSTANCE, status=status))
+    ending = replace(task, version=2, desired_status="STOPPED", stopped_reason=REASON_UNMATCHED)
+    first, *rest = watched.put(ending)
+    assert first["detail-type"] == "ECS Task State Change"
+    named = [event["detail"] for event in rest if event["detail-type"] == "ECS Service Action"]
+    assert [(each["eventType"], each["eventName"]) for each in named] == [
+        ("ERROR", "SERVICE_DAEMON_PLACEMENT_CONSTRAINT_VIOLATED")
+    ] * (status == "ACTIVE")
+    assert all(each["containerInstanceArns"] == [INSTANCE.arn] for each in named)
+    again = watched.put(replace(ending, version=3, last_status="STOPPED"))
+    assert "ECS Service Action" not in [event["detail-type"] for event in again]
 
 
 def test_a_service_message_that_ecs_has_an_action_for_is_an_event():
