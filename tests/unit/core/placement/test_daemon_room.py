@@ -10,6 +10,9 @@ from builders import make_container_instance, make_task, make_task_definition
 from calls import call
 from homeport.api import ecs
 from homeport.core.placement.daemon_room import rooms_for_daemons
+from homeport.core.placement.explaining import explain
+from homeport.core.placement.request import PlacementRequest
+from homeport.core.placement.service_request import placement_request
 from homeport.model.resources import HostPort, TaskResources
 from homeport.model.task import PENDING, RUNNING, STOPPED
 from service_world import ServiceWorld
@@ -195,6 +198,26 @@ def test_starttask_finds_the_room_kept_too() -> None:
         "RESOURCE:RESERVED",
         "is kept free for DAEMON service watch",
     )
+
+
+def test_why_a_task_has_no_place_names_the_daemon_and_what_to_do() -> None:
+    world = make_world("one")
+    create_daemon(world)
+    assert run(world, 1)[0] == 1
+    (cluster,) = world.store.clusters
+    request = PlacementRequest(cluster_arn=cluster.arn, group="g", resources=WEB.resources)
+    found = explain(world.view, request)
+    assert found.fitting == 0
+    (verdict,) = found.verdicts
+    assert verdict.detail == "is kept free for DAEMON service watch"
+    assert verdict.remedy.startswith("wait for the daemon's task")
+
+
+def test_the_daemon_itself_is_told_that_it_fits() -> None:
+    world = make_world("one")
+    create_daemon(world)
+    request = placement_request(world.view, world.service("watch"), WATCH, 1)
+    assert explain(world.view, request).fitting == 1
 
 
 def test_what_is_kept_is_followed_as_tasks_come_and_go() -> None:
