@@ -151,8 +151,8 @@ def _what_if(
         "strategy": what_if.parse_strategy,
         "circuit_breaker": what_if.parse_breaker,
         "desired_count": what_if.parse_count,
-        "minimum_healthy_percent": what_if.parse_percent,
-        "maximum_percent": what_if.parse_percent,
+        "minimum_healthy_percent": what_if.parse_minimum_healthy_percent,
+        "maximum_percent": what_if.parse_maximum_percent,
     }
     every, named = what_if.ServiceWish(), dict[str, what_if.ServiceWish]()
     for member, texts in of_services.items():

@@ -34,6 +34,7 @@ from homeport.sim.replay.workload import Workload
 
 INSTANCES_LIMIT = 10_000
 COUNT_LIMIT = 1_000_000
+WHOLE_PERCENT = 100
 PERCENT_LIMIT = 1_000
 ZONES_LIMIT = 26
 ATTRIBUTE_INSTANCE_TYPE = "ecs.instance-type"
@@ -119,9 +120,14 @@ def parse_count(text: str) -> int:
     return _whole(text, COUNT_LIMIT)
 
 
-def parse_percent(text: str) -> int:
-    """Read a percentage."""
-    return _whole(text, PERCENT_LIMIT)
+def parse_minimum_healthy_percent(text: str) -> int:
+    """Read minimumHealthyPercent."""
+    return _whole(text, WHOLE_PERCENT)
+
+
+def parse_maximum_percent(text: str) -> int:
+    """Read maximumPercent."""
+    return _whole(text, PERCENT_LIMIT, least=WHOLE_PERCENT)
 
 
 def parse_zones(text: str) -> tuple[str, ...]:
@@ -148,9 +154,9 @@ def parse_for_services(
     return every, named
 
 
-def _whole(text: str, most: int) -> int:
-    if not text.isdecimal() or int(text) > most:
-        raise WhatIfError(f"{text!r} isn't a whole number from 0 to {most}")
+def _whole(text: str, most: int, *, least: int = 0) -> int:
+    if not text.isdecimal() or not least <= int(text) <= most:
+        raise WhatIfError(f"{text!r} isn't a whole number from {least} to {most}")
     return int(text)
 
 

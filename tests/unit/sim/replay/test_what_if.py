@@ -22,6 +22,8 @@ from homeport.sim.replay.what_if import (
     parse_breaker,
     parse_count,
     parse_for_services,
+    parse_maximum_percent,
+    parse_minimum_healthy_percent,
     parse_strategy,
     parse_zones,
 )
@@ -83,6 +85,8 @@ def test_strategies_are_read_in_their_order():
         (parse_breaker, "true", "isn't on, off or rollback"),
         (parse_count, "-1", "isn't a whole number"),
         (parse_count, "many", "isn't a whole number"),
+        (parse_minimum_healthy_percent, "101", "isn't a whole number from 0 to 100"),
+        (parse_maximum_percent, "99", "isn't a whole number from 100 to 1000"),
         (parse_zones, "0", "at least one zone"),
         (parse_zones, "99", "isn't a whole number from 0 to 26"),
     ],
