@@ -87,6 +87,34 @@ def test_the_threshold_is_as_aws_reckons_it(kind: str, value: int, desired: int,
     assert failure_threshold(breaker, desired) == threshold
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "desired", "threshold"),
+    [
+        ("COUNT", 1, 2, 1),
+        ("COUNT", 5, 2, 5),
+        ("BOUNDED_PERCENT", 50, 2, 3),
+        ("BOUNDED_PERCENT", 50, 8, 4),
+        ("UNBOUNDED_PERCENT", 25, 2, 1),
+        ("UNBOUNDED_PERCENT", 50, 8, 4),
+    ],
+)
+def test_the_threshold_bears_one_failure_less_whatever_its_kind(
+    kind: str, value: int, desired: int, threshold: int
+):
+    configuration = ecs.ThresholdConfiguration(type=kind, value=value)
+    world = breaking(desired, threshold_configuration=configuration)
+    completed = world.service().primary.id
+    deploy(world)
+    pending = [task for task in world.tasks() if task.last_status == PENDING]
+    for task in pending[: threshold - 1]:  # no further ones come before their time
+        world.report(task, STOPPED, "CannotPullContainerError: no such image")
+    fail_launches(world, threshold - 1 - len(pending[: threshold - 1]))
+    assert world.service().primary.rollout_state == "IN_PROGRESS"
+    assert world.service().primary.failed_tasks == threshold - 1
+    fail_launches(world, 1)
+    assert world.service().primary.id == completed
+
+
 def test_tasks_that_never_run_fail_the_deployment_and_the_last_completed_one_is_run_again():
     world = breaking()
     good, tasks = world.service().primary, {t.arn for t in world.tasks()}
