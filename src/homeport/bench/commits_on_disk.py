@@ -18,7 +18,7 @@ from homeport.model.task import Task
 from homeport.state.changes import Commit, Put
 from homeport.storage.database import Database, JournalLimits
 
-COMMITS = 20_000  # about what is gathered before records are brought up to date
+COMMITS = 20_000  # at least: about what is gathered before records are brought up to date
 COMMITS_PER_TRANSACTION = 16
 TASKS_PER_COMMIT = 1_000
 NS_PER_US = 1_000
