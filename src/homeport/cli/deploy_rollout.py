@@ -15,7 +15,7 @@ import msgspec
 from homeport.cli.api_client import ApiClient
 from homeport.cli.deploy_plan import ServicePlan, describe_service
 from homeport.cli.event_feed import Event, EventFeed, is_about
-from homeport.cli.overview import host_ports
+from homeport.cli.overview import addresses
 
 # Health changes are no events, so a deployment is looked at this often even when nothing comes.
 LOOK_INTERVAL_S = 1
@@ -141,7 +141,7 @@ class Watch:
         known = service or {}
         tasks = self._read_tasks(rollout.service)
         if rollout.outcome == "steady":
-            rollout.addresses = tuple(sorted(port for task in tasks for port in host_ports(task)))
+            rollout.addresses = tuple(sorted(port for task in tasks for port in addresses(task)))
         return Look(
             service=rollout.service,
             desired_count=int(known.get("desiredCount", 0)),

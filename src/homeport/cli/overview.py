@@ -174,7 +174,7 @@ def task_table(tasks: Iterable[Mapping[str, Any]], *, cluster: str) -> Table:
     """One line a task: what it runs, where, and on which host ports."""
     table = _table(
         f"Tasks of {cluster}",
-        *("Task", "Definition", "Group", "Last status", "Desired", "Zone", "Ports"),
+        *("Task", "Definition", "Group", "Last status", "Desired", "Zone", "Address"),
     )
     for task in sorted(tasks, key=lambda each: (each.get("group", ""), str(each["taskArn"]))):
         table.add_row(
@@ -184,19 +184,28 @@ def task_table(tasks: Iterable[Mapping[str, Any]], *, cluster: str) -> Table:
             _status(task["lastStatus"]),
             task["desiredStatus"],
             task.get("availabilityZone", ""),
-            " ".join(host_ports(task)),
+            " ".join(addresses(task)),
         )
     return table
 
 
-def host_ports(task: Mapping[str, Any]) -> list[str]:
-    """`ADDRESS:PORT` of every published port of a task's containers."""
-    return [
-        f"{binding.get('bindIP', '')}:{binding['hostPort']}"
-        for container in task.get("containers", [])
+def addresses(task: Mapping[str, Any]) -> list[str]:
+    """`ADDRESS:PORT` of every published port, or the addresses of a task that has its own."""
+    containers = task.get("containers", [])
+    published = [
+        f"{binding.get('bindIP', '')}:{binding[member]}"
+        for container in containers
         for binding in container.get("networkBindings", [])
-        if "hostPort" in binding
+        for member in ("hostPort", "hostPortRange")
+        if member in binding
     ]
+    own = [
+        interface["privateIpv4Address"]
+        for container in containers
+        for interface in container.get("networkInterfaces", [])
+        if "privateIpv4Address" in interface
+    ]
+    return published or list(dict.fromkeys(own))
 
 
 def attribute(instance: Mapping[str, Any], name: str) -> str:

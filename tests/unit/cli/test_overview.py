@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from homeport.cli.overview import host_ports, overview_tables, read_overview
+from homeport.cli.overview import addresses, overview_tables, read_overview
 
 CLUSTER = "arn:aws:ecs:us-east-1:123456789012:cluster/default"
 TASK = {
@@ -18,7 +18,15 @@ TASK = {
     "availabilityZone": "us-east-1b",
     "containers": [
         {"networkBindings": [{"bindIP": "127.0.1.2", "hostPort": 49153}]},
-        {"networkBindings": [{"bindIP": "127.0.1.2", "containerPortRange": "80-81"}]},
+        {
+            "networkBindings": [
+                {
+                    "bindIP": "127.0.1.2",
+                    "containerPortRange": "80-81",
+                    "hostPortRange": "49160-49161",
+                }
+            ]
+        },
     ],
 }
 INSTANCE = {
@@ -135,5 +143,11 @@ def test_a_kind_of_which_there_is_none_has_no_table():
     assert "Services of" not in shown
 
 
-def test_port_ranges_have_no_single_host_port():
-    assert host_ports(TASK) == ["127.0.1.2:49153"]
+def test_ports_and_ranges_are_shown_with_the_address_that_they_are_bound_to():
+    assert addresses(TASK) == ["127.0.1.2:49153", "127.0.1.2:49160-49161"]
+
+
+def test_a_task_with_an_address_of_its_own_is_shown_by_it_once():
+    container = {"networkBindings": [], "networkInterfaces": [{"privateIpv4Address": "10.213.1.4"}]}
+    assert addresses({"containers": [container, container]}) == ["10.213.1.4"]
+    assert addresses({"containers": [{"networkInterfaces": []}]}) == []
