@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from homeport.core.capacity import places
 from homeport.core.decision import NOTHING
-from homeport.core.placement import eligible, filters, kept_instance, placing
+from homeport.core.placement import daemon_room, eligible, filters, kept_instance, placing
 from homeport.core.reconcile import (
     daemon,
     step,
@@ -316,6 +316,15 @@ def a_client_token_is_forgotten_at_once(patch):
         patch.setattr(module, "find_token", lambda *args: None)
 
 
+def others_take_a_daemons_room(patch):
+    patch.setattr(daemon_room, "_room_on", lambda *args: None)
+
+
+def only_the_first_daemons_room_is_kept(patch):
+    sound = daemon_room._room_on
+    patch.setattr(daemon_room, "_room_on", lambda *args: sound(*args[:-1], args[-1][:1]))
+
+
 def events_of_lost_commits_are_delivered(patch):
     sound = outbox.Outbox._begin
 
@@ -342,6 +351,8 @@ def an_event_is_given_up_after_one_try(patch):
 
 
 # The scenario that catches a bug; it is `full` for the others.
+others_take_a_daemons_room.scenario = "full_beside_daemons"
+only_the_first_daemons_room_is_kept.scenario = "full_beside_daemons"
 events_of_lost_commits_are_delivered.scenario = "webhooks"
 events_leave_before_they_are_durable.scenario = "webhooks"
 an_event_is_given_up_after_one_try.scenario = "webhooks"
