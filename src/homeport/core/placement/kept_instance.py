@@ -6,6 +6,7 @@ Which one that is, and whom it is kept from; when it is somebody's turn is decid
 
 import numpy as np
 
+from homeport.core.placement.daemon_room import KeptRoom, rooms_for_daemons
 from homeport.core.placement.eligible import (
     eligible_key,
     eligible_rows,
@@ -69,13 +70,19 @@ def choose_instance_to_keep(
         return next((arn for arn in arns if arn > in_vain_arn), arns[0])
     short = _shortage(fleet, request)
     closest = sorted(rows, key=lambda row: (int(short[row]), fleet.arns[row]))[:COMPARED_INSTANCES]
-    return min(_promise(view, fleet.arns[row], request.resources) for row in closest)[-1]
+    kept = rooms_for_daemons(view, fleet, request.cluster_arn, request.service_arn)
+    rooms = {} if kept is None else kept.rooms
+    return min(
+        _promise(view, fleet.arns[row], request.resources, rooms.get(row)) for row in closest
+    )[-1]
 
 
-def _promise(view: View, arn: str, needs: TaskResources) -> tuple[int, int, str]:
+def _promise(
+    view: View, arn: str, needs: TaskResources, room: KeptRoom | None
+) -> tuple[int, int, str]:
     """Return how little an instance promises: what is short when its standalone tasks have ended.
 
-    Those of services rarely end, the fewer the larger they are.
+    Those of services rarely end, the fewer the larger they are; room for daemons is theirs.
     """
     instance = view.container_instance(arn)
     assert instance is not None
@@ -84,6 +91,9 @@ def _promise(view: View, arn: str, needs: TaskResources) -> tuple[int, int, str]
     sizes = [_size(each.resources, has) for each in staying]
     cpu_units = needs.cpu_units + sum(task.resources.cpu_units for task in staying)
     memory_mib = needs.memory_mib + sum(task.resources.memory_mib for task in staying)
+    if room is not None:
+        cpu_units += room.resources.cpu_units
+        memory_mib += room.resources.memory_mib
     total = _size(TaskResources(cpu_units, memory_mib), has)
     return max(total - _PERMILLE, 0), max(sizes, default=0), arn
 

@@ -99,3 +99,18 @@ def test_nothing_is_kept_where_no_other_instance_is_left_for_others():
     assert choose(ONE) is None
     assert choose(ONE, away) is None
     assert choose(ONE, TWO) is not None
+
+
+def test_an_instance_isnt_kept_where_a_daemon_has_yet_to_take_its_room():
+    first, second = sorted((ONE, TWO), key=lambda instance: instance.arn)
+    first = replace(first, attributes={**first.attributes, "watched": None})
+    both = (first, second)
+    passing = [make_task(str(n), definition=SMALL, instance=i) for n, i in enumerate(both)]
+    big = TaskResources(950, 1)
+    assert choose(first, second, *passing, resources=big) == first.arn
+    daemon = replace(
+        make_service("watch", definition=SMALL),
+        scheduling_strategy="DAEMON",
+        placement_constraints=(PlacementConstraint("memberOf", "attribute:watched exists"),),
+    )
+    assert choose(first, second, daemon, *passing, resources=big) == second.arn
