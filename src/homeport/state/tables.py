@@ -99,11 +99,11 @@ class Table(Generic[R]):
 
     def after(self, index: str, value: Hashable, cursor: tuple[Any, str] | None) -> Iterator[R]:
         """Iterate one group in order, from just behind `cursor` (a sort value and a key)."""
-        yield from self._walk(self._orders[index], value, cursor, is_backwards=False)
+        return self._walk(self._orders[index], value, cursor, is_backwards=False)
 
     def before(self, index: str, value: Hashable, cursor: tuple[Any, str] | None) -> Iterator[R]:
         """Iterate one group backwards, from just before `cursor`; None starts at the end."""
-        yield from self._walk(self._orders[index], value, cursor, is_backwards=True)
+        return self._walk(self._orders[index], value, cursor, is_backwards=True)
 
     def last(self, index: str, value: Hashable) -> R | None:
         """Return the last record of one group of an ordered index."""

@@ -281,6 +281,12 @@ class View:
         """Return a service's events, newest first."""
         return list(islice(self._store.service_events.after("service", service_arn, None), limit))
 
+    def service_events_beyond(self, service_arn: str, kept: int) -> list[ServiceEvent]:
+        """Return a service's events but the newest ones that are kept, newest first."""
+        events = self._store.service_events
+        surplus = max(0, events.count("service", service_arn) - kept)
+        return list(islice(events.before("service", service_arn, None), surplus))[::-1]
+
     def service_deployment(self, arn: str) -> ServiceDeployment | None:
         """Return a service deployment by ARN."""
         return self._store.service_deployments.get(arn)

@@ -162,6 +162,8 @@ def test_service_events_come_newest_first():
     assert view.service_events("arn:s") == events[::-1]
     assert [event.sequence for event in view.service_events("arn:s", 2)] == [11, 10]
     assert view.service_events("arn:other") == []
+    assert view.service_events_beyond("arn:s", 8) == events[2::-1]
+    assert view.service_events_beyond("arn:s", 11) == []
 
 
 def test_tags_settings_and_tokens_are_found_by_key():

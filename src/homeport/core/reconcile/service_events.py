@@ -169,7 +169,7 @@ def event_changes(
         Put(event) for event in make_events(service, messages, ids=ids, moment=moment)
     ]
     kept = max(0, EVENTS_KEPT - len(messages))
-    changes.extend(delete_of(event) for event in view.service_events(service.arn)[kept:])
+    changes.extend(delete_of(event) for event in view.service_events_beyond(service.arn, kept))
     return changes
 
 
