@@ -19,8 +19,9 @@ from pathlib import Path
 
 import msgspec
 
+from homeport.bench.agent_wire import CONTAINER_PORT
 from homeport.bench.flame_graph import write_profile
-from homeport.bench.fleet_agent import CONTAINER_PORT, PlayedAgent, Sightings
+from homeport.bench.fleet_agent import PlayedAgent, Sightings
 from homeport.bench.processes import cpu_seconds, homeport_command, peak_mib, running
 from homeport.bench.sampler import parse_collapsed
 from homeport.bench.signed_connection import SignedConnection
@@ -139,9 +140,7 @@ async def connected_fleet(
 
     async def join(agent: PlayedAgent) -> None:
         async with gate:
-            await agent.join(
-                cpu_units=places * TASK_CPU_UNITS, memory_mib=places * TASK_MEMORY_MIB
-            )
+            await agent.join(cpu_units=places * TASK_CPU_UNITS, memory_mib=places * TASK_MEMORY_MIB)
 
     agents = [PlayedAgent(url, sightings) for _ in range(instances)]
     begun = time.perf_counter()

@@ -8,55 +8,19 @@ the control plane. What all agents have seen together is kept in a `Sightings`.
 import asyncio
 import time
 from collections import deque
-from urllib.parse import quote
 
-import msgspec
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from homeport.bench.agent_wire import (
+    PlayedTask,
+    open_acs,
+    read_frame,
+    register,
+    render_acknowledgement,
+    render_running,
+)
 from homeport.bench.signed_connection import CallFailed, SignedConnection
-
-CLUSTER = "default"
-FRAME_LIMIT_BYTES = 16 * 1024 * 1024
-CONTAINER_PORT = 80
-HOST_PORT = 32_768
-
-
-class _Named(msgspec.Struct):
-    name: str
-
-
-class _Task(msgspec.Struct, rename="camel"):
-    arn: str
-    desired_status: str
-    containers: list[_Named]
-    group: str = ""
-
-
-class _Body(msgspec.Struct, rename="camel"):
-    message_id: str | None = None
-    tasks: list[_Task] = []
-
-
-class _Frame(msgspec.Struct):
-    type: str
-    message: _Body
-
-
-class _Registered(msgspec.Struct, rename="camel"):
-    container_instance_arn: str
-
-
-class _Registration(msgspec.Struct, rename="camel"):
-    container_instance: _Registered
-
-
-_FRAMES = msgspec.json.Decoder(_Frame)
-_ACKNOWLEDGEMENTS = {
-    "PayloadMessage": "AckRequest",
-    "TaskManifestMessage": "AckRequest",
-    "HeartbeatMessage": "HeartbeatAckRequest",
-}
 
 
 class Sightings:
@@ -110,26 +74,14 @@ class PlayedAgent:
         self._calls = SignedConnection(url)
         self._arn = ""
         self._socket: ClientConnection | None = None
-        self._unreported: deque[_Task] = deque()
+        self._unreported: deque[PlayedTask] = deque()
         self._reading: asyncio.Task[None] | None = None
         self._reporting: asyncio.Task[None] | None = None
 
     async def join(self, *, cpu_units: int, memory_mib: int) -> None:
         """Register and open the socket; its frames are answered from then on."""
-        resources = [
-            {"name": "CPU", "type": "INTEGER", "integerValue": cpu_units},
-            {"name": "MEMORY", "type": "INTEGER", "integerValue": memory_mib},
-        ]
-        reply = await self._calls.call("RegisterContainerInstance", {"totalResources": resources})
-        registered = msgspec.json.decode(reply, type=_Registration)
-        self._arn = registered.container_instance.container_instance_arn
-        query = f"clusterArn={CLUSTER}&containerInstanceArn={quote(self._arn, safe='')}"
-        self._socket = await connect(
-            f"{self._url.replace('http', 'ws', 1)}/acs/ws?{query}&seqNum=1&protocolVersion=2",
-            compression=None,
-            max_size=FRAME_LIMIT_BYTES,
-            ping_interval=None,
-        )
+        self._arn = await register(self._calls, cpu_units=cpu_units, memory_mib=memory_mib)
+        self._socket = await open_acs(self._url, self._arn)
         self._reading = asyncio.create_task(self._read(self._socket))
 
     async def leave(self) -> None:
@@ -144,25 +96,16 @@ class PlayedAgent:
     async def _read(self, socket: ClientConnection) -> None:
         try:
             async for text in socket:
-                frame = _FRAMES.decode(text)
-                kind = _ACKNOWLEDGEMENTS.get(frame.type)
-                if kind is not None:
-                    await socket.send(self._acknowledge(kind, frame.message.message_id))
-                if frame.type == "PayloadMessage":
-                    self._take(frame.message.tasks)
+                frame = read_frame(text)
+                answer = render_acknowledgement(frame, self._arn)
+                if answer is not None:
+                    await socket.send(answer)
+                self._take(frame.tasks)
             self._sightings.note_loss(f"the server closed the socket of {self._arn}")
         except ConnectionClosed as closed:
             self._sightings.note_loss(f"the socket of {self._arn} broke: {closed}")
 
-    def _acknowledge(self, kind: str, message_id: str | None) -> str:
-        message = {
-            "cluster": CLUSTER,
-            "containerInstance": self._arn,
-            "messageId": message_id,
-        }
-        return msgspec.json.encode({"type": kind, "message": message}).decode()
-
-    def _take(self, tasks: list[_Task]) -> None:
+    def _take(self, tasks: list[PlayedTask]) -> None:
         for task in tasks:
             known = self._sightings.assigned_s
             if task.arn not in known and task.desired_status == "RUNNING":
@@ -176,27 +119,7 @@ class PlayedAgent:
             while self._unreported:
                 task = self._unreported.popleft()
                 begun_s = self._sightings.since_begun_s
-                await self._calls.call("SubmitTaskStateChange", _running_report(task))
+                await self._calls.call("SubmitTaskStateChange", render_running(task))
                 self._sightings.note_running(task.group, begun_s)
         except CallFailed as failure:
             self._sightings.note_loss(str(failure))
-
-
-def _running_report(task: _Task) -> dict[str, object]:
-    """Write what an agent says when all containers of a task run."""
-    binding = {
-        "bindIP": "0.0.0.0",
-        "containerPort": CONTAINER_PORT,
-        "hostPort": HOST_PORT,
-        "protocol": "tcp",
-    }
-    containers = [
-        {
-            "containerName": container.name,
-            "runtimeId": task.arn[-32:],
-            "status": "RUNNING",
-            "networkBindings": [binding],
-        }
-        for container in task.containers
-    ]
-    return {"cluster": CLUSTER, "task": task.arn, "status": "RUNNING", "containers": containers}

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from homeport.bench.agent_wire import CLUSTER
 from homeport.bench.fleet import Progress, connected_fleet, create_services, wait_until_running
-from homeport.bench.fleet_agent import CLUSTER, Sightings
+from homeport.bench.fleet_agent import Sightings
 from homeport.bench.processes import peak_mib, running_server
 from homeport.bench.signed_connection import SignedConnection
 

@@ -10,19 +10,27 @@ import time
 from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 
+from homeport.bench.agent_wire import (
+    CLUSTER,
+    PlayedTask,
+    open_acs,
+    open_tcs,
+    read_frame,
+    register,
+    render_acknowledgement,
+    render_running,
+    render_stopped,
+)
 from homeport.bench.signed_connection import SignedConnection
 from homeport.wire.agent_messages import tcs
 
-CLUSTER: Final = "default"
 CONTAINER: Final = "web"
 CRASHING: Final = "crashing"
 CRASH_AFTER_S: Final = 0.05
-FRAME_LIMIT_BYTES: Final = 16 * 1024 * 1024
 INTERVAL_S: Final = 20.0
 CONNECTIONS: Final = 4
 """For reports; a real agent has up to 16, so that no task's end waits for many others' starts."""
@@ -31,41 +39,6 @@ TASKS_PER_FRAME: Final = 10
 """As Amazon's agent cuts its metrics (ecs-agent/tcs/client)."""
 
 SIGNED_HEAD: Final = "Host: 127.0.0.1\r\nX-Amz-Date: 20261122T000000Z\r\n\r\n"
-_ACKNOWLEDGEMENTS: Final = {
-    "PayloadMessage": "AckRequest",
-    "TaskManifestMessage": "AckRequest",
-    "HeartbeatMessage": "HeartbeatAckRequest",
-}
-
-
-class PlayedTask(msgspec.Struct, rename="camel"):
-    """A task as a payload names it."""
-
-    arn: str
-    desired_status: str
-    family: str
-    version: str
-
-
-class _Body(msgspec.Struct, rename="camel"):
-    message_id: str | None = None
-    tasks: list[PlayedTask] = []
-
-
-class _Frame(msgspec.Struct):
-    type: str
-    message: _Body
-
-
-class _Registered(msgspec.Struct, rename="camel"):
-    container_instance_arn: str
-
-
-class _Registration(msgspec.Struct, rename="camel"):
-    container_instance: _Registered
-
-
-_FRAMES = msgspec.json.Decoder(_Frame)
 
 
 class Ward:
@@ -124,18 +97,9 @@ class ServiceAgent:
 
     async def join(self, *, cpu_units: int, memory_mib: int) -> None:
         """Register, and open both sockets; their frames are answered from then on."""
-        resources = [
-            {"name": "CPU", "type": "INTEGER", "integerValue": cpu_units},
-            {"name": "MEMORY", "type": "INTEGER", "integerValue": memory_mib},
-        ]
-        registration = {"totalResources": resources}
-        reply = await self._connections[0].call("RegisterContainerInstance", registration)
-        registered = msgspec.json.decode(reply, type=_Registration)
-        self._arn = registered.container_instance.container_instance_arn
-        arn, base = quote(self._arn, safe=""), self._url.replace("http", "ws", 1)
-        acs = f"acs/ws?clusterArn={CLUSTER}&containerInstanceArn={arn}&seqNum=1&protocolVersion=2"
-        self._acs = await _open(f"{base}/{acs}")
-        self._tcs = await _open(f"{base}/tcs/ws?cluster={CLUSTER}&containerInstance={arn}")
+        self._arn = await register(self._connections[0], cpu_units=cpu_units, memory_mib=memory_mib)
+        self._acs = await open_acs(self._url, self._arn)
+        self._tcs = await open_tcs(self._url, self._arn)
         self._begin(self._listen(self._acs))
         self._begin(_drain(self._tcs))
 
@@ -173,28 +137,25 @@ class ServiceAgent:
 
     async def _listen(self, socket: ClientConnection) -> None:
         async for text in socket:
-            frame = _FRAMES.decode(text)
-            kind = _ACKNOWLEDGEMENTS.get(frame.type)
-            if kind is not None:
-                names = {"cluster": CLUSTER, "containerInstance": self._arn}
-                message = {**names, "messageId": frame.message.message_id}
-                await socket.send(msgspec.json.encode({"type": kind, "message": message}).decode())
-            if frame.type == "PayloadMessage":
-                for task in frame.message.tasks:
-                    self._take(task)
+            frame = read_frame(text)
+            answer = render_acknowledgement(frame, self._arn)
+            if answer is not None:
+                await socket.send(answer)
+            for task in frame.tasks:
+                self._take(task)
 
     def _take(self, task: PlayedTask) -> None:
         known = self._tasks.get(task.arn)
         if task.desired_status == "RUNNING" and known is None:
             self._tasks[task.arn] = task
-            self._report(task, render_running(task.arn))
+            self._report(task, render_running(task))
         elif task.desired_status == "STOPPED" and known is not None:
             self._end(known, exit_code=0, reason="")
 
     def _end(self, task: PlayedTask, *, exit_code: int, reason: str) -> None:
         if self._tasks.pop(task.arn, None) is not None:
             self._ward.note_stopped(task.family, task.arn)
-            self._report(task, render_stopped(task.arn, exit_code, reason))
+            self._report(task, render_stopped(task, exit_code=exit_code, reason=reason))
 
     def _report(self, task: PlayedTask, report: dict[str, object]) -> None:
         self._reports.append((task, report))
@@ -219,37 +180,9 @@ class ServiceAgent:
             self._end(task, exit_code=1, reason="")
 
 
-async def _open(url: str) -> ClientConnection:
-    return await connect(url, compression=None, max_size=FRAME_LIMIT_BYTES, ping_interval=None)
-
-
 async def _drain(socket: ClientConnection) -> None:
     async for _ in socket:
         pass
-
-
-def render_running(task_arn: str) -> dict[str, object]:
-    """Write what an agent says when a task's container runs."""
-    binding = {"bindIP": "0.0.0.0", "containerPort": 80, "hostPort": 32_768, "protocol": "tcp"}
-    container = {
-        "containerName": CONTAINER,
-        "runtimeId": task_arn[-32:],
-        "status": "RUNNING",
-        "networkBindings": [binding],
-    }
-    return {"cluster": CLUSTER, "task": task_arn, "status": "RUNNING", "containers": [container]}
-
-
-def render_stopped(task_arn: str, exit_code: int, reason: str) -> dict[str, object]:
-    """Write what an agent says when a task's container has ended."""
-    container = {"containerName": CONTAINER, "status": "STOPPED", "exitCode": exit_code}
-    return {
-        "cluster": CLUSTER,
-        "task": task_arn,
-        "status": "STOPPED",
-        "reason": reason or "Essential container in task exited",
-        "containers": [container],
-    }
 
 
 def render_metrics(
@@ -276,12 +209,13 @@ def render_metrics(
 def _metric(task: PlayedTask) -> tcs.TaskMetric:
     cpu = tcs.StatsSet(min=1.5, max=1.5, sample_count=1, sum=1.5)
     memory = tcs.StatsSet(min=12, max=12, sample_count=1, sum=12)
-    container = tcs.ContainerMetric(
-        container_name=CONTAINER, cpu_stats_set=cpu, memory_stats_set=memory
+    containers = tuple(
+        tcs.ContainerMetric(container_name=each.name, cpu_stats_set=cpu, memory_stats_set=memory)
+        for each in task.containers
     )
     return tcs.TaskMetric(
         task_arn=task.arn,
         task_definition_family=task.family,
         task_definition_version=task.version,
-        container_metrics=(container,),
+        container_metrics=containers,
     )

@@ -2,15 +2,9 @@
 
 import pytest
 
+from homeport.bench.agent_wire import PlayedTask
 from homeport.bench.report import crowded_lines, steady_lines
-from homeport.bench.service_agent import (
-    CONTAINER,
-    TASKS_PER_FRAME,
-    PlayedTask,
-    Ward,
-    render_metrics,
-    render_stopped,
-)
+from homeport.bench.service_agent import TASKS_PER_FRAME, Ward, render_metrics
 from homeport.bench.services import CrowdedResult, SteadyResult, count_of_others, percentile
 from homeport.model.service import Service
 from homeport.state.changes import Commit, Put
@@ -67,14 +61,6 @@ def test_an_agent_without_tasks_says_that_it_is_idle():
     [only] = render_metrics("arn:i", [], 1.0)
     assert only.metadata.idle
     assert only.metadata.fin
-
-
-def test_an_end_is_reported_with_its_exit_code():
-    report = render_stopped("arn:t", 137, "killed")
-    assert report["containers"] == [
-        {"containerName": CONTAINER, "status": "STOPPED", "exitCode": 137}
-    ]
-    assert report["reason"] == "killed"
 
 
 async def test_an_agents_trouble_ends_the_wait_for_its_tasks():
