@@ -158,11 +158,13 @@ class Database:
         return 0 if found is None else int(found[0])
 
     def write(self, commits: list[Commit]) -> None:
-        """Make these commits durable in one transaction, as `write_encoded` does."""
-        self.write_encoded([encode_commit(commit) for commit in commits])
+        """Make these commits durable in one transaction, and gather what they changed."""
+        encoded = [encode_commit(commit) for commit in commits]
+        self.append(encoded)
+        self.gather(encoded)
 
-    def write_encoded(self, commits: list[tuple[EncodedCommit, Changed]]) -> None:
-        """Make commits durable in one transaction.
+    def append(self, commits: list[tuple[EncodedCommit, Changed]]) -> None:
+        """Make commits durable in one transaction; what they changed must be gathered next.
 
         Raises sqlite3.Error if the disk won't, LeaseLost if another server took the file over:
         either way nothing is written.
@@ -180,6 +182,9 @@ class Database:
                 if self._must_prune(journal[-1]):
                     self._prune(journal)
         self._newest = journal[-1].sequence
+
+    def gather(self, commits: list[tuple[EncodedCommit, Changed]]) -> None:
+        """Note what durable commits changed, for `fold`; nobody who was promised them waits."""
         for row, latest in commits:
             self._records.gather(latest, through=row.sequence, size_bytes=len(row.body))
 

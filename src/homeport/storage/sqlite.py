@@ -170,10 +170,11 @@ class SqliteStorage:
                 if not batch:
                     self._database.refuse_lost()
                 else:
-                    self._database.write_encoded(batch)
+                    self._database.append(batch)
                     newest = batch[-1][0].sequence
                     self._make_room(newest)
                     self._bring_back(partial(self._became_durable, newest))
+                    self._database.gather(batch)
                 self._tidy(is_calm=not batch)
             self._database.fold_to_close()
         except (sqlite3.Error, OSError) as error:

@@ -358,7 +358,8 @@ from homeport.state.changes import Commit, Put
 from homeport.storage import sqlite
 from homeport.storage.sqlite import SqliteStorage
 
-sqlite.FAILURE_GRACE_S = 0.01
+if sys.argv[3] == "ignored":
+    sqlite.FAILURE_GRACE_S = 0.01
 storage = SqliteStorage(Path(sys.argv[1]))
 storage.load()
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
