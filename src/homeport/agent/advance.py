@@ -126,6 +126,9 @@ def _take_down(state: TaskState, container: ContainerState, moment: Moment) -> S
     if container.phase is Phase.PULLING:
         cancel = stimuli.CancelPull(task_arn=state.arn, container_name=container.name)
         return _end_unstarted(state, container), [cancel]
+    if container.phase in (Phase.CREATING, Phase.STARTING):
+        give_up = stimuli.CancelStep(task_arn=state.arn, container_name=container.name)
+        return state, [give_up]
     may_stop = (
         container.phase is Phase.RUNNING
         and not container.is_stopping

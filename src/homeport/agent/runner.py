@@ -7,6 +7,7 @@ done about it. Decisions are the machine's; the wire is for `reporter` and the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -22,7 +23,7 @@ from homeport.agent.stopping import Stopper
 from homeport.agent.task_state import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from homeport.agent.cgroups import TaskCgroups
     from homeport.agent.container_spec import InstanceFacts
@@ -77,6 +78,7 @@ class Runner:
         self._stopper = Stopper(engine)
         self._starts_first = Precedence(patience_s=STOP_PATIENCE_S)
         self._steps: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._queued: set[tuple[str, str]] = set()  # creates and starts that haven't begun
         self._timers: set[asyncio.TimerHandle] = set()
         self._carriers: dict[type[stimuli.Instruction], Callable[[Any], None]] = {
             stimuli.PullImage: lambda i: self._begin(i, self._pull(i)),
@@ -84,6 +86,7 @@ class Runner:
             stimuli.StartContainer: lambda i: self._begin(i, self._start(i)),
             stimuli.StopContainer: lambda i: self._begin(i, self._stop(i)),
             stimuli.CancelPull: self._cancel_pull,
+            stimuli.CancelStep: self._cancel_step,
             stimuli.RemoveTask: lambda i: self._go(self._remove_task(i)),
             stimuli.RemoveOrphan: lambda i: self._go(self._remove_orphan(i)),
             stimuli.WakeAt: self._wake_at,
@@ -216,7 +219,7 @@ class Runner:
         state, container = self._look_up(step)
         self._prepare_metadata(state, container.name)
         await self._bound_task(state)
-        async with self._starts.slot(CREATE_PRIORITY):
+        async with self._start_slot(step, CREATE_PRIORITY):
             runtime_id = await self._engine.create_container(state, container, self._facts)
         self.tell(
             stimuli.ContainerCreated(
@@ -227,7 +230,7 @@ class Runner:
     async def _start(self, step: stimuli.StartContainer) -> None:
         state, container = self._look_up(step)
         await self._bound_task(state)  # again: the machine may have been started anew
-        async with self._starts.slot(START_PRIORITY):
+        async with self._start_slot(step, START_PRIORITY):
             await self._start_or_stop(step.runtime_id)
         bindings = await self._engine.read_bindings(
             step.runtime_id, container, state.task.network_mode, self._facts.bind_address
@@ -238,6 +241,20 @@ class Runner:
             )
         )
         self._go(self._complete_metadata(step))
+
+    @contextlib.asynccontextmanager
+    async def _start_slot(
+        self, step: stimuli.ContainerInstruction, priority: int
+    ) -> AsyncIterator[None]:
+        """Hold one of the slots for creates and starts; the step may be given up before."""
+        key = (step.task_arn, step.container_name)
+        self._queued.add(key)
+        try:
+            async with self._starts.slot(priority):
+                self._queued.discard(key)
+                yield
+        finally:
+            self._queued.discard(key)
 
     async def _bound_task(self, state: TaskState) -> None:
         """Have the limits of the whole task in force; without them its containers can't start."""
@@ -304,6 +321,15 @@ class Runner:
         if step is not None:
             step.cancel()
 
+    def _cancel_step(self, instruction: stimuli.CancelStep) -> None:
+        who = (instruction.task_arn, instruction.container_name)
+        if who not in self._queued:
+            return
+        self._queued.discard(who)
+        self._steps[who].cancel()
+        cancelled = stimuli.StepCancelled(task_arn=who[0], container_name=who[1])
+        self._go(self._tell_later(cancelled))
+
     def _is_suspicious(self, died: stimuli.ContainerDied) -> bool:
         state = self.machine.tasks.get(died.task_arn)
         container = None if state is None else state.container(died.container_name)
@@ -344,14 +370,14 @@ class Runner:
             LOG.warning("Docker: %s", trouble)
             self.on_engine_trouble()
 
-    async def _tell_timer(self, task_arn: str) -> None:
-        self.tell(stimuli.TimerFired(task_arn=task_arn))
+    async def _tell_later(self, stimulus: stimuli.Stimulus) -> None:
+        self.tell(stimulus)
 
     def _wake_at(self, instruction: stimuli.WakeAt) -> None:
         def fire() -> None:
             self._timers.discard(timer)
             # In the task group, so that an error there ends the agent rather than a log line.
-            self._go(self._tell_timer(instruction.task_arn))
+            self._go(self._tell_later(stimuli.TimerFired(task_arn=instruction.task_arn)))
 
         delay_s = max(0.0, (instruction.at_ms - now_ms()) / 1000)
         timer = asyncio.get_running_loop().call_later(delay_s, fire)

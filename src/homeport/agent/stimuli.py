@@ -54,6 +54,10 @@ class ContainerStarted(ContainerStimulus, frozen=True):
     bindings: tuple[Binding, ...] = ()
 
 
+class StepCancelled(ContainerStimulus, frozen=True):
+    """A create or start that hadn't begun was given up, since nobody wants it any more."""
+
+
 class StepFailed(ContainerStimulus, frozen=True):
     """Pull, create or start failed for good; the reason is in the ECS agent's form."""
 
@@ -155,6 +159,10 @@ class StopContainer(ContainerInstruction, frozen=True):
 
 class CancelPull(ContainerInstruction, frozen=True):
     """Nobody waits for this pull any more."""
+
+
+class CancelStep(ContainerInstruction, frozen=True):
+    """Nobody waits for this create or start any more: give it up unless it has begun."""
 
 
 class RemoveTask(Instruction, frozen=True):

@@ -52,6 +52,7 @@ class TaskMachine:
             stimuli.ImagePulled: self._on_container,
             stimuli.ContainerCreated: self._on_container,
             stimuli.ContainerStarted: self._on_container,
+            stimuli.StepCancelled: self._on_container,
             stimuli.StepFailed: self._on_container,
             stimuli.StopFailed: self._on_container,
             stimuli.ContainerDied: self._on_container,
@@ -246,6 +247,10 @@ def _change_container(
             )
         case stimuli.ContainerStarted() if container.phase is Phase.STARTING:
             return state.with_container(_mark_running(container, stimulus, now_ms))
+        case stimuli.StepCancelled() if container.phase is Phase.CREATING:
+            return state.with_container(_replace(container, phase=Phase.PULLED))
+        case stimuli.StepCancelled() if container.phase is Phase.STARTING:
+            return state.with_container(_replace(container, phase=Phase.CREATED))
         case stimuli.StepFailed():
             if container.phase is Phase.PULLING:
                 state = _replace(state, pull_stopped_at_ms=now_ms)

@@ -12,7 +12,7 @@ from agent_builders import make_container, make_task
 from homeport.agent import stimuli
 from homeport.agent.container_spec import InstanceFacts
 from homeport.agent.runner import Runner
-from homeport.agent.settings import AgentSettings
+from homeport.agent.settings import DEFAULT_CONCURRENT_STARTS, AgentSettings
 from homeport.agent.state_file import StateFile
 from homeport.agent.task_machine import TaskMachine
 from homeport.wire.agent_messages import payload
@@ -48,6 +48,9 @@ class SlowEngine:
 
     async def stop_container(self, runtime_id: str, _timeout_s: int) -> None:
         self._note(f"stop {runtime_id}")
+
+    async def remove_container(self, runtime_id: str) -> None:
+        self._note(f"remove {runtime_id}")
 
     async def inspect_container(self, _runtime_id: str) -> dict[str, Any]:
         return {"State": {"ExitCode": 0}}
@@ -143,6 +146,35 @@ async def test_a_stop_that_somebody_asked_for_waits_for_no_start(
     send_stop(runner, old, may_wait=False)
     await engine.wait_for("stop old")
     assert engine.log == ["start old", "stop old"]
+
+
+@pytest.mark.parametrize("may_wait", [True, False])
+async def test_a_start_that_waits_for_its_turn_is_given_up_when_its_task_is_stopped(
+    runner: Runner, engine: SlowEngine, may_wait: bool
+):
+    engine.may_start.clear()
+    first = [send(runner, f"first-{number}") for number in range(DEFAULT_CONCURRENT_STARTS)]
+    last = send(runner, "last")
+    await settle()
+    send_stop(runner, last, may_wait=may_wait)
+    await settle()
+    assert runner.machine.tasks[last.arn].has_ended()
+    engine.may_start.set()
+    for task in first:
+        await engine.wait_for(f"start {runner.machine.tasks[task.arn].task.family}")
+    await settle()
+    assert "start last" not in engine.log
+
+
+async def test_a_start_that_has_begun_is_not_given_up(runner: Runner, engine: SlowEngine):
+    engine.may_start.clear()
+    task = send(runner, "web")
+    await settle()
+    send_stop(runner, task, may_wait=False)
+    await settle()
+    assert not runner.machine.tasks[task.arn].has_ended()
+    engine.may_start.set()
+    await engine.wait_for("stop web")
 
 
 async def test_an_end_is_synced_to_disk_before_it_is_reported(

@@ -204,6 +204,29 @@ def test_a_stop_during_creation_or_start_waits_for_the_answer(step: str):
     assert [status for status, _ in driver.told()] == ["STOPPED"]
 
 
+@pytest.mark.parametrize("step", ["creating", "starting"])
+def test_a_stop_gives_up_a_creation_or_start_that_has_not_begun(step: str):
+    driver, task = Driver(), make_task(make_container("i"))
+    driver.send(task)
+    driver.pulled(task, "web")
+    if step == "starting":
+        driver.created(task, "web")
+    driver.send(stopped(task))
+    assert driver.names(stimuli.CancelStep)[-1:] == ["web"]
+    driver.tell(stimuli.StepCancelled(task_arn=task.arn, container_name="web"))
+    assert driver.told() == [("STOPPED", [("web", "STOPPED", None)])]
+    removed = [orphan.runtime_id for orphan in driver.take(stimuli.RemoveOrphan)]
+    assert removed == ([] if step == "creating" else ["id-web"])
+
+
+def test_a_step_that_was_given_up_too_late_changes_nothing():
+    driver, task = Driver(), make_task(make_container("i"))
+    driver.send(task)
+    driver.bring_up(task, "web")
+    driver.tell(stimuli.StepCancelled(task_arn=task.arn, container_name="web"))
+    assert driver.container(task, "web").phase is Phase.RUNNING
+
+
 def test_a_stop_for_an_unknown_task_is_answered_with_stopped():
     driver, task = Driver(), make_task(make_container("i"))
     driver.send(stopped(task))
