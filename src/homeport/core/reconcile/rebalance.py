@@ -8,7 +8,10 @@ inside maximumPercent; when it is healthy the scale-in rules stop one where ther
 from collections.abc import Iterator, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
+from homeport.core.capacity.places import Place
+from homeport.core.capacity.provisioning import provider_constraints
 from homeport.core.decision import Moment
 from homeport.core.placement.daemon_hosts import find_daemon_hosts
 from homeport.core.placement.expressions import subject_reader
@@ -17,10 +20,11 @@ from homeport.core.placement.kept_instance import kept_from
 from homeport.core.placement.refusing import refuse_for_daemons
 from homeport.core.placement.service_request import placement_request, service_group
 from homeport.core.placement.strategies import SPREAD_ZONES
-from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks_on
+from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks_at
 from homeport.core.reconcile.rollout import PERCENT
 from homeport.core.reconcile.service_events import listed_tasks
-from homeport.model.capacity_provider import FARGATE
+from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER, FARGATE
+from homeport.model.container_instance import ContainerInstance
 from homeport.model.service import Service
 from homeport.model.task import RUNNING, Task
 from homeport.state.view import View
@@ -51,8 +55,8 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Moment) -> Move | None:
     """Return the tasks to start for a better balance, or None when there is nothing to gain."""
-    if service.capacity_provider_strategy or service.task_launch_type == FARGATE:
-        return None  # a strategy says where its tasks go, whatever that does to the zones
+    if len(service.capacity_provider_strategy) > 1 or service.task_launch_type == FARGATE:
+        return None  # several providers' ratio says where tasks go, whatever that does to the zones
     if service.primary.rollout_state == "FAILED":
         return None  # it starts nothing any more
     by_zone = _wants_zones(service) and not _is_even(view, service)
@@ -155,6 +159,8 @@ def _find_hosts(view: View, service: Service, running: Sequence[Task]) -> list[H
     definition = view.task_definition(service.primary.task_definition_arn)
     assert definition is not None, service.primary.task_definition_arn
     request = placement_request(view, service, definition, 1)
+    provided = provider_constraints(_provider_of(service))
+    request = replace(request, constraints=(*request.constraints, *provided))
     counts: dict[str, int] = {}
     for task in running:
         arn = task.container_instance_arn or ""
@@ -179,12 +185,22 @@ def _count_zones(view: View, service: Service, tasks: Sequence[Task]) -> dict[st
     counts = {
         instance.availability_zone or NO_ZONE: 0
         for instance in view.container_instances(service.cluster_arn).values()
-        if instance.is_available
+        if instance.is_available and _is_provided(service, instance)
     }
     for task in tasks:
         zone = task.availability_zone or NO_ZONE
         counts[zone] = counts.get(zone, 0) + 1
     return dict(sorted(counts.items()))
+
+
+def _provider_of(service: Service) -> str | None:
+    """Return the one capacity provider that a service's tasks are of; None for the launch type."""
+    return next((item.provider for item in service.capacity_provider_strategy), None)
+
+
+def _is_provided(service: Service, instance: ContainerInstance) -> bool:
+    provider = _provider_of(service)
+    return provider is None or instance.attributes.get(ATTRIBUTE_CAPACITY_PROVIDER) == provider
 
 
 def _emptiest(counts: dict[str, int], with_room: set[str]) -> tuple[str, int]:
@@ -236,7 +252,10 @@ def _move_to_instance(
 def _launch(
     view: View, service: Service, arns: Sequence[str], *, ids: Iterator[str], moment: Moment
 ) -> Launch:
-    return launch_tasks_on(view, service, arns, deployment=service.primary, ids=ids, moment=moment)
+    provider = _provider_of(service)
+    places = [Place(instance_arn=arn, capacity_provider=provider) for arn in arns]
+    primary = service.primary
+    return launch_tasks_at(view, service, places, deployment=primary, ids=ids, moment=moment)
 
 
 def _zone_messages(

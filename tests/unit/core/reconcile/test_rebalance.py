@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from builders import make_container_instance, make_task_definition
 from homeport.api import ecs
 from homeport.core.reconcile.throttle import FREE_ATTEMPTS
+from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER, CapacityProvider
 from homeport.model.task import PENDING, RUNNING, STOPPED
 from service_world import ServiceWorld, wakes
 
@@ -58,6 +59,36 @@ def test_a_new_zone_gets_its_share_start_first():
     assert world.service().moving_tasks == 0
     even = "(service web) is AZ balanced with 2 tasks in us-east-1a, 2 tasks in us-east-1b."
     assert world.messages().count(even) == 1
+
+
+def test_a_service_on_one_capacity_provider_is_evened_out_over_that_ones_zones():
+    provider = CapacityProvider(
+        arn="arn:aws:ecs:us-east-1:123456789012:capacity-provider/asg",
+        name="asg",
+        auto_scaling_group_arn="group/asg",
+    )
+    provided: dict[str, str | None] = {ATTRIBUTE_CAPACITY_PROVIDER: "asg"}
+    a, b = (
+        make_container_instance(
+            zone, zone=zone, cpu_units=65_536, memory_mib=131_072, attributes=provided
+        )
+        for zone in ("us-east-1a", "us-east-1b")
+    )
+    world = ServiceWorld(WEB, provider, a, instances=0)
+    (cluster,) = world.store.clusters
+    world.put(replace(cluster, capacity_providers=("asg",)))
+    strategy = [ecs.CapacityProviderStrategyItem(capacity_provider="asg", weight=1)]
+    start(world, 4, capacity_provider_strategy=strategy)
+    join(world, "of nobody", "us-east-1c")
+    assert world.service().is_steady
+    assert "Rebalanc" not in str(world.messages())
+    world.put(b)
+    world.reconcile()
+    (new,) = [t for t in world.tasks() if t.last_status == PENDING]
+    assert (new.availability_zone, new.capacity_provider) == ("us-east-1b", "asg")
+    world.run_all()
+    assert zones(world) == {"us-east-1a": 2, "us-east-1b": 2}
+    assert world.service().is_steady
 
 
 def test_an_even_service_is_left_alone():
