@@ -50,7 +50,7 @@ def why(
     console = make_console()
     for part in explanation_parts(found):
         console.print(part)
-    if ":service/" in found["resourceArn"]:
+    if ":service/" in found["resourceArn"] and found["fittingInstances"]:  # so it isn't for room
         waits = read_waits(client, cluster, [found["resourceArn"]])
         if state := service_state(waits.get(found["resourceArn"], {})):
             console.print(state)
