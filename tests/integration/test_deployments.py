@@ -18,6 +18,8 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 LIMIT_S = 60
 ROLLBACK_LIMIT_S = 20
+TASKS_AT_ONCE = 10  # RunTask's limit
+HANDLES_SIGTERM = ["/bin/sh", "-c", "trap 'exit 3' TERM; sleep 600 & wait"]
 BREAKER = {"deploymentCircuitBreaker": {"enable": True, "rollback": True}}
 
 
@@ -61,6 +63,24 @@ def wait_for(
             return service
         assert time.monotonic() < ends_at, service
         time.sleep(0.1)
+
+
+def run_tasks(api: ApiClient, definition: str, count: int) -> list[str]:
+    """Run tasks; answers their ARNs."""
+    answer = api.call("RunTask", {"taskDefinition": definition, "count": count})
+    assert answer["failures"] == []
+    return [task["taskArn"] for task in answer["tasks"]]
+
+
+def wait_for_tasks(api: ApiClient, arns: list[str], status: str) -> list[dict[str, Any]]:
+    """Describe tasks until all have a status."""
+    ends_at = time.monotonic() + LIMIT_S
+    while True:
+        tasks: list[dict[str, Any]] = api.call("DescribeTasks", {"tasks": arns})["tasks"]
+        if all(task["lastStatus"] == status for task in tasks):
+            return tasks
+        assert time.monotonic() < ends_at, [task["lastStatus"] for task in tasks]
+        time.sleep(0.05)
 
 
 def is_complete(service: dict[str, Any]) -> bool:
@@ -130,3 +150,20 @@ def test_a_service_whose_image_is_missing_says_so_and_backs_off(api: ApiClient):
     assert started < 20
     api.call("DeleteService", {"service": "missing", "force": True})
     wait_for(api, "missing", lambda s: s["status"] == "INACTIVE")
+
+
+def test_a_users_stop_task_is_over_before_the_tasks_that_are_being_started(
+    api: ApiClient, busybox_image: str
+):
+    definition = register(api, "stopped", busybox_image, HANDLES_SIGTERM)
+    (first,) = run_tasks(api, definition, 1)
+    wait_for_tasks(api, [first], "RUNNING")
+    others = run_tasks(api, definition, TASKS_AT_ONCE) + run_tasks(api, definition, TASKS_AT_ONCE)
+    api.call("StopTask", {"task": first})
+    (stopped,) = wait_for_tasks(api, [first], "STOPPED")
+    started = wait_for_tasks(api, others, "RUNNING")
+    assert stopped["containers"][0]["exitCode"] == 3
+    assert stopped["stoppedAt"] < max(task["startedAt"] for task in started)
+    for arn in others:
+        api.call("StopTask", {"task": arn})
+    wait_for_tasks(api, others, "STOPPED")
