@@ -6,7 +6,7 @@ StorageError
 ├── StorageVersionUnknown  a newer Homeport wrote it
 ├── StorageCorrupt         it doesn't hold what a Homeport wrote
 └── StorageRefused         a commit couldn't be written: the process must stop
-    └── LeaseLost          another server writes to the journal now
+    └── LeaseLost          another server has the journal now, or it was moved away
 """
 
 from typing import ClassVar
@@ -39,4 +39,4 @@ class StorageRefused(StorageError):
 
 
 class LeaseLost(StorageRefused):
-    """Another server has taken the journal over; this one may write nothing any more."""
+    """The journal is another server's now, or gone: this one may write and answer nothing more."""
