@@ -18,11 +18,12 @@ from homeport.sim.checkers.acknowledged import AcknowledgedChecker
 from homeport.sim.checkers.capacity import CapacityChecker
 from homeport.sim.checkers.convergence import TRUTH as CONVERGES
 from homeport.sim.checkers.convergence import find_unsettled
+from homeport.sim.checkers.counts import check_counts, check_touched_counts
 from homeport.sim.checkers.daemons import check_daemons
 from homeport.sim.checkers.failures import FailureChecker
 from homeport.sim.checkers.placements import check_neighbours, check_placements
 from homeport.sim.checkers.protection import check_protection
-from homeport.sim.checkers.replay import check_replay, check_soundness
+from homeport.sim.checkers.replay import check_replay
 from homeport.sim.checkers.rollout import check_rollout
 from homeport.sim.checkers.shares import check_shares
 from homeport.sim.checkers.stages import check_stages
@@ -203,7 +204,7 @@ class World:
         converged_s = (timeline.now_ms - healing_ms) / 1_000
         self.trace.note("converged")
         if self._stay_calm(until_step):
-            check_soundness(self._store)
+            check_counts(self._store)
             check_neighbours(self._store)
             check_replay(self._store, self._disk)
         return converged_s
@@ -315,7 +316,7 @@ class World:
         """A life of the control plane begins: check what it recovered, and every commit."""
         self._store = store
         self._acknowledged.recovered(store.sequence)
-        check_soundness(store)
+        check_counts(store)
         check_replay(store, self._disk)
         control_plane.gateway.observe_frame = self._acknowledged.sent
         if self._webhooks is not None:
@@ -329,6 +330,7 @@ class World:
             self.trace.note("commit", commit.sequence, commit.cause, len(commit.changes))
             check_status(commit, replaced)
             capacity.check(commit, replaced)
+            check_touched_counts(store, commit, replaced)
             check_placements(store, commit, replaced)
             check_daemons(store, commit, replaced)
             check_task_sets(store, commit, replaced)
@@ -340,7 +342,7 @@ class World:
             tokens.check(commit, replaced)
             self._tasks_made += commit_starts(commit, replaced)
             if self._commits_seen % COMMITS_PER_FULL_CHECK == 0:
-                check_soundness(store)
+                check_counts(store)
                 check_neighbours(store)
 
         store.feed.watch(watch)
