@@ -48,8 +48,10 @@ KEY_MEMBERS: dict[type[msgspec.Struct], str] = {
     CapacityProvider: "arn",
     InstanceTurnover: "container_instance_arn",
 }
-# By type, since a tag is asked for with every change: what `__struct_config__` makes is made anew.
-TABLES: dict[type[msgspec.Struct], str] = {record: str(record.__struct_config__.tag) for record in KEY_MEMBERS}
+# By type: a tag is asked for with every change, and `__struct_config__` makes its answer anew.
+TABLES: dict[type[msgspec.Struct], str] = {
+    record: str(record.__struct_config__.tag) for record in KEY_MEMBERS
+}
 
 
 class Put(msgspec.Struct, frozen=True, tag="put", array_like=True, gc=False):
