@@ -100,7 +100,7 @@ class Runner:
         acknowledged.
         """
         instructions = self.machine.handle(stimulus, now_ms())
-        if isinstance(stimulus, stimuli.ContainerDied):
+        if isinstance(stimulus, stimuli.ContainerDied) and self._has_stopped(stimulus):
             self._stopper.note_death(stimulus.runtime_id)
         for report in self._keep(instructions, is_promise):
             self.on_report(report)
@@ -300,9 +300,7 @@ class Runner:
         if step.may_wait:
             await self._starts_first.wait()
         await self._stopper.stop(step.runtime_id, step.timeout_s)
-        state = self.machine.tasks.get(step.task_arn)
-        container = None if state is None else state.container(step.container_name)
-        if container is None or container.phase is Phase.STOPPED:
+        if self._has_stopped(step):
             return
         # The event of its death may still be on its way, or may never have been seen.
         shown = await self._engine.inspect_container(step.runtime_id)
@@ -315,6 +313,12 @@ class Runner:
                 at_ms=now_ms(),
             )
         )
+
+    def _has_stopped(self, who: stimuli.ContainerStimulus | stimuli.ContainerInstruction) -> bool:
+        """Whether a container has stopped for good, as far as the machine knows."""
+        state = self.machine.tasks.get(who.task_arn)
+        container = None if state is None else state.container(who.container_name)
+        return container is None or container.phase is Phase.STOPPED
 
     def _cancel_pull(self, instruction: stimuli.CancelPull) -> None:
         step = self._steps.get((instruction.task_arn, instruction.container_name))

@@ -11,7 +11,7 @@ import pytest
 from agent_builders import make_container, make_task
 from homeport.agent import stimuli
 from homeport.agent.container_spec import InstanceFacts
-from homeport.agent.runner import Runner
+from homeport.agent.runner import Runner, now_ms
 from homeport.agent.settings import DEFAULT_CONCURRENT_STARTS, AgentSettings
 from homeport.agent.state_file import StateFile
 from homeport.agent.task_machine import TaskMachine
@@ -146,6 +146,27 @@ async def test_a_stop_that_somebody_asked_for_waits_for_no_start(
     send_stop(runner, old, may_wait=False)
     await engine.wait_for("stop old")
     assert engine.log == ["start old", "stop old"]
+
+
+async def test_the_death_of_a_container_that_is_restarted_ends_no_stop(
+    runner: Runner, engine: SlowEngine, monkeypatch: pytest.MonkeyPatch
+):
+    noted: list[str] = []
+    monkeypatch.setattr(runner._stopper, "note_death", noted.append)
+    policy = payload.RestartPolicy(enabled=True, restart_attempt_period=0)
+    task = make_task(make_container("web:1", restart_policy=policy))
+    who = {"task_arn": task.arn, "container_name": "web", "runtime_id": task.family}
+    runner.tell(stimuli.TaskSent(task=task))
+    await engine.wait_for(f"start {task.family}")
+    await settle()
+    much_later_ms = now_ms() + 3_600_000
+    monkeypatch.setattr("homeport.agent.runner.now_ms", lambda: much_later_ms)
+    runner.tell(stimuli.ContainerDied(**who, exit_code=1, at_ms=much_later_ms))
+    await settle()
+    assert noted == []
+    send_stop(runner, task, may_wait=False)
+    runner.tell(stimuli.ContainerDied(**who, exit_code=143, at_ms=much_later_ms))
+    assert noted == [task.family]
 
 
 @pytest.mark.parametrize("may_wait", [True, False])
