@@ -2,6 +2,7 @@
 
 import pytest
 
+from homeport.sim import docker
 from homeport.sim.chance import Stream
 from homeport.sim.clock import Timeline
 from homeport.sim.docker import (
@@ -21,6 +22,7 @@ IMAGES = {
     "web": Image(),
     "poisoned": Image(is_poisoned=True),
     "job": Image(runs_s=(1, 1)),
+    "brief": Image(runs_s=(0.1, 0.1)),
     "fickle": Image(start_fails=1.0),
 }
 
@@ -120,7 +122,29 @@ def test_failures_of_chance_end_with_the_luck(desk):
     assert isinstance(started, Started)
 
 
+def test_an_answer_may_come_behind_the_death_of_what_it_started(desk, monkeypatch):
+    runtime_id, _ = desk.run("task-1", "brief")
+    desk.ear.heard.clear()
+    monkeypatch.setattr(docker, "LATE_ANSWERS", 1.0)
+    monkeypatch.setattr(docker, "LATE_ANSWER_S", (1.5, 1.5))
+    desk.docker.start(runtime_id, lambda answer: desk.ear.heard.append(type(answer)))
+    desk.pass_time(5_000)
+    assert desk.ear.heard == [("died", "main", 0), Started]
+
+
+def test_a_late_answer_is_lost_when_the_engine_goes_away(desk, monkeypatch):
+    monkeypatch.setattr(docker, "LATE_ANSWERS", 1.0)
+    monkeypatch.setattr(docker, "LATE_ANSWER_S", (1.5, 1.5))
+    answers = []
+    desk.docker.pull("web", answers.append)
+    desk.pass_time(1_000)
+    desk.docker.restart(5_000)
+    desk.pass_time(1_500)
+    assert [type(answer) for answer in answers] == [Unavailable]
+
+
 def test_a_restart_kills_containers_and_answers_nobody_meanwhile(desk):
+    desk.luck.is_on = False
     runtime_id, _ = desk.run("task-1")
     desk.docker.restart(5_000)
     assert desk.docker.containers[runtime_id].exit_code == 137
