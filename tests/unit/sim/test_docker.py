@@ -68,7 +68,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
+def desk(monkeypatch) -> Desk:
+    monkeypatch.setattr("homeport.sim.docker.LATE_ANSWERS", 0.0)
     return Desk()
 
 
