@@ -15,12 +15,19 @@ from homeport.state.view import View
 
 BREAKER_REASON = "ECS deployment circuit breaker"
 STOP_REASON = "ECS deployment stopped by a caller"
+ABORTED = f"{STOP_REASON}."
 
 
 def can_roll_back(service: Service) -> bool:
     """Whether there is a completed deployment behind the PRIMARY one that is in progress."""
     target = service.last_completed
     return target is not None and target.id != service.primary.id
+
+
+def is_aborted(service: Service) -> bool:
+    """Whether a caller stopped the PRIMARY deployment, without a rollback, before it was complete."""
+    primary = service.primary
+    return primary.rollout_state == "FAILED" and primary.rollout_state_reason == ABORTED
 
 
 def roll_back_or_fail(
@@ -53,14 +60,18 @@ def _stop(service: Service, moment: Moment) -> Service:
     """Let the deployment be as far as it is: it is FAILED, and older tasks fill the gap."""
     if service.primary.rollout_state != "IN_PROGRESS":
         return service
-    stopped = _failed(service.primary, f"{STOP_REASON}.", moment)
+    stopped = _failed(service.primary, ABORTED, moment)
     return _with_failed(service, stopped)
 
 
 def _with_failed(service: Service, failed: Deployment) -> Service:
-    return replace(
-        service, deployments=(failed, *service.deployments[1:]), is_steady=False, hold=""
+    """Leave the PRIMARY deployment as it is, and older tasks to fill whatever gap there is."""
+    last = service.last_completed
+    older = tuple(
+        replace(d, wanted_tasks=service.desired_count) if last and d.id == last.id else d
+        for d in service.deployments[1:]
     )
+    return replace(service, deployments=(failed, *older), is_steady=False, hold="")
 
 
 def _roll_back(

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from homeport.core.decision import Moment
 from homeport.core.reconcile.census import Census
 from homeport.core.reconcile.launch import Launch
+from homeport.core.reconcile.rollback import is_aborted
 from homeport.core.reconcile.rollout import Bounds, Counts, missing_tasks, startable_tasks
 from homeport.model.service import Deployment, Service
 from homeport.model.task import Task
@@ -36,7 +37,7 @@ def wish_launches(
 
     A task of an older revision that ends during a rollout is replaced by its own revision
     (reference: services §2), as long as the newest one can't stand in for it. A deployment that
-    has failed starts nothing.
+    has failed starts nothing; tasks of an aborted one are replaced when there are no older ones.
     """
     upkeep = _upkeep(service, census, counts)
     room = max(0, bounds.upper - counts.live)
@@ -49,7 +50,7 @@ def wish_launches(
 def wish_newest(service: Service, bounds: Bounds, counts: Counts, *, moment: Moment) -> Wish:
     """Decide how many tasks of the newest deployment to start, under the upper bound."""
     primary = service.primary
-    if primary.rollout_state == "FAILED" or service.hold == "SOURCE":
+    if _starts_nothing(service) or service.hold == "SOURCE":
         return Wish(deployment=primary, count=0, missing=0)
     missing = missing_tasks(bounds, counts)
     if missing and moment.now_ms < service.next_launch_at_ms:
@@ -62,6 +63,8 @@ def keep_fewer(service: Service, census: Census, stopped: Sequence[Task]) -> Ser
 
     Those that only left their container instance, or were UNHEALTHY, are replaced instead.
     """
+    if service.primary.rollout_state == "FAILED":
+        return service  # they may be needed again: nobody else fills a gap
     going = (*census.outgoing_healthy, *census.outgoing_unsettled, *census.outgoing_starting)
     made_way = {task.arn for task in going}
     fewer: dict[str, int] = {}
@@ -79,6 +82,11 @@ def keep_fewer(service: Service, census: Census, stopped: Sequence[Task]) -> Ser
             for d in service.deployments
         ),
     )
+
+
+def _starts_nothing(service: Service) -> bool:
+    is_failed = service.primary.rollout_state == "FAILED"
+    return is_failed and not (is_aborted(service) and len(service.deployments) == 1)
 
 
 def _upkeep(service: Service, census: Census, counts: Counts) -> tuple[Deployment, int] | None:

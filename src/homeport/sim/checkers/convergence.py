@@ -111,10 +111,17 @@ def _unsettled_deployment(
     )
     if load.pending > waiting or load.stopping or load.running > wanted:
         yield f"{service.arn} has {load.running} running, {load.pending} pending tasks"
-    elif load.running + waiting < wanted and deployment.rollout_state != "FAILED":
+    elif load.running + waiting < wanted and not _starts_nothing(service, deployment):
         roomy = find_room(view, service, deployment.task_definition_arn)
         if roomy is not None:
             yield f"{service.arn} runs {load.running} of {wanted} tasks though {roomy} has room"
+
+
+def _starts_nothing(service: Service, deployment: Deployment) -> bool:
+    """A FAILED deployment doesn't, unless a caller aborted it and there is no other."""
+    is_aborted = deployment.rollout_state_reason == "ECS deployment stopped by a caller."
+    is_alone = len(service.deployments) == 1
+    return deployment.rollout_state == "FAILED" and not (is_aborted and is_alone)
 
 
 def _unsettled_task_set(

@@ -101,7 +101,9 @@ class FailureChecker:
             raise Violation(BROKEN, f"{service_arn} launches tasks of a forgotten deployment")
         if deployment_id != service.primary.id:
             return  # what an older one still runs is kept up
-        if deployment.rollout_state == "FAILED":
+        is_aborted = deployment.rollout_state_reason == "ECS deployment stopped by a caller."
+        is_alone = len(service.deployments) == 1
+        if deployment.rollout_state == "FAILED" and not (is_aborted and is_alone):
             raise Violation(BROKEN, f"{deployment_id} has FAILED and launches tasks")
         if failures.has_run:
             return

@@ -188,3 +188,21 @@ def test_aborted_at_any_moment_it_starts_nothing_more_and_keeps_what_runs(strate
         after = {task.arn for task in tasks if task.task_definition_arn == GREEN.arn}
         assert after <= green, moment
         assert deployment.healthy() == COUNT, moment
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_after_an_abort_at_any_moment_tasks_that_end_are_replaced(strategy: str) -> None:
+    for number, moment in enumerate(how_many_moments(strategy)):
+        deployment = Deployment(strategy)
+        moments = deployment.moments()
+        for _ in range(number + 1):
+            assert next(moments)
+        deployment.stop("ABORT")
+        for _ in range(2 * COUNT):
+            running = [t for t in deployment.world.tasks() if t.last_status == RUNNING]
+            deployment.world.report(running[0], STOPPED)
+            deployment.world.reconcile()
+            for _ in range(10):
+                deployment.step()
+            assert deployment.healthy() == COUNT, moment
+        assert deployment.describe().status == "STOPPED", moment
