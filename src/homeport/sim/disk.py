@@ -65,8 +65,7 @@ class SimDisk:
     def recover(self) -> Store:
         """Fill a new store from what is on the disk, as `storage.recovery` does."""
         store = Store()
-        for _, record in sorted(self.read_records().items()):
-            store.restore(record)
+        store.restore(record for _, record in sorted(self.read_records().items()))
         newest_at_ms = self.journal[-1][1] if self.journal else 0
         store.restored(self.durable_sequence, newest_at_ms)
         return store

@@ -7,7 +7,12 @@ from homeport.state.store import Store
 
 def find_violations(store: Store) -> list[str]:
     """Return a sentence for each truth that doesn't hold; an empty list is a sound state."""
-    violations = _compare_derived(store)
+    return _compare_derived(store) + find_unsound_records(store)
+
+
+def find_unsound_records(store: Store) -> list[str]:
+    """Do so for what doesn't depend on the counts being true: they have just been made."""
+    violations: list[str] = []
     for instance in store.container_instances:
         load = store.derived.instances.get(instance.arn)
         if load is None:

@@ -10,6 +10,8 @@ from homeport.state.derived import Derived
 from homeport.state.feed import Feed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from homeport.state.tables import Table
 
 
@@ -79,13 +81,17 @@ class Store:
         self.at_ms = commit.at_ms
         self.feed.publish(commit, tuple(replaced))
 
-    def restore(self, record: AnyRecord) -> None:
-        """Take in one record at recovery, before the first commit is applied."""
-        self._tables_by_type[type(record)].put(record)
-        if isinstance(record, Task):
-            self.derived.replace_task(None, record)
-        elif isinstance(record, ContainerInstance):
-            self.derived.replace_instance(None, record)
+    def restore(self, records: "Iterable[AnyRecord]") -> None:
+        """Take in all records at recovery, each once, before the first commit is applied."""
+        by_type: dict[type[AnyRecord], list[AnyRecord]] = {}
+        for record in records:
+            by_type.setdefault(type(record), []).append(record)
+            if isinstance(record, Task):
+                self.derived.replace_task(None, record)
+            elif isinstance(record, ContainerInstance):
+                self.derived.replace_instance(None, record)
+        for kind, found in by_type.items():
+            self._tables_by_type[kind].fill(found)
 
     def restored(self, sequence: int, at_ms: int = 0) -> None:
         """End recovery: the next commit continues behind `sequence`, and not before `at_ms`."""

@@ -24,6 +24,18 @@ class _Index(NamedTuple, Generic[R]):
     group_of: Group[R]
     groups: dict[Hashable, dict[str, R]]
 
+    def fill(self, rows: Mapping[str, R]) -> None:
+        """Let in the records of a table that had none."""
+        group_of, groups = self.group_of, self.groups
+        for key, record in rows.items():
+            group = group_of(record)
+            if group is not None:
+                members = groups.get(group)
+                if members is None:
+                    groups[group] = {key: record}
+                else:
+                    members[key] = record
+
 
 class _Order(NamedTuple, Generic[R]):
     """Which group a record is in and where, and the groups: sort values with keys, or keys."""
@@ -51,6 +63,17 @@ class _Order(NamedTuple, Generic[R]):
             insort(entries, entry)
             if len(entries) > SMALL_GROUP:
                 self.groups[group] = SortedList(entries)
+
+    def fill(self, rows: Mapping[str, R]) -> None:
+        """Let in the records of a table that had none: sorted at once, not one by one."""
+        found: dict[Hashable, list[Any]] = {}
+        for key, record in rows.items():
+            group = self.group_of(record)
+            if group is not None:
+                found.setdefault(group, []).append(self.entry(record, key))
+        for group, entries in found.items():
+            entries.sort()
+            self.groups[group] = SortedList(entries) if len(entries) > SMALL_GROUP else entries
 
     def remove(self, group: Hashable, entry: Any) -> None:
         """Let an entry go, and its group with the last one."""
@@ -140,6 +163,16 @@ class Table(Generic[R]):
             if group is not None:
                 order.add(group, order.entry(record, key))
         return old
+
+    def fill(self, records: Iterable[R]) -> None:
+        """Take all records of a table that has none; each key once. For `Store.restore` only."""
+        assert not self._rows, "filled twice"
+        key = self._key
+        self._rows = {key(record): record for record in records}
+        for index in self._indexes.values():
+            index.fill(self._rows)
+        for order in self._orders.values():
+            order.fill(self._rows)
 
     def delete(self, key: str) -> R | None:
         """Forget a record; return what was there. For `Store.apply` only."""

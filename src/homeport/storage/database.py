@@ -143,11 +143,15 @@ class Database:
 
     def load(self) -> tuple[list[AnyRecord], int]:
         """Return all current records, and the number of the last commit (0: none yet)."""
-        records: dict[RecordId, AnyRecord] = {}
         try:
-            for kind, key, value in self._read_records():
-                records[kind, key] = self._decode(kind, key, value)
-            return list(self._replay(records).values()), self._newest
+            replayed = self._replay()
+            records = [
+                self._decode(kind, key, value)
+                for kind, key, value in self._read_records()
+                if (kind, key) not in replayed
+            ]
+            records += [record for record in replayed.values() if record is not None]
+            return records, self._newest
         except sqlite3.DatabaseError as error:
             raise _unreadable(self._path, error) from error
 
@@ -241,8 +245,9 @@ class Database:
             raise StorageCorrupt(f"{self._path}: {kind} {key} holds another record")
         return record
 
-    def _replay(self, records: dict[RecordId, AnyRecord]) -> dict[RecordId, AnyRecord]:
-        """Carry out what the journal has behind the records, and gather it for `fold`."""
+    def _replay(self) -> dict[RecordId, AnyRecord | None]:
+        """Return what the journal has behind the records (None: deleted), gathered for `fold`."""
+        records: dict[RecordId, AnyRecord | None] = {}
         rows = self._connection.execute(_FIND_TAIL, (self._records.folded_through,))
         for sequence, body in rows:
             if sequence != self._newest + 1:
@@ -251,10 +256,7 @@ class Database:
             try:
                 for name, record, value in split_changes(body):
                     latest[name] = value
-                    if record is None:
-                        records.pop(name, None)
-                    else:
-                        records[name] = record
+                    records[name] = record
             except (msgspec.MsgspecError, ValueError) as error:
                 raise StorageCorrupt(
                     f"{self._path}: commit {sequence} is unreadable: {error}"

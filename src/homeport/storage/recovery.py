@@ -4,7 +4,7 @@ import gc
 
 import msgspec
 
-from homeport.state.invariants import find_violations
+from homeport.state.invariants import find_unsound_records
 from homeport.state.store import Store
 from homeport.storage.sqlite import SqliteStorage
 
@@ -30,13 +30,12 @@ def recover_store(storage: SqliteStorage) -> Recovered:
     gc.disable()  # many young, lasting objects: collections would find nothing, again and again
     try:
         records, sequence = storage.load()
-        for record in records:
-            store.restore(record)
+        store.restore(records)
     finally:
         if was_collecting:
             gc.enable()
     store.restored(sequence, storage.newest_at_ms())
-    violations = find_violations(store)
+    violations = find_unsound_records(store)
     told = violations[:VIOLATIONS_TOLD]
     if len(violations) > len(told):
         told.append(f"and {len(violations) - len(told)} more of this kind")

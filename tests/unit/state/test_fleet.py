@@ -120,8 +120,7 @@ def test_what_placement_does_not_ask_wakes_no_reader():
 
 def test_tasks_restored_before_their_instance_find_it_later():
     store = make_store(CLUSTER)
-    store.restore(make_task(instance=A))
-    store.restore(A)
+    store.restore([make_task(instance=A), A])
     task = make_task(instance=A)
     assert free(store, A)[0] == A.resources.cpu_units - task.resources.cpu_units
 

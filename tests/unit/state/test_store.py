@@ -84,8 +84,7 @@ def test_restoring_records_equals_applying_them():
     task = make_task(definition=definition, instance=instance, service=service)
     records = (CLUSTER, definition, instance, service, task)
     live, restored = make_store(*records), Store()
-    for record in records:
-        restored.restore(record)
+    restored.restore(records)
     restored.restored(1)
     assert restored.every_record() == live.every_record()
     assert restored.sequence == live.sequence

@@ -103,6 +103,25 @@ def test_indexes_always_agree_with_the_rows(steps: list[Row | str], small_group:
         check_agreement(steps)
 
 
+@given(st.lists(rows, max_size=30, unique_by=lambda row: row.key), st.sampled_from([1, 256]))
+def test_a_table_filled_at_once_equals_one_filled_row_by_row(records: list[Row], small_group: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "SMALL_GROUP", small_group)
+        filled, one_by_one = make_table(), make_table()
+        filled.fill(records)
+        for record in records:
+            one_by_one.put(record)
+        assert list(filled) == list(one_by_one)
+        for group in ("x", "y", None):
+            for index in ("rank", "name"):
+                expected = list(one_by_one.after(index, group, None))
+                assert list(filled.after(index, group, None)) == expected
+            members = [list(table.group("group", group)) for table in (filled, one_by_one)]
+            assert members[0] == members[1]
+        for record in records:
+            assert filled.delete(record.key) == record
+
+
 def check_agreement(steps: list[Row | str]) -> None:
     table, model = make_table(), dict[str, Row]()
     for step in steps:
