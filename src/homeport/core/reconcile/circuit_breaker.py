@@ -102,6 +102,18 @@ def with_failures(
     return service
 
 
+def launching_deployment(service: Service) -> Deployment:
+    """Return the deployment that brings a service to desiredCount, and may be slowed down.
+
+    It is the PRIMARY one, or if that has FAILED, the last completed one while it has tasks.
+    """
+    if service.primary.rollout_state == "FAILED" and service.last_completed is not None:
+        for older in service.deployments[1:]:
+            if older.id == service.last_completed.id:
+                return older
+    return service.primary
+
+
 def with_deployment(service: Service, changed: Deployment) -> Service:
     """Return the service with one of its deployments replaced."""
     return replace(

@@ -6,7 +6,11 @@ When a deployment has failed is the circuit breaker's to say (reference: service
 from msgspec.structs import replace
 
 from homeport.core.decision import Moment
-from homeport.core.reconcile.circuit_breaker import has_tripped
+from homeport.core.reconcile.circuit_breaker import (
+    has_tripped,
+    launching_deployment,
+    with_deployment,
+)
 from homeport.core.reconcile.completion import in_progress
 from homeport.core.reconcile.launch import on_capacity_of
 from homeport.core.reconcile.service_events import failed_message, rolling_back_message
@@ -25,7 +29,7 @@ def can_roll_back(service: Service) -> bool:
 
 
 def is_aborted(service: Service) -> bool:
-    """Whether a caller stopped the PRIMARY deployment, without a rollback, before it was complete."""
+    """Whether a caller stopped the PRIMARY deployment before it was complete, with ABORT."""
     primary = service.primary
     return primary.rollout_state == "FAILED" and primary.rollout_state_reason == ABORTED
 
@@ -65,13 +69,18 @@ def _stop(service: Service, moment: Moment) -> Service:
 
 
 def _with_failed(service: Service, failed: Deployment) -> Service:
-    """Leave the PRIMARY deployment as it is, and older tasks to fill whatever gap there is."""
-    last = service.last_completed
-    older = tuple(
-        replace(d, wanted_tasks=service.desired_count) if last and d.id == last.id else d
-        for d in service.deployments[1:]
+    """Leave the PRIMARY deployment as it is; older tasks fill whatever gap there is."""
+    after = replace(
+        service,
+        deployments=(failed, *service.deployments[1:]),
+        is_steady=False,
+        hold="",
+        failed_launches=0,
+        quick_exits=0,
+        next_launch_at_ms=0,
     )
-    return replace(service, deployments=(failed, *older), is_steady=False, hold="")
+    filler = launching_deployment(after)
+    return with_deployment(after, replace(filler, wanted_tasks=service.desired_count))
 
 
 def _roll_back(

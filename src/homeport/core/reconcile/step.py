@@ -64,7 +64,8 @@ def next_step(view: View, service: Service, census: Census, moment: Moment) -> D
         view, service, wish.count, deployment=wish.deployment, ids=ids, moment=moment
     )
     waits_for_room = launch.is_short
-    if wish.deployment.id != service.primary.id and not launch.tasks:
+    is_older = wish.deployment.id != service.primary.id
+    if is_older and not wish.is_throttled and not launch.tasks:
         # What an older revision lacks finds no place: the newest one's tasks may.
         wish = wish_newest(service, bounds, counts, moment=moment)
         launch = launch_tasks(

@@ -11,6 +11,7 @@ from homeport.core.decision import Moment
 from homeport.core.reconcile.circuit_breaker import (
     SETTLING_TIME_S,
     is_monitoring,
+    launching_deployment,
     resets_on_healthy,
     with_deployment,
     with_failures,
@@ -60,11 +61,11 @@ def count_started_task(service: Service, task: Task, *, is_strict: bool = False)
 
     While a circuit breaker watches that isn't proof enough, unless `is_strict`.
     """
-    is_primary = _is_current(service, task)
+    is_primary = task.deployment_id == service.primary.id
     is_proof = is_strict or not is_monitoring(service)
     if is_primary and is_proof and resets_on_healthy(service) and service.primary.failed_tasks:
         service = with_deployment(service, replace(service.primary, failed_tasks=0))
-    if not is_primary or not service.failed_launches:
+    if not _is_current(service, task) or not service.failed_launches:
         return service
     is_delayed = service.quick_exits > 0
     return replace(
@@ -90,12 +91,12 @@ def count_exit(service: Service, task: Task, moment: Moment) -> Service:
     It fails the deployment that a circuit breaker watches; if it ended at once, the next launch is
     put off.
     """
-    is_primary = _is_current(service, task)
-    if is_primary and is_monitoring(service):
+    is_current = _is_current(service, task)
+    if is_current and is_monitoring(service):
         service = with_failures(service, task.deployment_id, 1, moment)
     if moment.now_ms - (task.started_at_ms or moment.now_ms) >= SETTLING_TIME_S * 1_000:
         return service
-    if not is_primary:
+    if not is_current:
         return _give_up_one(service, task)
     if _is_same_round(service, task):
         return service
@@ -130,8 +131,8 @@ def _give_up_one(service: Service, task: Task) -> Service:
 
 
 def _is_current(service: Service, task: Task) -> bool:
-    """Whether a task is of the newest deployment, or of any task set."""
-    return task.deployment_id == service.primary.id or bool(service.task_sets)
+    """Whether a task is of the deployment that launches tasks, or of any task set."""
+    return task.deployment_id == launching_deployment(service).id or bool(service.task_sets)
 
 
 def _is_same_round(service: Service, task: Task) -> bool:

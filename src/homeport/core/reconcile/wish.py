@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from homeport.core.decision import Moment
 from homeport.core.reconcile.census import Census
+from homeport.core.reconcile.circuit_breaker import launching_deployment
 from homeport.core.reconcile.launch import Launch
 from homeport.core.reconcile.rollback import is_aborted
 from homeport.core.reconcile.rollout import Bounds, Counts, missing_tasks, startable_tasks
@@ -43,6 +44,9 @@ def wish_launches(
     room = max(0, bounds.upper - counts.live)
     if upkeep is not None and room:
         deployment, lacking = upkeep
+        is_filler = deployment == launching_deployment(service)
+        if is_filler and moment.now_ms < service.next_launch_at_ms:
+            return Wish(deployment=deployment, count=0, missing=lacking, is_throttled=True)
         return Wish(deployment=deployment, count=min(lacking, room), missing=0)
     return wish_newest(service, bounds, counts, moment=moment)
 
@@ -85,8 +89,10 @@ def keep_fewer(service: Service, census: Census, stopped: Sequence[Task]) -> Ser
 
 
 def _starts_nothing(service: Service) -> bool:
+    """A FAILED deployment doesn't; but tasks of an aborted one may be all that took over."""
+    is_heir = service.last_completed is not None and len(service.deployments) == 1
     is_failed = service.primary.rollout_state == "FAILED"
-    return is_failed and not (is_aborted(service) and len(service.deployments) == 1)
+    return is_failed and not (is_aborted(service) and is_heir)
 
 
 def _upkeep(service: Service, census: Census, counts: Counts) -> tuple[Deployment, int] | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from homeport.model.service import Deployment, Service, TaskSet
 from homeport.model.task import RUNNING, Task
-from homeport.sim.checkers.failures import threshold_of
+from homeport.sim.checkers.failures import ABORTED, threshold_of
 from homeport.sim.checkers.room import DAEMON, find_room, find_room_for, has_space
 from homeport.sim.checkers.task_sets import wanted_of
 from homeport.sim.machine import SimMachine
@@ -118,10 +118,10 @@ def _unsettled_deployment(
 
 
 def _starts_nothing(service: Service, deployment: Deployment) -> bool:
-    """A FAILED deployment doesn't, unless a caller aborted it and there is no other."""
-    is_aborted = deployment.rollout_state_reason == "ECS deployment stopped by a caller."
-    is_alone = len(service.deployments) == 1
-    return deployment.rollout_state == "FAILED" and not (is_aborted and is_alone)
+    """A FAILED deployment doesn't, unless it was aborted and took over from a completed one."""
+    is_aborted = deployment.rollout_state_reason == ABORTED
+    is_heir = service.last_completed is not None and len(service.deployments) == 1
+    return deployment.rollout_state == "FAILED" and not (is_aborted and is_heir)
 
 
 def _unsettled_task_set(

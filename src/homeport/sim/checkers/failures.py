@@ -18,6 +18,7 @@ FREE_ROUNDS = 3
 LONGEST_DELAY_S = 27 * 60
 PERCENT = 100
 REPORTS = ("SubmitTaskStateChange", "SubmitContainerStateChange", "Provision")
+ABORTED = "ECS deployment stopped by a caller."
 FAILED_TO_START = "TaskFailedToStart"
 FAILURES = (FAILED_TO_START, "EssentialContainerExited")
 
@@ -101,9 +102,9 @@ class FailureChecker:
             raise Violation(BROKEN, f"{service_arn} launches tasks of a forgotten deployment")
         if deployment_id != service.primary.id:
             return  # what an older one still runs is kept up
-        is_aborted = deployment.rollout_state_reason == "ECS deployment stopped by a caller."
-        is_alone = len(service.deployments) == 1
-        if deployment.rollout_state == "FAILED" and not (is_aborted and is_alone):
+        is_aborted = deployment.rollout_state_reason == ABORTED
+        is_heir = service.last_completed is not None and len(service.deployments) == 1
+        if deployment.rollout_state == "FAILED" and not (is_aborted and is_heir):
             raise Violation(BROKEN, f"{deployment_id} has FAILED and launches tasks")
         if failures.has_run:
             return
