@@ -3,7 +3,8 @@
 A writer thread takes whatever was appended while its last transaction was under way, writes it as
 one transaction, and hands the callbacks back to the loop in order. It hears of commits at the end
 of the loop's turn: whoever called in the same turn shares a transaction, and the two threads change
-places once a turn, not once a commit. The file is `database`'s business.
+places once a turn, not once a commit. While many call, their calls trickle in over a few turns: so
+many are waited for as bring more. The file is `database`'s business.
 """
 
 import contextlib
@@ -24,6 +25,8 @@ from homeport.storage.encoding import Changed, EncodedCommit, encode_commit
 from homeport.storage.errors import LeaseLost, StorageRefused
 
 COMMITS_PER_TRANSACTION = 1_024  # or a turn's more
+TURNS_WAITED = 3  # for more commits to share the transaction, while there have been several
+COMMITS_WAITED = 64  # so many are worth a transaction of their own
 PENDING_COMMITS = 65_536  # more than this wait for the disk, and the event loop with them
 CALM_S = 0.5  # without a commit: then records are brought up to date
 LEASE_WATCH_S = 0.5  # a server that nobody calls finds out so late that another took its journal
@@ -53,7 +56,10 @@ class SqliteStorage:
         self._appended = 0
         self._durable = 0
         self._waiting: deque[tuple[int, Then]] = deque()
-        self._this_turn: list[Written] = []
+        self._this_turn: list[Written] = []  # or these few turns
+        self._had_company = False  # the last commit that the writer was given
+        self._turns_waited = 0
+        self._commits_seen = 0
         # The writer's side:
         self._transactions = 0
         self._is_log_long = False
@@ -105,7 +111,7 @@ class SqliteStorage:
         self._appended = commit.sequence
         self._this_turn.append(encoded)
         if len(self._this_turn) == 1:
-            self._after_turn(self._hand_over)
+            self._after_turn(self._end_turn)
 
     def when_durable(self, then: Then) -> None:
         """Call `then` once everything appended so far is durable: at once if it already is.
@@ -139,6 +145,22 @@ class SqliteStorage:
         return read_history(self._path, key, min(limit, HISTORY_LIMIT))
 
     # the loop's side
+
+    def _end_turn(self) -> None:
+        """Hand over, or wait for the next turn's: a lone caller waits for nobody."""
+        commits = len(self._this_turn)
+        if (
+            self._had_company
+            and self._commits_seen < commits < COMMITS_WAITED
+            and self._turns_waited < TURNS_WAITED
+        ):
+            self._commits_seen = commits
+            self._turns_waited += 1
+            self._after_turn(self._end_turn)
+            return
+        self._had_company = commits > 1
+        self._commits_seen = self._turns_waited = 0
+        self._hand_over()
 
     def _hand_over(self) -> None:
         """Give the writer a turn's commits; waits, and the loop with it, while it is far behind."""
