@@ -3,9 +3,10 @@
 A commit is durable once the journal has it; writing each record to a place of its own would cost
 several times as much, and nobody reads one: only recovery does, and then all of them. So changes
 are gathered, only the last one of each record, and appended later in bounded parts. A part holds
-records of one bucket, which a record's key decides; a bucket's parts are merged into one as soon as
-what was appended weighs as much as what was there. What a change costs doesn't depend on how many
-records there are: it is appended once, and merging rewrites it twice or so.
+records of one bucket, which a record's key decides; a bucket's parts are merged into one in the
+first calm after what was appended weighs as much as what was there, and under load not before it
+weighs more than twice that. What a change costs doesn't depend on how many records there are: it is
+appended once, and merging rewrites it once or twice.
 
 Recovery is the last value of each record in these parts, and a replay of the journal behind
 `folded_through`: parts that are ahead of that number do no harm, since the replay ends at the same
@@ -24,6 +25,7 @@ ROWS_PER_STATEMENT = 64
 BUCKETS = 256
 PART_BYTES = 512 * 1024  # commits wait while one part is written: a few milliseconds
 MERGED_LEAST_BYTES = 16 * 1024  # less isn't worth a merge
+UNMERGED_UNDER_LOAD = 2  # times what is merged in the calm: commits needn't wait for that
 # Of journal that a start has to replay, or a bit more: half a second of it.
 UNFOLDED_LIMIT_BYTES = 64 * 1024 * 1024
 _ENTRY_OVERHEAD_BYTES = 16  # in a part: the kind, and what says how long the rest is
@@ -64,6 +66,7 @@ class RecordParts:
         self._first_bytes = [0] * BUCKETS
         self._later_bytes = [0] * BUCKETS
         self._to_merge: dict[int, None] = {}
+        self._to_merge_now: dict[int, None] = {}  # some of those, also under load
         for bucket, size_bytes in connection.execute(_SIZES):
             self._weigh(bucket, size_bytes)
 
@@ -80,8 +83,11 @@ class RecordParts:
     @property
     def is_due(self) -> bool:
         """Whether a part should be written now, though commits may be waiting."""
-        is_full = self._gathered_bytes >= self._limit_bytes
-        return bool(self._rest) or bool(self._to_merge) or is_full
+        return bool(self._rest) or bool(self._to_merge_now) or self._is_full
+
+    @property
+    def _is_full(self) -> bool:
+        return self._gathered_bytes >= self._limit_bytes
 
     def gather(self, latest: Changed, *, through: int, size_bytes: int) -> None:
         """Take what durable commits up to `through` changed; `size_bytes` long in the journal."""
@@ -100,8 +106,9 @@ class RecordParts:
         """
         execute = self._connection.execute
         execute("PRAGMA synchronous = NORMAL")
-        if self._to_merge and not self._rest:
-            self._merge(next(iter(self._to_merge)))
+        to_merge = self._to_merge_now or ({} if self._is_full else self._to_merge)
+        if to_merge and not self._rest:
+            self._merge(next(iter(to_merge)))
         else:
             self._write_changes()
         execute("PRAGMA synchronous = FULL")
@@ -151,6 +158,7 @@ class RecordParts:
             if body is not None:
                 execute_wide(self._connection, _ADD, 2, [(bucket, body)])
         del self._to_merge[bucket]
+        self._to_merge_now.pop(bucket, None)
         self._first_bytes[bucket] = 0 if body is None else len(body)
         self._later_bytes[bucket] = 0
 
@@ -165,8 +173,12 @@ class RecordParts:
             return
         self._later_bytes[bucket] += size_bytes
         allowed_bytes = max(self._first_bytes[bucket], MERGED_LEAST_BYTES)
-        if self._later_bytes[bucket] * BUCKETS > allowed_bytes * (BUCKETS + bucket):
+        allowed_shares = allowed_bytes * (BUCKETS + bucket)
+        later_shares = self._later_bytes[bucket] * BUCKETS
+        if later_shares > allowed_shares:
             self._to_merge[bucket] = None
+        if later_shares > allowed_shares * UNMERGED_UNDER_LOAD:
+            self._to_merge_now[bucket] = None
 
 
 def bucket_of(key: str) -> int:

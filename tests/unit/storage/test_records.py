@@ -106,6 +106,28 @@ def test_parts_are_merged_before_they_weigh_much_more_than_their_records(
     assert state_of(tmp_path) == (dict.fromkeys(NAMES, "ACTIVE"), 59)
 
 
+def test_parts_weigh_more_under_load_and_are_merged_in_the_calm_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(records, "MERGED_LEAST_BYTES", 0)
+    database = opened(tmp_path, size_bytes=4)  # one byte of which records may lack: always due
+    database.write([put(1, *NAMES)])
+    fold_all(database)
+    live_bytes = sum(map(len, parts_of(tmp_path)))
+    heaviest_bytes = 0
+    for sequence in range(2, 60):
+        database.write([put(sequence, *NAMES)])
+        while database.must_fold:
+            database.fold()
+        heaviest_bytes = max(heaviest_bytes, sum(map(len, parts_of(tmp_path))))
+    assert 3 * live_bytes < heaviest_bytes <= 6 * live_bytes  # five times, and what made it due
+    assert database.can_fold
+    fold_all(database)
+    assert sum(map(len, parts_of(tmp_path))) <= 3 * live_bytes
+    database.close()
+    assert state_of(tmp_path) == (dict.fromkeys(NAMES, "ACTIVE"), 59)
+
+
 def test_what_was_deleted_takes_no_room_once_it_is_merged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
