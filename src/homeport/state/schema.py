@@ -141,7 +141,7 @@ def make_services() -> Table[Service]:
         ordered={
             "cluster": (
                 lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
-                lambda r: r.name,
+                attrgetter("name"),
             ),
             "inactive": (
                 lambda r: "all" if r.status == "INACTIVE" else None,
@@ -154,7 +154,7 @@ def make_services() -> Table[Service]:
 def make_service_events() -> Table[ServiceEvent]:
     """Service events, newest first."""
     return Table(
-        _key(ServiceEvent), ordered={"service": (lambda r: r.service_arn, lambda r: -r.sequence)}
+        _key(ServiceEvent), ordered={"service": (attrgetter("service_arn"), lambda r: -r.sequence)}
     )
 
 
@@ -163,10 +163,10 @@ def make_service_deployments() -> Table[ServiceDeployment]:
     return Table(
         _key(ServiceDeployment),
         ordered={
-            "service": (lambda r: r.service_arn, lambda r: -r.created_at_ms),
+            "service": (attrgetter("service_arn"), lambda r: -r.created_at_ms),
             "ended": (
                 lambda r: None if r.finished_at_ms is None else "all",
-                lambda r: r.finished_at_ms,
+                attrgetter("finished_at_ms"),
             ),
         },
     )
@@ -176,7 +176,7 @@ def make_service_revisions() -> Table[ServiceRevision]:
     """Service revisions, oldest first."""
     return Table(
         _key(ServiceRevision),
-        ordered={"service": (lambda r: r.service_arn, lambda r: r.created_at_ms)},
+        ordered={"service": (attrgetter("service_arn"), attrgetter("created_at_ms"))},
     )
 
 

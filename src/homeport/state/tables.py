@@ -57,12 +57,12 @@ class _Order(NamedTuple, Generic[R]):
         entries = self.groups.get(group)
         if entries is None:
             self.groups[group] = [entry]
-        elif isinstance(entries, SortedList):
-            entries.add(entry)
-        else:
+        elif isinstance(entries, list):  # SortedList is an ABC, whose instances are told slowly
             insort(entries, entry)
             if len(entries) > SMALL_GROUP:
                 self.groups[group] = SortedList(entries)
+        else:
+            entries.add(entry)
 
     def fill(self, rows: Mapping[str, R]) -> None:
         """Let in the records of a table that had none: sorted at once, not one by one."""
@@ -78,10 +78,10 @@ class _Order(NamedTuple, Generic[R]):
     def remove(self, group: Hashable, entry: Any) -> None:
         """Let an entry go, and its group with the last one."""
         entries = self.groups[group]
-        if isinstance(entries, SortedList):
-            entries.remove(entry)
-        else:
+        if isinstance(entries, list):
             del entries[bisect_left(entries, entry)]
+        else:
+            entries.remove(entry)
         if not entries:
             del self.groups[group]
 
@@ -145,23 +145,24 @@ class Table(Generic[R]):
         key = self._key(record)
         old = self._rows.get(key)
         self._rows[key] = record
-        for index in self._indexes.values():
-            group = index.group_of(record)
+        for group_of, groups in self._indexes.values():
+            group = group_of(record)
             if old is not None:
-                _leave(index.groups, index.group_of(old), group, key)
+                _leave(groups, group_of(old), group, key)
             if group is not None:
-                members = index.groups.get(group)
+                members = groups.get(group)
                 if members is None:
-                    index.groups[group] = {key: record}
+                    groups[group] = {key: record}
                 else:
                     members[key] = record
         for order in self._orders.values():
             if old is not None:
                 _reorder(order, old, record, key)
                 continue
-            group = order.group_of(record)
+            group_of, sort_of, _ = order
+            group = group_of(record)
             if group is not None:
-                order.add(group, order.entry(record, key))
+                order.add(group, key if sort_of is None else (sort_of(record), key))
         return old
 
     def fill(self, records: Iterable[R]) -> None:
