@@ -63,6 +63,7 @@ class StateFile:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.touch(0o600)
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=LOCK_TIMEOUT_S)
+            self._is_syncing_fully: bool | None = None
             # Held for the life of the agent: a second agent on the same directory is refused.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -166,7 +167,9 @@ class StateFile:
             )
 
     def _sync_fully(self, is_wanted: bool) -> None:
-        self._db.execute(f"PRAGMA synchronous = {'FULL' if is_wanted else 'NORMAL'}")
+        if is_wanted is not self._is_syncing_fully:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if is_wanted else 'NORMAL'}")
+            self._is_syncing_fully = is_wanted
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)
