@@ -34,6 +34,7 @@ SUBNET = "10.213.{}.0/24"
 NETWORK = "homeport-10.213.{}.0-24"
 BIND_ADDRESS = "127.0.2.{}"
 CLUSTERS_LIMIT = len(SUBNETS)
+EVENTS_PAUSE_S = 0.2  # making an instance takes a second
 
 _TASK_CHANGE = "ECS Task State Change"
 _INSTANCE_CHANGE = "ECS Container Instance State Change"
@@ -74,6 +75,8 @@ class FargatePool:
                 await self._follow(event)
             if feed.is_incomplete:
                 await self._catch_up()
+            # A service of 50 has 200 events: as many calls, were each asked for as it comes.
+            await asyncio.sleep(EVENTS_PAUSE_S)
 
     async def stop(self) -> int:
         """Stop the agents; remove their containers and networks. How many containers there were."""
