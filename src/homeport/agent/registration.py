@@ -40,6 +40,9 @@ LAST_RETRY_S: Final = 30.0
 GIVE_UP_AFTER_S: Final = 3600.0
 """Amazon's agent gives registration up after an hour, too."""
 
+SAY_AGAIN_AFTER_S: Final = 300.0
+"""How often the log repeats what an agent waits for, as long as that is the same."""
+
 CLUSTER_NOT_FOUND: Final = "Cluster not found."
 ARN_FACT: Final = "containerInstanceArn"
 CLUSTER_FACT: Final = "cluster"
@@ -226,6 +229,7 @@ async def _register_until_answered(
 ) -> ecs.RegisterContainerInstanceResponse:
     backoff = Backoff(first_s=FIRST_RETRY_S, last_s=LAST_RETRY_S)
     give_up_at_s = time.monotonic() + GIVE_UP_AFTER_S
+    said, say_again_at_s = "", 0.0
     while True:
         trouble: Exception
         try:
@@ -246,7 +250,9 @@ async def _register_until_answered(
                 f"can't register with {settings.endpoint} ({trouble}): is the control plane running"
                 " there? Start it with `homeport server`, or set --endpoint"
             ) from trouble
-        LOG.info("waiting for the control plane: %s", trouble)
+        if str(trouble) != said or time.monotonic() >= say_again_at_s:
+            LOG.info("waiting for the control plane: %s", trouble)
+            said, say_again_at_s = str(trouble), time.monotonic() + SAY_AGAIN_AFTER_S
         await asyncio.sleep(backoff.next_s())
 
 

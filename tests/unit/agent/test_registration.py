@@ -1,11 +1,14 @@
 """What the agent says of itself when it registers."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from homeport.agent import registration
+from homeport.agent.link import ControlPlaneUnavailable
 from homeport.agent.registration import (
     list_capabilities,
     make_registration,
@@ -130,3 +133,26 @@ def test_the_first_registration_has_a_token_that_stays_the_same_until_the_reques
 def test_a_registration_that_names_its_arn_needs_no_token():
     again = make_registration(make_agent(), INFO, {**FACTS, "containerInstanceArn": "arn:i"})
     assert again.client_token is None
+
+
+async def test_what_an_agent_waits_for_is_said_once_until_it_is_something_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    troubles = ["refused", "refused", "refused", "not found", "refused"]
+
+    class Away:
+        async def call(self, *_what: object) -> None:
+            if not troubles:
+                raise ValueError
+            raise ControlPlaneUnavailable(troubles.pop(0))
+
+    monkeypatch.setattr(registration, "FIRST_RETRY_S", 0.0)
+    link: Any = Away()
+    request = make_registration(make_agent(), INFO, FACTS)
+    with caplog.at_level(logging.INFO, "homeport.agent"), pytest.raises(ValueError):
+        await registration._register_until_answered(make_agent(), link, request)
+    assert [line.rpartition(": ")[2] for line in caplog.messages] == [
+        "refused",
+        "not found",
+        "refused",
+    ]
