@@ -4,9 +4,11 @@ The connection itself carries the usual call (`connections`), ASGI what is unusu
 (`asgi`). What a request means is `wire`'s work, and what comes of it the engine's.
 """
 
+import itertools
 import logging
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import NamedTuple
@@ -195,6 +197,9 @@ def read_request(
 
 def _make_request_id() -> bytes:
     """Make an id of a random UUID's form; it need be unique in a log, not unguessable."""
-    bits = random.getrandbits(128) & ~(0xF << 76) & ~(0x3 << 62) | 0x4 << 76 | 0x2 << 62
-    text = b"%032x" % bits
-    return b"%b-%b-%b-%b-%b" % (text[:8], text[8:12], text[12:16], text[16:20], text[20:])
+    return b"%b%012x" % (_ID_START, next(_id_ends))
+
+
+# What the ids of one process have in common, and what tells them apart.
+_ID_START = str(uuid.uuid4())[:24].encode()
+_id_ends = itertools.count(random.getrandbits(47))  # within 48 bits for longer than it will run

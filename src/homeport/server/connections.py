@@ -143,11 +143,9 @@ class ApiProtocol(HttpToolsProtocol):
             exchange.keep_alive = False
         elif not exchange.keep_alive:
             headers = (*headers, CLOSE)
-        pieces = [STATUS_LINE[response.status]]
-        for name, value in headers:
-            pieces += (name, b": ", value, b"\r\n")
-        pieces += (b"\r\n", response.body)
-        self.transport.write(b"".join(pieces))
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        head = b"".join(lines)
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[response.status], head, response.body))
         if not exchange.keep_alive:
             self.transport.close()
         if self.flow.write_paused:

@@ -102,7 +102,7 @@ def _summary(view: View, service: Service | None, revision_arn: str) -> ecs.Serv
     load = view.deployment_load(service.arn, deployment.id)
     return ecs.ServiceRevisionSummary(
         arn=revision_arn,
-        requested_task_count=wanted_tasks(view, service, deployment),
+        requested_task_count=wanted_tasks(service, deployment, load),
         running_task_count=load.running,
         pending_task_count=load.pending,
     )

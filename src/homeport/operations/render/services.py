@@ -12,6 +12,7 @@ from homeport.operations.ecs.capacity_strategy import render_strategy
 from homeport.operations.ecs.tags import render_tags
 from homeport.operations.render.task_sets import render_task_set
 from homeport.operations.render.tasks import PLATFORM_FAMILY
+from homeport.state.derived import DeploymentLoad
 from homeport.state.view import View
 
 
@@ -47,13 +48,26 @@ def render_service(
     """
     document = document or decode_document(service.document)
     is_inactive = service.status == "INACTIVE"
-    deployments = [
-        _render_deployment(view, as_deployed(view, service, deployment), deployment, document)
-        for deployment in (() if is_inactive else service.deployments)
-        if deployment.id
-    ]
-    ids = [*(d.id for d in service.deployments), *(s.id for s in service.task_sets)]
-    loads = [view.deployment_load(service.arn, each) for each in ids]
+    deployments: list[ecs.Deployment] = []
+    revisions: list[ecs.ServiceCurrentRevisionSummary] = []
+    running = pending = 0
+    for deployment in service.deployments:
+        load = view.deployment_load(service.arn, deployment.id)
+        running += load.running
+        pending += load.pending
+        if is_inactive:
+            continue
+        if deployment.id:
+            deployed = as_deployed(view, service, deployment)
+            deployments.append(
+                _render_deployment(view, deployed, deployment, load=load, document=document)
+            )
+        if deployment.revision_arn:
+            revisions.append(_render_revision(service, deployment, load))
+    for task_set in service.task_sets:
+        load = view.deployment_load(service.arn, task_set.id)
+        running += load.running
+        pending += load.pending
     task_sets = [render_task_set(view, service, task_set) for task_set in service.task_sets]
     return ecs.Service(
         service_arn=service.arn,
@@ -63,8 +77,8 @@ def render_service(
         service_registries=[],
         status=service.status,
         desired_count=service.desired_count,
-        running_count=sum(load.running for load in loads),
-        pending_count=sum(load.pending for load in loads),
+        running_count=running,
+        pending_count=pending,
         launch_type=service.launch_type,
         capacity_provider_strategy=_render_capacity(service),
         platform_version=service.platform_version,
@@ -76,7 +90,7 @@ def render_service(
         deployments=deployments,
         role_arn=document.role_arn,
         current_service_deployment=service.service_deployment_arn,
-        current_service_revisions=[] if is_inactive else _render_revisions(view, service),
+        current_service_revisions=revisions,
         events=[_render_event(event) for event in events],
         created_at=service.created_at_ms / 1_000,
         placement_constraints=[
@@ -120,15 +134,19 @@ def _render_capacity(service: Service) -> list[ecs.CapacityProviderStrategyItem]
 
 
 def _render_deployment(
-    view: View, service: Service, deployment: Deployment, document: ServiceDocument
+    view: View,
+    service: Service,
+    deployment: Deployment,
+    *,
+    load: DeploymentLoad,
+    document: ServiceDocument,
 ) -> ecs.Deployment:
-    load = view.deployment_load(service.arn, deployment.id)
     is_primary = deployment.status == "PRIMARY"
     return ecs.Deployment(
         id=deployment.id,
         status=deployment.status,
         task_definition=deployment.task_definition_arn,
-        desired_count=wanted_tasks(view, service, deployment),
+        desired_count=wanted_tasks(service, deployment, load),
         pending_count=load.pending,
         running_count=load.running,
         failed_tasks=deployment.failed_tasks,
@@ -147,28 +165,22 @@ def _render_deployment(
     )
 
 
-def _render_revisions(view: View, service: Service) -> list[ecs.ServiceCurrentRevisionSummary]:
-    """Render how many tasks each revision has, the newest first (API:Service)."""
-    summaries = []
-    for deployment in service.deployments:
-        if deployment.revision_arn:
-            load = view.deployment_load(service.arn, deployment.id)
-            summaries.append(
-                ecs.ServiceCurrentRevisionSummary(
-                    arn=deployment.revision_arn,
-                    requested_task_count=wanted_tasks(view, service, deployment),
-                    running_task_count=load.running,
-                    pending_task_count=load.pending,
-                )
-            )
-    return summaries
+def _render_revision(
+    service: Service, deployment: Deployment, load: DeploymentLoad
+) -> ecs.ServiceCurrentRevisionSummary:
+    """Render how many tasks a revision has (API:Service)."""
+    return ecs.ServiceCurrentRevisionSummary(
+        arn=deployment.revision_arn,
+        requested_task_count=wanted_tasks(service, deployment, load),
+        running_task_count=load.running,
+        pending_task_count=load.pending,
+    )
 
 
-def wanted_tasks(view: View, service: Service, deployment: Deployment) -> int:
+def wanted_tasks(service: Service, deployment: Deployment, load: DeploymentLoad) -> int:
     """Return how many tasks a deployment is to have: desiredCount, or what is left of it."""
     if deployment.status == "PRIMARY":
         return service.desired_count
-    load = view.deployment_load(service.arn, deployment.id)
     return load.running + load.pending
 
 
