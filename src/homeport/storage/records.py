@@ -3,10 +3,10 @@
 A commit is durable once the journal has it; writing each record to a place of its own would cost
 several times as much, and nobody reads one: only recovery does, and then all of them. So changes
 are gathered, only the last one of each record, and appended later in bounded parts. A part holds
-records of one bucket, which a record's key decides; a bucket's parts are merged into one in the
-first calm after what was appended weighs as much as what was there, and under load not before it
-weighs more than twice that. What a change costs doesn't depend on how many records there are: it is
-appended once, and merging rewrites it once or twice.
+records of one bucket, which a record's key decides; a bucket's parts are merged into one once what
+was appended weighs as much as what was there: in the calm, and under load at a pace that what comes
+in sets. What a change costs doesn't depend on how many records there are: it is appended once, and
+merging rewrites it once or twice.
 
 Recovery is the last value of each record in these parts, and a replay of the journal behind
 `folded_through`: parts that are ahead of that number do no harm, since the replay ends at the same
@@ -25,7 +25,8 @@ ROWS_PER_STATEMENT = 64
 BUCKETS = 256
 PART_BYTES = 512 * 1024  # commits wait while one part is written: a few milliseconds
 MERGED_LEAST_BYTES = 16 * 1024  # less isn't worth a merge
-UNMERGED_UNDER_LOAD = 2  # times what is merged in the calm: commits needn't wait for that
+MERGED_PER_INCOMING = 2  # bytes, while commits come in: more than it takes to keep up with them
+MERGED_IN_A_ROW_BYTES = 8 * 1024 * 1024  # at most, when none had to be merged for long
 # Of journal that a start has to replay, or a bit more: half a second of it.
 UNFOLDED_LIMIT_BYTES = 64 * 1024 * 1024
 _ENTRY_OVERHEAD_BYTES = 16  # in a part: the kind, and what says how long the rest is
@@ -66,7 +67,7 @@ class RecordParts:
         self._first_bytes = [0] * BUCKETS
         self._later_bytes = [0] * BUCKETS
         self._to_merge: dict[int, None] = {}
-        self._to_merge_now: dict[int, None] = {}  # some of those, also under load
+        self._mergeable_bytes = 0  # while commits come in
         for bucket, size_bytes in connection.execute(_SIZES):
             self._weigh(bucket, size_bytes)
 
@@ -83,11 +84,8 @@ class RecordParts:
     @property
     def is_due(self) -> bool:
         """Whether a part should be written now, though commits may be waiting."""
-        return bool(self._rest) or bool(self._to_merge_now) or self._is_full
-
-    @property
-    def _is_full(self) -> bool:
-        return self._gathered_bytes >= self._limit_bytes
+        is_full = self._gathered_bytes >= self._limit_bytes
+        return bool(self._rest) or is_full or self._is_merge_due
 
     def gather(self, latest: Changed, *, through: int, size_bytes: int) -> None:
         """Take what durable commits up to `through` changed; `size_bytes` long in the journal."""
@@ -97,6 +95,8 @@ class RecordParts:
         self._gathered_through = through
         self._gathered_bytes += size_bytes
         self._bytes_since_part += size_bytes
+        more_bytes = self._mergeable_bytes + MERGED_PER_INCOMING * size_bytes
+        self._mergeable_bytes = min(more_bytes, MERGED_IN_A_ROW_BYTES)
 
     def write_part(self) -> None:
         """Write some of what was gathered, or merge one bucket's parts.
@@ -106,9 +106,9 @@ class RecordParts:
         """
         execute = self._connection.execute
         execute("PRAGMA synchronous = NORMAL")
-        to_merge = self._to_merge_now or ({} if self._is_full else self._to_merge)
-        if to_merge and not self._rest:
-            self._merge(next(iter(to_merge)))
+        can_merge = self._to_merge and not self._rest
+        if can_merge and (self._is_merge_due or not self.is_behind):
+            self._merge(next(iter(self._to_merge)))
         else:
             self._write_changes()
         execute("PRAGMA synchronous = FULL")
@@ -121,6 +121,11 @@ class RecordParts:
     def read(self) -> Iterator[Entry]:
         """Iterate kind, key and value of every record that the parts hold."""
         return read_entries(self._connection.execute(ALL_PARTS))
+
+    @property
+    def _is_merge_due(self) -> bool:
+        """Whether so much has come in since the last merges that the next shouldn't wait."""
+        return bool(self._to_merge) and self._mergeable_bytes > 0
 
     def _write_changes(self) -> None:
         """Write the changes of some buckets, and note how far the parts are with the last one."""
@@ -158,7 +163,8 @@ class RecordParts:
             if body is not None:
                 execute_wide(self._connection, _ADD, 2, [(bucket, body)])
         del self._to_merge[bucket]
-        self._to_merge_now.pop(bucket, None)
+        merged_bytes = self._first_bytes[bucket] + self._later_bytes[bucket]
+        self._mergeable_bytes = max(0, self._mergeable_bytes) - merged_bytes
         self._first_bytes[bucket] = 0 if body is None else len(body)
         self._later_bytes[bucket] = 0
 
@@ -173,12 +179,8 @@ class RecordParts:
             return
         self._later_bytes[bucket] += size_bytes
         allowed_bytes = max(self._first_bytes[bucket], MERGED_LEAST_BYTES)
-        allowed_shares = allowed_bytes * (BUCKETS + bucket)
-        later_shares = self._later_bytes[bucket] * BUCKETS
-        if later_shares > allowed_shares:
+        if self._later_bytes[bucket] * BUCKETS > allowed_bytes * (BUCKETS + bucket):
             self._to_merge[bucket] = None
-        if later_shares > allowed_shares * UNMERGED_UNDER_LOAD:
-            self._to_merge_now[bucket] = None
 
 
 def bucket_of(key: str) -> int:
