@@ -1,6 +1,7 @@
 """Services, deployments and events as AWS describes them; who may see them isn't decided here."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -47,27 +48,7 @@ def render_service(
     `document` is the service's own, from whoever has just written it.
     """
     document = document or decode_document(service.document)
-    is_inactive = service.status == "INACTIVE"
-    deployments: list[ecs.Deployment] = []
-    revisions: list[ecs.ServiceCurrentRevisionSummary] = []
-    running = pending = 0
-    for deployment in service.deployments:
-        load = view.deployment_load(service.arn, deployment.id)
-        running += load.running
-        pending += load.pending
-        if is_inactive:
-            continue
-        if deployment.id:
-            deployed = as_deployed(view, service, deployment)
-            deployments.append(
-                _render_deployment(view, deployed, deployment, load=load, document=document)
-            )
-        if deployment.revision_arn:
-            revisions.append(_render_revision(service, deployment, load))
-    for task_set in service.task_sets:
-        load = view.deployment_load(service.arn, task_set.id)
-        running += load.running
-        pending += load.pending
+    parts = _render_parts(view, service, document)
     task_sets = [render_task_set(view, service, task_set) for task_set in service.task_sets]
     return ecs.Service(
         service_arn=service.arn,
@@ -77,8 +58,8 @@ def render_service(
         service_registries=[],
         status=service.status,
         desired_count=service.desired_count,
-        running_count=running,
-        pending_count=pending,
+        running_count=parts.running,
+        pending_count=parts.pending,
         launch_type=service.launch_type,
         capacity_provider_strategy=_render_capacity(service),
         platform_version=service.platform_version,
@@ -87,10 +68,10 @@ def render_service(
         task_definition=service.task_definition_arn or None,
         task_sets=task_sets if service.deployment_controller == "EXTERNAL" else None,
         deployment_configuration=document.deployment_configuration,
-        deployments=deployments,
+        deployments=parts.deployments,
         role_arn=document.role_arn,
         current_service_deployment=service.service_deployment_arn,
-        current_service_revisions=revisions,
+        current_service_revisions=parts.revisions,
         events=[_render_event(event) for event in events],
         created_at=service.created_at_ms / 1_000,
         placement_constraints=[
@@ -111,6 +92,41 @@ def render_service(
         enable_execute_command=service.enable_execute_command,
         availability_zone_rebalancing=document.availability_zone_rebalancing,
     )
+
+
+class _Parts(NamedTuple):
+    """What a service shows of its deployments, and how many tasks it has in all."""
+
+    deployments: list[ecs.Deployment]
+    revisions: list[ecs.ServiceCurrentRevisionSummary]
+    running: int
+    pending: int
+
+
+def _render_parts(view: View, service: Service, document: ServiceDocument) -> _Parts:
+    """Render deployments and revisions, the newest first, each from one look at its counts."""
+    deployments: list[ecs.Deployment] = []
+    revisions: list[ecs.ServiceCurrentRevisionSummary] = []
+    running = pending = 0
+    is_inactive = service.status == "INACTIVE"
+    for deployment in service.deployments:
+        load = view.deployment_load(service.arn, deployment.id)
+        running += load.running
+        pending += load.pending
+        if is_inactive:
+            continue
+        if deployment.id:
+            deployed = as_deployed(view, service, deployment)
+            deployments.append(
+                _render_deployment(view, deployed, deployment, load=load, document=document)
+            )
+        if deployment.revision_arn:
+            revisions.append(_render_revision(service, deployment, load))
+    for task_set in service.task_sets:
+        load = view.deployment_load(service.arn, task_set.id)
+        running += load.running
+        pending += load.pending
+    return _Parts(deployments, revisions, running, pending)
 
 
 def network_configuration_of(view: View, service: Service) -> ecs.NetworkConfiguration | None:
