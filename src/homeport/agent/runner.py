@@ -101,6 +101,8 @@ class Runner:
         instructions = self.machine.handle(stimulus, now_ms())
         if isinstance(stimulus, stimuli.ContainerDied):
             self._stopper.note_death(stimulus.runtime_id, is_last=self._has_stopped(stimulus))
+        elif isinstance(stimulus, stimuli.EngineLost):
+            self._stopper.note_loss()
         for report in self._keep(instructions, is_promise):
             self.on_report(report)
         for instruction in instructions:

@@ -58,6 +58,10 @@ class Stopper:
         if recipient is not None:
             self._recipients[recipient.runtime_id] = recipient
 
+    def note_loss(self) -> None:
+        """The Engine is away: of what dies meanwhile nobody tells."""
+        self._recipients.clear()
+
     def note_death(self, runtime_id: str, *, is_last: bool) -> None:
         """A container has died, for the last time or to be restarted."""
         self._recipients.pop(runtime_id, None)

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,12 +234,20 @@ async def test_a_container_inspected_at_its_start_is_not_again_unless_it_is_paus
     assert engine.stops == [(RUNTIME_ID, 30)] * inspected
 
 
-async def test_a_container_that_has_died_since_it_was_inspected_is_inspected_again(
-    stopper: Stopper, engine: FakeEngine, signals: Signals, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "forget",
+    [lambda stopper: stopper.note_death(RUNTIME_ID, is_last=False), Stopper.note_loss],
+)
+async def test_a_container_that_may_have_died_since_it_was_inspected_is_inspected_again(
+    stopper: Stopper,
+    engine: FakeEngine,
+    signals: Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    forget: Callable[[Stopper], None],
 ):
     monkeypatch.setattr(stopping, "is_awake", lambda _pid: True)
     stopper.note_start(shown())
-    stopper.note_death(RUNTIME_ID, is_last=False)
+    forget(stopper)
     engine.container = shown(State={"Pid": 4712})
     signals.on_sent = lambda: stopper.note_death(RUNTIME_ID, is_last=True)
     await stopper.stop(RUNTIME_ID, 30)
