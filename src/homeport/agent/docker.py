@@ -16,7 +16,6 @@ from aiodocker import Docker, DockerError
 from aiodocker.volumes import DockerVolume
 
 from homeport.agent import container_spec, docker_network, ports, task_network
-from homeport.agent.gate import SharedWork
 from homeport.agent.settings import AgentStartError
 from homeport.agent.stimuli import FoundContainer
 
@@ -62,8 +61,7 @@ class Engine:
         self._settings = settings
         timeout = aiohttp.ClientTimeout(connect=CONNECT_TIMEOUT_S)
         self._docker = Docker(url=settings.docker_host, timeout=timeout)
-        self._pulls: SharedWork[None] = SharedWork()
-        self._looks: SharedWork[str | None] = SharedWork()
+        self._pulls: dict[str, asyncio.Task[None]] = {}
         self._making = asyncio.Lock()  # two tasks at once would both make their network
         self.on_pulled: Callable[[str], None] = lambda _image: None
 
@@ -74,8 +72,9 @@ class Engine:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._pulls.cancel()
-        await self._looks.cancel()
+        for pull in list(self._pulls.values()):
+            pull.cancel()
+        await asyncio.gather(*self._pulls.values(), return_exceptions=True)
         await self._docker.close()
 
     async def read_info(self) -> dict[str, Any]:
@@ -88,11 +87,11 @@ class Engine:
         if image == task_network.PAUSE_IMAGE:
             return await self._ensure_pause_image()
         behavior = self._settings.image_pull_behavior
-        cached = await self._looks.join(image, self._find_image)
+        cached = await self._find_image(image)
         if behavior in REUSING_BEHAVIORS and cached is not None:
             return cached
         try:
-            await self._pulls.join(image, self._pull)
+            await self._pull_shared(image)
         except EngineRefusal:
             if behavior == "default" and cached is not None:
                 return cached
@@ -127,6 +126,16 @@ class Engine:
         timeout_s = self._settings.container_start_timeout_s
         async with _translated("CannotStartContainerError", timeout_s, "started"):
             await self._docker.containers.container(runtime_id).start()
+
+    async def read_bindings(
+        self, runtime_id: str, container: payload.Container, network_mode: str, bind_address: str
+    ) -> tuple[Binding, ...]:
+        """The ports of a started container; asks the Engine only when it chose them."""
+        engine_ports: dict[str, Any] = {}
+        if ports.is_inspect_needed(container, network_mode):
+            shown = await self.inspect_container(runtime_id)
+            engine_ports = (shown or {}).get("NetworkSettings", {}).get("Ports") or {}
+        return ports.list_bindings(container, network_mode, bind_address, engine_ports)
 
     async def inspect_container(self, runtime_id: str) -> dict[str, Any] | None:
         """A container as the Engine sees it, or None if there is none."""
@@ -226,6 +235,22 @@ class Engine:
             return None
         digests = shown.get("RepoDigests") or [""]
         return str(digests[0]).rpartition("@")[2]
+
+    async def _pull_shared(self, image: str) -> None:
+        """Pull an image once for all that ask for it at the same time."""
+        pull = self._pulls.get(image)
+        if pull is None:
+            pull = asyncio.create_task(self._pull(image))
+            self._pulls[image] = pull
+            pull.add_done_callback(lambda done: self._end_pull(image, done))
+        # One container's cancelled pull must not take the others' with it.
+        await asyncio.shield(pull)
+
+    def _end_pull(self, image: str, pull: asyncio.Task[None]) -> None:
+        self._pulls.pop(image, None)
+        if not pull.cancelled():
+            # Whoever waited has been told; if nobody waits any more, nobody minds.
+            pull.exception()
 
     async def _pull(self, image: str) -> None:
         timeout_s = self._settings.image_pull_timeout_s

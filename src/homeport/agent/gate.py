@@ -1,4 +1,4 @@
-"""What goes first, what is done once for many, and how soon a failed try is repeated.
+"""Bounds on what runs at the same time, and on how soon a failed try is repeated.
 
 Small edges shared by the runner, the reporter and the sessions. No Docker, no wire.
 """
@@ -7,13 +7,53 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 import random
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator
 
-Result = TypeVar("Result")
+
+class PriorityGate:
+    """Lets so many through at a time; of those that wait, the lowest priority number first."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._order = itertools.count()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    @contextlib.asynccontextmanager
+    async def slot(self, priority: int) -> AsyncIterator[None]:
+        """Hold one slot for the block."""
+        await self._enter(priority)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    async def _enter(self, priority: int) -> None:
+        if self._free > 0:
+            self._free -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, next(self._order), turn))
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                # The slot was handed over just as the wait was given up: pass it on.
+                self._leave()
+            raise
+
+    def _leave(self) -> None:
+        while self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
 
 
 class Precedence:
@@ -41,35 +81,6 @@ class Precedence:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience_s):
                 await self._nobody_ahead.wait()
-
-
-class SharedWork(Generic[Result]):
-    """Does a thing once for all that ask for it while it is under way."""
-
-    def __init__(self) -> None:
-        self._running: dict[str, asyncio.Task[Result]] = {}
-
-    async def join(self, name: str, work: Callable[[str], Coroutine[Any, Any, Result]]) -> Result:
-        """The result of what is under way by that name, or of `work(name)`, begun now."""
-        running = self._running.get(name)
-        if running is None:
-            running = self._running[name] = asyncio.create_task(work(name))
-            running.add_done_callback(lambda done: self._end(name, done))
-        # Whoever gives up must not take the others' with it.
-        return await asyncio.shield(running)
-
-    async def cancel(self) -> None:
-        """Give up all that is under way."""
-        running = [*self._running.values()]
-        for each in running:
-            each.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-    def _end(self, name: str, done: asyncio.Task[Result]) -> None:
-        self._running.pop(name, None)
-        if not done.cancelled():
-            # Whoever waited has been told; if nobody waits any more, nobody minds.
-            done.exception()
 
 
 class Backoff:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from homeport.agent import container_spec, ports, stimuli
+from homeport.agent import container_spec, stimuli
 from homeport.agent.cgroups import CgroupTrouble
 from homeport.agent.docker import OUT_OF_MEMORY, EngineRefusal, EngineTimeout, EngineUnavailable
-from homeport.agent.gate import Precedence
+from homeport.agent.gate import Precedence, PriorityGate
 from homeport.agent.state_file import NewReport
 from homeport.agent.stopping import Stopper
 from homeport.agent.task_state import Phase
@@ -32,19 +32,22 @@ if TYPE_CHECKING:
     from homeport.agent.settings import AgentSettings
     from homeport.agent.state_file import StateFile, StoredReport
     from homeport.agent.task_machine import TaskMachine
-    from homeport.agent.task_state import Binding, TaskState
+    from homeport.agent.task_state import TaskState
     from homeport.wire.agent_messages import payload
 
 LOG: Final = logging.getLogger("homeport.agent")
 
 REMOVAL_RETRY_S: Final = 60
 KILLED_EXIT_CODE: Final = 137
+START_PRIORITY: Final = 0
+CREATE_PRIORITY: Final = 1
+"""A task half way through goes before one that hasn't begun: the first is up the sooner."""
 
-START_PATIENCE_S: Final = 10.0
-"""How long a stop that may wait, or a measurement, does so while containers are being started: what
-takes over is up the sooner, and the Engine's work for the end of a container (its network, its
-mounts) comes behind. The room of what stops isn't given away before it has stopped, so nobody's
-start waits for a stop here."""
+STOP_PATIENCE_S: Final = 10.0
+"""How long a stop that may wait does so while containers are being started: what takes over is up
+the sooner, and the Engine's work for the end of a container (its network, its mounts) comes behind.
+The room of what stops isn't given away before it has stopped, so nobody's start waits for a stop
+here."""
 
 
 class Runner:
@@ -66,16 +69,14 @@ class Runner:
         self.on_engine_trouble: Callable[[], None] = lambda: None
         self.metadata_files: MetadataFiles | None = None
         self.cgroups: TaskCgroups | None = None
-        self.starts_first = Precedence(patience_s=START_PATIENCE_S)
         self._settings = settings
         self._facts = facts
         self._engine = engine
         self._state_file = state_file
         self._tasks = tasks
-        # Of their own: creates mostly wait for the disk, and the first starts for one another.
-        self._creates = asyncio.Semaphore(settings.concurrent_starts)
-        self._starts = asyncio.Semaphore(settings.concurrent_starts)
+        self._starts = PriorityGate(settings.concurrent_starts)
         self._stopper = Stopper(engine)
+        self._starts_first = Precedence(patience_s=STOP_PATIENCE_S)
         self._steps: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._queued: set[tuple[str, str]] = set()  # creates and starts that haven't begun
         self._timers: set[asyncio.TimerHandle] = set()
@@ -99,10 +100,8 @@ class Runner:
         acknowledged.
         """
         instructions = self.machine.handle(stimulus, now_ms())
-        if isinstance(stimulus, stimuli.ContainerDied):
-            self._stopper.note_death(stimulus.runtime_id, is_last=self._has_stopped(stimulus))
-        elif isinstance(stimulus, stimuli.EngineLost):
-            self._stopper.note_loss()
+        if isinstance(stimulus, stimuli.ContainerDied) and self._has_stopped(stimulus):
+            self._stopper.note_death(stimulus.runtime_id)
         for report in self._keep(instructions, is_promise):
             self.on_report(report)
         for instruction in instructions:
@@ -172,13 +171,13 @@ class Runner:
         # Counted here, not when the step runs: one step begins the next, and nobody gets between.
         is_start = isinstance(instruction, stimuli.CreateContainer | stimuli.StartContainer)
         if is_start:
-            self.starts_first.begin()
+            self._starts_first.begin()
         step = self._tasks.create_task(self._guard(instruction, work))
         self._steps[key] = step
 
         def forget(done: asyncio.Task[None]) -> None:
             if is_start:
-                self.starts_first.end()
+                self._starts_first.end()
             if self._steps.get(key) is done:
                 del self._steps[key]
 
@@ -220,7 +219,7 @@ class Runner:
         state, container = self._look_up(step)
         self._prepare_metadata(state, container.name)
         await self._bound_task(state)
-        async with self._slot(self._creates, step):
+        async with self._start_slot(step, CREATE_PRIORITY):
             runtime_id = await self._engine.create_container(state, container, self._facts)
         self.tell(
             stimuli.ContainerCreated(
@@ -231,9 +230,11 @@ class Runner:
     async def _start(self, step: stimuli.StartContainer) -> None:
         state, container = self._look_up(step)
         await self._bound_task(state)  # again: the machine may have been started anew
-        async with self._slot(self._starts, step):
+        async with self._start_slot(step, START_PRIORITY):
             await self._start_or_stop(step.runtime_id)
-        bindings = await self._read_bindings(step.runtime_id, container, state.task.network_mode)
+        bindings = await self._engine.read_bindings(
+            step.runtime_id, container, state.task.network_mode, self._facts.bind_address
+        )
         self.tell(
             stimuli.ContainerStarted(
                 task_arn=step.task_arn, container_name=step.container_name, bindings=bindings
@@ -241,27 +242,15 @@ class Runner:
         )
         self._go(self._complete_metadata(step))
 
-    async def _read_bindings(
-        self, runtime_id: str, container: payload.Container, network_mode: str
-    ) -> tuple[Binding, ...]:
-        """The ports of a started container; asks the Engine only when it chose them."""
-        engine_ports: dict[str, Any] = {}
-        if ports.is_inspect_needed(container, network_mode):
-            shown = await self._engine.inspect_container(runtime_id) or {}
-            self._stopper.note_start(shown)
-            engine_ports = shown.get("NetworkSettings", {}).get("Ports") or {}
-        bind_address = self._facts.bind_address
-        return ports.list_bindings(container, network_mode, bind_address, engine_ports)
-
     @contextlib.asynccontextmanager
-    async def _slot(
-        self, slots: asyncio.Semaphore, step: stimuli.ContainerInstruction
+    async def _start_slot(
+        self, step: stimuli.ContainerInstruction, priority: int
     ) -> AsyncIterator[None]:
-        """Hold one of the slots for creates or starts; the step may be given up before."""
+        """Hold one of the slots for creates and starts; the step may be given up before."""
         key = (step.task_arn, step.container_name)
         self._queued.add(key)
         try:
-            async with slots:
+            async with self._starts.slot(priority):
                 self._queued.discard(key)
                 yield
         finally:
@@ -309,7 +298,7 @@ class Runner:
 
     async def _stop(self, step: stimuli.StopContainer) -> None:
         if step.may_wait:
-            await self.starts_first.wait()
+            await self._starts_first.wait()
         await self._stopper.stop(step.runtime_id, step.timeout_s)
         if self._has_stopped(step):
             return

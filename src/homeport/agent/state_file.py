@@ -63,7 +63,6 @@ class StateFile:
             data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.touch(0o600)
             self._db = sqlite3.connect(self.path, isolation_level=None, timeout=LOCK_TIMEOUT_S)
-            self._is_syncing_fully: bool | None = None
             # Held for the life of the agent: a second agent on the same directory is refused.
             self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
             self._db.execute("PRAGMA journal_mode = WAL")
@@ -167,9 +166,7 @@ class StateFile:
             )
 
     def _sync_fully(self, is_wanted: bool) -> None:
-        if is_wanted is not self._is_syncing_fully:
-            self._db.execute(f"PRAGMA synchronous = {'FULL' if is_wanted else 'NORMAL'}")
-            self._is_syncing_fully = is_wanted
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if is_wanted else 'NORMAL'}")
 
     def _transaction(self) -> _Transaction:
         return _Transaction(self._db)

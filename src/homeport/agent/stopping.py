@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from homeport.agent.cgroups import CGROUP_ROOT
+from homeport.agent.gate import PriorityGate
 
 if TYPE_CHECKING:
     from homeport.agent.docker import Engine
@@ -32,7 +32,6 @@ CONCURRENT_STOPS: Final = 64
 starts and samples it stays below the 100 connections that the Engine's client opens at most."""
 
 PROC: Final = Path("/proc")
-FREEZER: Final = "freezer"
 
 
 class Recipient(msgspec.Struct, frozen=True):
@@ -48,25 +47,13 @@ class Stopper:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._stops = asyncio.Semaphore(CONCURRENT_STOPS)
+        self._stops = PriorityGate(CONCURRENT_STOPS)
         self._ends: dict[str, asyncio.Event] = {}
-        self._recipients: dict[str, Recipient] = {}  # of running containers, as far as known
 
-    def note_start(self, shown: dict[str, Any]) -> None:
-        """A container was inspected after its start: its stop needn't ask the Engine again."""
-        recipient = find_recipient(shown)
-        if recipient is not None:
-            self._recipients[recipient.runtime_id] = recipient
-
-    def note_loss(self) -> None:
-        """The Engine is away: of what dies meanwhile nobody tells."""
-        self._recipients.clear()
-
-    def note_death(self, runtime_id: str, *, is_last: bool) -> None:
-        """A container has died, for the last time or to be restarted."""
-        self._recipients.pop(runtime_id, None)
+    def note_death(self, runtime_id: str) -> None:
+        """A container has died."""
         end = self._ends.get(runtime_id)
-        if is_last and end is not None:
+        if end is not None:
             end.set()
 
     async def stop(self, runtime_id: str, timeout_s: int) -> None:
@@ -81,18 +68,11 @@ class Stopper:
                 timeout_s = 0  # it has had its time
         finally:
             del self._ends[runtime_id]
-        async with self._stops:
+        async with self._stops.slot(0):
             await self._engine.stop_container(runtime_id, timeout_s)
 
     async def _send_signal(self, runtime_id: str) -> bool:
-        """Send the stop signal past the Engine, if that can be; answers whether it was sent.
-
-        Many stop at once at the end of a rolling update: were each to wait for the busy Engine's
-        answer, what it clears away behind the first would hold up the last.
-        """
-        known = self._recipients.get(runtime_id)
-        if known is not None and is_awake(known.pid) and send_stop_signal(known):
-            return True
+        """Send the stop signal past the Engine, if that can be; answers whether it was sent."""
         shown = await self._engine.inspect_container(runtime_id)
         recipient = None if shown is None else find_recipient(shown)
         return recipient is not None and send_stop_signal(recipient)
@@ -153,22 +133,3 @@ def send_stop_signal(recipient: Recipient, proc: Path = PROC) -> bool:
     finally:
         os.close(process)
     return True
-
-
-def is_awake(pid: int, proc: Path = PROC, cgroup_root: Path = CGROUP_ROOT) -> bool:
-    """Whether a process surely isn't frozen, which is what pausing its container does to it.
-
-    docs.kernel.org/admin-guide/cgroup-v2.html, .../cgroup-v1/freezer-subsystem.html
-    """
-    folders = {}
-    try:
-        for line in (proc / str(pid) / "cgroup").read_text().splitlines():
-            _, controllers, path = line.split(":", 2)
-            folders[controllers] = path.lstrip("/")
-        if FREEZER in folders:
-            folder = cgroup_root / FREEZER / folders[FREEZER]
-            return (folder / "freezer.state").read_text() == "THAWED\n"
-        events = (cgroup_root / folders[""] / "cgroup.events").read_text()
-    except (OSError, KeyError):
-        return False
-    return "frozen 0" in events.splitlines()

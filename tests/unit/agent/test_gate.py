@@ -2,47 +2,66 @@
 
 import asyncio
 
-from homeport.agent.gate import Backoff, Precedence, SharedWork
+import pytest
+
+from homeport.agent.gate import Backoff, Precedence, PriorityGate
 
 
-async def test_work_under_way_is_done_once_for_all_that_ask_for_it():
-    shared, done, may_end = SharedWork[str](), list[str](), asyncio.Event()
-
-    async def work(name: str) -> str:
-        await may_end.wait()
-        done.append(name)
-        return name.upper()
-
-    asking = [asyncio.create_task(shared.join(name, work)) for name in ("a", "b", "a", "a")]
-    await asyncio.sleep(0)
-    may_end.set()
-    assert await asyncio.gather(*asking) == ["A", "B", "A", "A"]
-    assert sorted(done) == ["a", "b"]
-    await shared.join("a", work)
-    assert sorted(done) == ["a", "a", "b"]  # what has ended is done anew
+async def hold(gate: PriorityGate, name: str, priority: int, log: list[str]) -> None:
+    async with gate.slot(priority):
+        log.append(name)
+        await asyncio.sleep(0)
 
 
-async def test_who_gives_up_shared_work_leaves_it_to_the_others_and_an_error_reaches_all():
-    shared, may_end = SharedWork[str](), asyncio.Event()
-
-    async def fail(_name: str) -> str:
-        await may_end.wait()
-        raise ValueError
-
-    quits, stays, too = (asyncio.create_task(shared.join("a", fail)) for _ in range(3))
-    await asyncio.sleep(0)
-    quits.cancel()
-    may_end.set()
-    ends = await asyncio.gather(quits, stays, too, return_exceptions=True)
-    assert [type(end) for end in ends] == [asyncio.CancelledError, ValueError, ValueError]
+async def test_of_those_that_wait_the_lowest_number_goes_first():
+    gate, log = PriorityGate(1), list[str]()
+    async with gate.slot(0):
+        waiting = [
+            asyncio.create_task(hold(gate, name, priority, log))
+            for name, priority in (("late", 1), ("first", 0), ("later", 1), ("second", 0))
+        ]
+        await asyncio.sleep(0)
+        assert log == []
+    await asyncio.gather(*waiting)
+    assert log == ["first", "second", "late", "later"]
 
 
-async def test_shared_work_is_given_up_as_a_whole():
-    shared, never = SharedWork[bool](), asyncio.Event()
-    asking = asyncio.create_task(shared.join("a", lambda _name: never.wait()))
-    await asyncio.sleep(0)
-    await shared.cancel()
-    assert isinstance((await asyncio.gather(asking, return_exceptions=True))[0], BaseException)
+async def test_no_more_than_its_size_is_let_in_and_every_slot_comes_back():
+    gate, inside, most = PriorityGate(3), 0, 0
+
+    async def work() -> None:
+        nonlocal inside, most
+        async with gate.slot(0):
+            inside += 1
+            most = max(most, inside)
+            await asyncio.sleep(0)
+            inside -= 1
+
+    await asyncio.gather(*(work() for _ in range(20)))
+    assert most == 3
+    await asyncio.gather(*(work() for _ in range(20)))
+    assert most == 3
+
+
+async def test_a_wait_that_is_given_up_costs_no_slot():
+    gate, log = PriorityGate(1), list[str]()
+    async with gate.slot(0):
+        quits = asyncio.create_task(hold(gate, "quits", 0, log))
+        stays = asyncio.create_task(hold(gate, "stays", 1, log))
+        await asyncio.sleep(0)
+        quits.cancel()
+    # The slot was handed to the first just before its cancellation arrived, or not: never lost.
+    await asyncio.gather(quits, stays, return_exceptions=True)
+    assert log == ["stays"]
+    await asyncio.wait_for(hold(gate, "after", 0, log), timeout=1)
+
+
+async def test_an_error_inside_gives_the_slot_back():
+    gate = PriorityGate(1)
+    with pytest.raises(RuntimeError):
+        async with gate.slot(0):
+            raise RuntimeError
+    await asyncio.wait_for(hold(gate, "after", 0, []), timeout=1)
 
 
 def test_waits_grow_to_a_limit_and_start_over():

@@ -29,7 +29,6 @@ class SlowEngine:
 
     def __init__(self) -> None:
         self.log: list[str] = []
-        self.created: list[str] = []
         self.may_start = asyncio.Event()
         self.may_start.set()
         self.changed = asyncio.Event()
@@ -38,12 +37,14 @@ class SlowEngine:
         return ""
 
     async def create_container(self, state: Any, _container: Any, _facts: Any) -> str:
-        self.created.append(str(state.task.family))
-        return self.created[-1]
+        return str(state.task.family)
 
     async def start_container(self, runtime_id: str) -> None:
         await self.may_start.wait()
         self._note(f"start {runtime_id}")
+
+    async def read_bindings(self, *_what: Any) -> tuple[()]:
+        return ()
 
     async def stop_container(self, runtime_id: str, _timeout_s: int) -> None:
         self._note(f"stop {runtime_id}")
@@ -151,9 +152,7 @@ async def test_the_death_of_a_container_that_is_restarted_ends_no_stop(
     runner: Runner, engine: SlowEngine, monkeypatch: pytest.MonkeyPatch
 ):
     noted: list[str] = []
-    monkeypatch.setattr(
-        runner._stopper, "note_death", lambda who, *, is_last: noted.extend([who] * is_last)
-    )
+    monkeypatch.setattr(runner._stopper, "note_death", noted.append)
     policy = payload.RestartPolicy(enabled=True, restart_attempt_period=0)
     task = make_task(make_container("web:1", restart_policy=policy))
     who = {"task_arn": task.arn, "container_name": "web", "runtime_id": task.family}
@@ -186,15 +185,6 @@ async def test_a_start_that_waits_for_its_turn_is_given_up_when_its_task_is_stop
         await engine.wait_for(f"start {runner.machine.tasks[task.arn].task.family}")
     await settle()
     assert "start last" not in engine.log
-
-
-async def test_creations_wait_for_no_start(runner: Runner, engine: SlowEngine):
-    engine.may_start.clear()
-    for number in range(2 * DEFAULT_CONCURRENT_STARTS):
-        send(runner, f"web-{number}")
-    await settle()
-    assert len(engine.created) == 2 * DEFAULT_CONCURRENT_STARTS
-    assert engine.log == []
 
 
 async def test_a_start_that_has_begun_is_not_given_up(runner: Runner, engine: SlowEngine):

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from homeport.agent.stopping import (
     Recipient,
     Stopper,
     find_recipient,
-    is_awake,
     read_signal,
     send_stop_signal,
 )
@@ -137,37 +136,14 @@ def test_a_signal_that_may_not_be_sent_is_left_to_the_engine(
     assert len(list(OPEN_FILES.iterdir())) == before
 
 
-@pytest.mark.parametrize(
-    ("groups", "file", "text", "awake"),
-    [
-        ("5:freezer:/docker/4f\n0::/", "freezer/docker/4f/freezer.state", "THAWED\n", True),
-        ("5:freezer:/docker/4f\n0::/", "freezer/docker/4f/freezer.state", "FROZEN\n", False),
-        ("0::/docker/4f\n", "docker/4f/cgroup.events", "populated 1\nfrozen 0\n", True),
-        ("0::/docker/4f\n", "docker/4f/cgroup.events", "populated 1\nfrozen 1\n", False),
-        ("0::/docker/4f\n", "elsewhere/cgroup.events", "frozen 0\n", False),
-        ("4:memory:/docker/4f\n", "docker/4f/cgroup.events", "frozen 0\n", False),
-    ],
-)
-def test_a_process_is_awake_if_its_control_group_says_so(
-    tmp_path: Path, groups: str, file: str, text: str, awake: bool
-):
-    for name, content in (("proc/4711/cgroup", groups), (f"groups/{file}", text)):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text(content)
-    assert is_awake(4711, tmp_path / "proc", tmp_path / "groups") is awake
-    assert not is_awake(4712, tmp_path / "proc", tmp_path / "groups")
-
-
 class FakeEngine:
     """Shows one container, and notes what it is asked to stop."""
 
     def __init__(self) -> None:
         self.container: dict[str, Any] | None = shown()
-        self.inspected = 0
         self.stops: list[tuple[str, int]] = []
 
     async def inspect_container(self, _runtime_id: str) -> dict[str, Any] | None:
-        self.inspected += 1
         return self.container
 
     async def stop_container(self, runtime_id: str, timeout_s: int) -> None:
@@ -209,55 +185,16 @@ async def signals(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Signals]:
 async def test_a_container_that_dies_of_its_stop_signal_costs_the_engine_no_stop(
     stopper: Stopper, engine: FakeEngine, signals: Signals
 ):
-    signals.on_sent = lambda: stopper.note_death(RUNTIME_ID, is_last=True)
+    signals.on_sent = lambda: stopper.note_death(RUNTIME_ID)
     await stopper.stop(RUNTIME_ID, 30)
     assert [recipient.pid for recipient in signals.sent] == [4711]
     assert engine.stops == []
 
 
-@pytest.mark.parametrize(("is_paused", "inspected"), [(False, 0), (True, 1)])
-async def test_a_container_inspected_at_its_start_is_not_again_unless_it_is_paused(
-    stopper: Stopper,
-    engine: FakeEngine,
-    signals: Signals,
-    monkeypatch: pytest.MonkeyPatch,
-    is_paused: bool,
-    inspected: int,
-):
-    monkeypatch.setattr(stopping, "is_awake", lambda _pid: not is_paused)
-    engine.container = shown(State={"Paused": is_paused})
-    stopper.note_start(shown())
-    signals.on_sent = lambda: stopper.note_death(RUNTIME_ID, is_last=True)
-    await stopper.stop(RUNTIME_ID, 30)
-    assert engine.inspected == inspected
-    assert len(signals.sent) == 1 - inspected
-    assert engine.stops == [(RUNTIME_ID, 30)] * inspected
-
-
-@pytest.mark.parametrize(
-    "forget",
-    [lambda stopper: stopper.note_death(RUNTIME_ID, is_last=False), Stopper.note_loss],
-)
-async def test_a_container_that_may_have_died_since_it_was_inspected_is_inspected_again(
-    stopper: Stopper,
-    engine: FakeEngine,
-    signals: Signals,
-    monkeypatch: pytest.MonkeyPatch,
-    forget: Callable[[Stopper], None],
-):
-    monkeypatch.setattr(stopping, "is_awake", lambda _pid: True)
-    stopper.note_start(shown())
-    forget(stopper)
-    engine.container = shown(State={"Pid": 4712})
-    signals.on_sent = lambda: stopper.note_death(RUNTIME_ID, is_last=True)
-    await stopper.stop(RUNTIME_ID, 30)
-    assert [recipient.pid for recipient in signals.sent] == [4712]
-
-
 async def test_after_the_time_out_the_engine_kills_the_container_at_once(
     stopper: Stopper, engine: FakeEngine, signals: Signals
 ):
-    signals.on_sent = lambda: stopper.note_death("another", is_last=True)
+    signals.on_sent = lambda: stopper.note_death("another")
     await stopper.stop(RUNTIME_ID, MOMENT_S)  # type: ignore[arg-type]
     assert len(signals.sent) == 1
     assert engine.stops == [(RUNTIME_ID, 0)]
@@ -290,7 +227,7 @@ async def test_a_container_that_dies_while_it_is_looked_at_is_not_waited_for(
     stopper: Stopper, engine: FakeEngine, signals: Signals, monkeypatch: pytest.MonkeyPatch
 ):
     async def die(_runtime_id: str) -> dict[str, Any]:
-        stopper.note_death(RUNTIME_ID, is_last=True)
+        stopper.note_death(RUNTIME_ID)
         return shown()
 
     monkeypatch.setattr(engine, "inspect_container", die)
