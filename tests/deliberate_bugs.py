@@ -328,9 +328,9 @@ def only_the_first_daemons_room_is_kept(patch):
 def events_of_lost_commits_are_delivered(patch):
     sound = outbox.Outbox._begin
 
-    def begin(self, urls, known_through):
+    def begin(self, urls, known_through, holds_journal):
         is_first = known_through == events.first_sequence_behind(0)
-        sound(self, urls, known_through if is_first else 1 << 62)
+        sound(self, urls, known_through if is_first else 1 << 62, holds_journal)
 
     patch.setattr(outbox.Outbox, "_begin", begin)
 
@@ -350,12 +350,35 @@ def an_event_is_given_up_after_one_try(patch):
     patch.setattr(webhooks, "RETRY_FOR_S", 0.0)
 
 
+def the_outbox_takes_from_any_server(patch):
+    patch.setattr(outbox.Outbox, "is_ours", lambda self: True)
+
+
+def who_was_taken_over_from_goes_on_delivering(patch):
+    class Heedless:
+        def __init__(self, kept):
+            self.is_ours = lambda: True
+            self._kept = kept
+
+        def __getattr__(self, name):
+            return getattr(self._kept, name)
+
+    sound = webhooks.Webhook.__init__
+
+    def init(self, url, session, kept, **members):
+        sound(self, url, session, Heedless(kept), **members)
+
+    patch.setattr(webhooks.Webhook, "__init__", init)
+
+
 # The scenario that catches a bug; it is `full` for the others.
 others_take_a_daemons_room.scenario = "full_beside_daemons"
 only_the_first_daemons_room_is_kept.scenario = "full_beside_daemons"
 events_of_lost_commits_are_delivered.scenario = "webhooks"
 events_leave_before_they_are_durable.scenario = "webhooks"
 an_event_is_given_up_after_one_try.scenario = "webhooks"
+the_outbox_takes_from_any_server.scenario = "webhooks_lost_lease"
+who_was_taken_over_from_goes_on_delivering.scenario = "webhooks_lost_lease"
 deletions_are_not_kept.scenario = "long_day"
 wake_ups_are_lost.scenario = "staged"
 a_lost_lease_is_accepted.scenario = "lost_lease"

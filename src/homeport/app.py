@@ -108,7 +108,7 @@ async def run_server(config: Config) -> None:
             websocket_routes=gateway.routes,
         )
         server = ApiServer(app, host=config.host, port=config.port, limits=limits)
-        async with _deliver_events(config, stream, store.sequence):
+        async with _deliver_events(config, stream, journal, store.sequence):
             _tune_interpreter()
             engine.start()
             await _serve(server, gateway, stream, driver=driver, storage_failed=storage_failed)
@@ -152,7 +152,7 @@ async def _serve(
 
 @contextlib.asynccontextmanager
 async def _deliver_events(
-    config: Config, stream: EventStream, commit_sequence: int
+    config: Config, stream: EventStream, journal: Storage, commit_sequence: int
 ) -> AsyncIterator[None]:
     if not config.event_webhooks:
         yield
@@ -162,7 +162,9 @@ async def _deliver_events(
     urls = tuple(dict.fromkeys(config.event_webhooks))
     known_through = first_sequence_behind(commit_sequence)
     directory = None if config.ephemeral else Path(config.data_dir)
-    outbox = Outbox(directory, urls, known_through=known_through)
+    outbox = Outbox(
+        directory, urls, known_through=known_through, holds_journal=lambda: journal.is_held
+    )
     try:
         async with deliver_events(urls, stream, outbox, known_through=known_through):
             yield

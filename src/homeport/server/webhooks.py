@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 class Outbox(Protocol):
     """Where events wait; it outlives the process."""
 
+    def is_ours(self) -> bool:
+        """Whether no other server has taken it over."""
+
     def add(self, events: Iterable[tuple[int, bytes]]) -> int:
         """Keep numbered events; returns how many are lost."""
 
@@ -116,12 +119,13 @@ class Webhook:
         self._has_events.set()
 
     async def run(self) -> None:
-        """Deliver one event after the other, without end."""
+        """Deliver one event after the other, until another server does."""
         while True:
             self._has_events.clear()
             while batch := self._outbox.read(self._taken, self._allowed, EVENTS_PER_READ):
                 for sequence, body in batch:
-                    await self._deliver(sequence, body)
+                    if not await self._deliver(sequence, body):
+                        return
                     self._taken = sequence
                     self._outbox.note_taken(self._url, sequence)
             await self._has_events.wait()
@@ -132,29 +136,31 @@ class Webhook:
         if waiting:
             log.warning("%s: %d events %s", self._name, waiting, words)
 
-    async def _deliver(self, sequence: int, body: bytes) -> None:
+    async def _deliver(self, sequence: int, body: bytes) -> bool:
+        """Try until an event needs no more; False when that is another server's business now."""
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"homeport/{__version__}",
             "X-Homeport-Sequence": str(sequence),
         }
         retry_s, waited_s = FIRST_RETRY_S, 0.0
-        while True:
+        while self._outbox.is_ours():
             trouble, is_final = await self._post(body, headers)
             if trouble is None:
                 if self._is_failing:
                     log.warning("%s: takes events again", self._name)
                 self._is_failing = False
-                return
+                return True
             if is_final or waited_s >= RETRY_FOR_S:
                 self._give_up(trouble)
-                return
+                return True
             if not self._is_failing:
                 log.warning("%s: %s; trying again", self._name, trouble)
             self._is_failing = True
             await self._sleep(retry_s)
             waited_s += retry_s
             retry_s = min(2 * retry_s, LONGEST_RETRY_S)
+        return False
 
     async def _post(self, body: bytes, headers: dict[str, str]) -> tuple[str | None, bool]:
         """Send one event: what went wrong, and whether trying again is of no use."""

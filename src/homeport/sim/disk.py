@@ -36,6 +36,7 @@ class SimDisk:
         self.is_full = False
         self.on_crash: Callable[[int], None] = lambda _down_ms: None
         self.observe_write: Callable[[int, int], None] = lambda _sequence, _epoch: None
+        self.observe_durable: Callable[[int], None] = lambda _sequence: None
         self.durable_sequence = 0
         self.records: dict[RecordId, bytes] = {}
         self.journal: deque[tuple[int, int, str, bytes]] = deque(maxlen=kept_commits)
@@ -129,6 +130,7 @@ class SimDisk:
 
     def take_planned_crash(self) -> int | None:
         """Return for how long the writer has to be down now; None when it may go on."""
+        self.observe_durable(self.durable_sequence)
         if self._crash_at is not None and self.durable_sequence >= self._crash_at[0]:
             down_ms, self._crash_at = self._crash_at[1], None
             return down_ms
@@ -153,6 +155,11 @@ class SimJournal:
         self._writing: list[Commit] = []
         self._waiting: deque[tuple[int, Then]] = deque()
 
+    @property
+    def is_held(self) -> bool:
+        """Whether no other process has taken the journal over."""
+        return self._disk.leases.is_newest(self.lease)
+
     def append(self, commit: Commit) -> None:
         """Take a commit to be made durable; returns at once."""
         self._appended = commit.sequence
@@ -166,7 +173,7 @@ class SimJournal:
         As in `storage.sqlite`, who was taken over from lets nothing out any more.
         """
         is_written = self._written_through == self._appended and not self._waiting
-        if is_written and self._disk.leases.is_newest(self.lease):
+        if is_written and self.is_held:
             then()
         else:
             self._waiting.append((self._appended, then))

@@ -105,8 +105,7 @@ def generate_scenario(seed: int) -> Scenario:
         _make_deed(chance, services, families, safety_s) for _ in range(chance.whole((2, 10)))
     )
     faults = tuple(_make_fault(chance, fleet, safety_s) for _ in range(chance.whole((1, 8))))
-    # Two control planes don't share an outbox: it lies beside the journal of one of them.
-    has_webhook = chance.happens(0.1) and all(fault.break_ != "lease" for fault in faults)
+    has_webhook = chance.happens(0.1)
     if has_webhook:
         faults = (*faults, replace(_make_fault(chance, fleet, safety_s), break_="webhooks"))
     return Scenario(

@@ -1,10 +1,14 @@
 """Webhooks in simulation: production's event stream, outbox and deliveries; HTTP is left out.
 
-The outbox is a file, and outlives the control plane as it does in production. Endpoints answer over
-a network that loses and delays as the others do; one that is down refuses, or never answers. What
-they must get is `checkers.deliveries`' to say.
+The outbox is a file, and outlives the control plane as it does in production; who takes the journal
+over opens it, too, beside the one that doesn't know yet. Endpoints answer over a network that loses
+and delays as the others do; one that is down refuses, or never answers. What they must get is
+`checkers.deliveries`' to say.
 """
 
+import contextlib
+import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from pathlib import Path
@@ -21,9 +25,10 @@ from homeport.sim.disk import SimDisk, SimJournal
 from homeport.sim.network import Weather
 from homeport.state.store import Store
 from homeport.state.view import View
-from homeport.storage.outbox import Outbox
+from homeport.storage.outbox import OUTBOX_FILE_NAME, Outbox
 
 URL = "http://endpoint-{}/"
+FOLDER_PREFIX = "homeport-simulation-"
 REFUSALS = 0.5  # of calls to an endpoint that is down; the others are never answered
 HTTP_OK = 200
 HTTP_UNAVAILABLE = 503
@@ -47,22 +52,30 @@ class SimWebhooks:
         self._chance = chance
         self._weather = weather
         self._urls = urls
-        self._folder = tempfile.TemporaryDirectory(prefix="homeport-simulation-")
-        self._outbox: Outbox | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX)
+        self._left: list[object] = []  # of the process that this one was forked off
+        self._outboxes: list[tuple[Life, Outbox]] = []
 
     def begin(self, store: Store, journal: SimJournal, life: Life) -> None:
         """Let a life of the control plane begin its deliveries, as `app` does."""
-        self.close()
+        self._close_dead()
         self.checker.recovered(store.sequence)
         known_through = first_sequence_behind(store.sequence)
         folder = Path(self._folder.name)
-        outbox = self._outbox = Outbox(folder, self._urls, known_through=known_through)
+        outbox = Outbox(
+            folder,
+            self._urls,
+            known_through=known_through,
+            holds_journal=lambda: journal.is_held,
+        )
+        self._outboxes.append((life, outbox))
         stream = EventStream(View(store), journal, commit_sequence=store.sequence)
-        deliveries = [_Delivery(self, url, outbox, life) for url in self._urls]
+        epoch = journal.lease.epoch
+        deliveries = [_Delivery(self, url, outbox, life, epoch) for url in self._urls]
 
         def keep(events: Sequence[StateChange]) -> None:
             encoded = [(each.sequence, bytes(encode_event(each))) for each in events]
-            self.checker.decided(encoded)
+            self.checker.decided(encoded, epoch)
             outbox.add(encoded)
 
         def tell(events: Sequence[StateChange]) -> None:
@@ -75,15 +88,34 @@ class SimWebhooks:
             each.webhook.allow(known_through)
             each.resume()
 
-    def close(self) -> None:
-        """Let go of the outbox's file."""
-        if self._outbox is not None:
-            self._outbox.close()
-
     def end(self) -> None:
         """The run is over: remove the outbox."""
-        self.close()
+        for _, outbox in self._outboxes:
+            outbox.close()
         self._folder.cleanup()
+
+    def move_out(self) -> None:
+        """Go on with an outbox of its own, in a process that was forked off the one that has it.
+
+        That one waits meanwhile, and nothing of a connection of its may be used here, or closed.
+        """
+        theirs = Path(self._folder.name)
+        self._left.append((self._folder, [outbox._connection for _, outbox in self._outboxes]))
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER_PREFIX)
+        for name in (OUTBOX_FILE_NAME, f"{OUTBOX_FILE_NAME}-wal"):
+            if (theirs / name).exists():
+                shutil.copyfile(theirs / name, Path(self._folder.name) / name)
+        for _, outbox in self._outboxes:
+            outbox._connection = sqlite3.connect(
+                Path(self._folder.name) / OUTBOX_FILE_NAME, isolation_level=None
+            )
+
+    def _close_dead(self) -> None:
+        """Let go of the file where the process is dead that had it open."""
+        for life, outbox in self._outboxes:
+            if life.is_over:
+                outbox.close()
+        self._outboxes = [pair for pair in self._outboxes if not pair[0].is_over]
 
     def post(self, url: str, sequence: int, body: bytes, then: Callable[[int], None]) -> None:
         """Carry a call to an endpoint and its answer back, if they arrive at all."""
@@ -111,9 +143,12 @@ class SimWebhooks:
 class _Delivery:
     """One endpoint's production `Webhook` in one life of the control plane, driven by hand."""
 
-    def __init__(self, webhooks: SimWebhooks, url: str, outbox: Outbox, life: Life) -> None:
+    def __init__(
+        self, webhooks: SimWebhooks, url: str, outbox: Outbox, life: Life, epoch: int
+    ) -> None:
         self.webhooks = webhooks
         self.life = life
+        self._epoch = epoch
         # It asks its HTTP session for `post` only, and its bell for what an asyncio.Event has.
         session: Any = self
         self.webhook = Webhook(url, session, outbox, sleep=self._sleep)
@@ -124,10 +159,12 @@ class _Delivery:
     def resume(self) -> None:
         """Go on, now that what was waited for is there."""
         if not self.life.is_over:
-            self._run.send(None)
+            with contextlib.suppress(StopIteration):  # nothing is to be delivered here any more
+                self._run.send(None)
 
     def post(self, url: str, *, data: bytes, headers: dict[str, str], **_rest: Any) -> "_Post":
         """Send one event."""
+        self.webhooks.checker.posted(url, self._epoch)
         return _Post(self, url, int(headers["X-Homeport-Sequence"]), data)
 
     async def _sleep(self, seconds: float) -> None:

@@ -25,6 +25,11 @@ class MemoryStorage:
         successor._lease = self._leases.take(owner)
         return successor
 
+    @property
+    def is_held(self) -> bool:
+        """Whether no other writer has taken over."""
+        return self._leases.is_newest(self._lease)
+
     def append(self, commit: Commit) -> None:
         """Take a commit; raises LeaseLost, and takes nothing, when another writer took over."""
         self._leases.check(self._lease)

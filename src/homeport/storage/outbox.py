@@ -2,16 +2,19 @@
 
 Nothing here is flushed to the disk by itself: what was written outlives the process, whatever ends
 it, and a failing machine may take the newest of it. The journal, which is flushed, still has it.
+
+Like the journal it belongs to whoever opened it last: of a server that was taken over from it takes
+nothing more, since the numbers of its events, and the events, are the newer server's now.
 """
 
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from homeport.storage.directory import FILE_MODE
-from homeport.storage.errors import StorageUnavailable
+from homeport.storage.errors import LeaseLost, StorageUnavailable
 
 OUTBOX_FILE_NAME = "outbox.sqlite"
 EVENTS_KEPT = 10_000  # beyond, the oldest are given up
@@ -22,6 +25,12 @@ log = logging.getLogger(__name__)
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS events (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS endpoints (url TEXT PRIMARY KEY, taken INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS owner"
+    " (id INTEGER PRIMARY KEY CHECK (id = 1), epoch INTEGER NOT NULL)",
+)
+_TAKE = (
+    "INSERT INTO owner VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET epoch = epoch + 1"
+    " RETURNING epoch"
 )
 
 
@@ -29,11 +38,17 @@ class Outbox:
     """Numbered events, and for each URL the number that it has taken last.
 
     Without a directory it is in memory. Events beyond `known_through` are of commits that a crash
-    took back: they never happened. Raises StorageUnavailable when the file can't be used.
+    took back: they never happened. `holds_journal` says whether the journal is still this server's.
+    Raises StorageUnavailable when the file can't be used, LeaseLost when it belongs to another.
     """
 
     def __init__(
-        self, directory: Path | None, urls: Sequence[str], *, known_through: int
+        self,
+        directory: Path | None,
+        urls: Sequence[str],
+        *,
+        known_through: int,
+        holds_journal: Callable[[], bool] = lambda: True,
     ) -> None:
         path = ":memory:" if directory is None else str(directory / OUTBOX_FILE_NAME)
         try:
@@ -45,7 +60,7 @@ class Outbox:
             self._connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
             for statement in _SCHEMA:
                 self._connection.execute(statement)
-            self._begin(urls, known_through)
+            self._begin(urls, known_through, holds_journal)
             self._count = int(self._connection.execute("SELECT COUNT(*) FROM events").fetchone()[0])
         except (OSError, sqlite3.DatabaseError) as error:
             raise StorageUnavailable(
@@ -57,15 +72,23 @@ class Outbox:
         """Close the file."""
         self._connection.close()
 
+    def is_ours(self) -> bool:
+        """Whether no other server has opened it since."""
+        (epoch,) = self._connection.execute("SELECT epoch FROM owner").fetchone()
+        return bool(epoch == self._epoch)
+
     def add(self, events: Iterable[tuple[int, bytes]]) -> int:
         """Keep numbered events; returns how many are lost: the oldest, for want of room.
 
-        All of these are, when the disk refuses them.
+        All of these are, when the disk refuses them. Those of a server that was taken over from
+        aren't lost: their commits will never be durable.
         """
         rows = list(events)
         given_up = max(0, self._count + len(rows) - EVENTS_KEPT)
         try:
             with self._transaction():
+                if not self.is_ours():
+                    return 0
                 self._connection.executemany("INSERT INTO events VALUES (?, ?)", rows)
                 if given_up:
                     self._connection.execute(
@@ -100,6 +123,8 @@ class Outbox:
         """
         try:
             with self._transaction():
+                if not self.is_ours():
+                    return
                 self._connection.execute(
                     "UPDATE endpoints SET taken = ? WHERE url = ?", (sequence, url)
                 )
@@ -116,9 +141,15 @@ class Outbox:
         statement = "SELECT COUNT(*) FROM events WHERE sequence > ?"
         return int(self._connection.execute(statement, (sequence,)).fetchone()[0])
 
-    def _begin(self, urls: Sequence[str], known_through: int) -> None:
+    def _begin(
+        self, urls: Sequence[str], known_through: int, holds_journal: Callable[[], bool]
+    ) -> None:
         """Forget endpoints that aren't configured any more; new ones get events from now on."""
         with self._transaction():
+            # Whoever takes the journal now comes here later, and finds this done.
+            if not holds_journal():
+                raise LeaseLost("another server has taken the journal over")
+            (self._epoch,) = self._connection.execute(_TAKE).fetchone()
             self._connection.execute("DELETE FROM events WHERE sequence > ?", (known_through,))
             known = {row[0] for row in self._connection.execute("SELECT url FROM endpoints")}
             for url in sorted(known - set(urls)):

@@ -72,6 +72,11 @@ class SqliteStorage:
         self._process_ends = threading.Event()
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_held(self) -> bool:
+        """Whether no other server has taken the journal over."""
+        return self._database.is_held
+
     def load(self) -> tuple[list[AnyRecord], int]:
         """Return all current records, and the number of the last commit; before `start`."""
         records, sequence = self._database.load()

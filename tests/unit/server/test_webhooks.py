@@ -157,6 +157,13 @@ class HeldJournal(MemoryStorage):
         self._waiting.clear()
 
 
+async def all_taken(server: Server) -> None:
+    """Return once the outbox is empty."""
+    async with asyncio.timeout(10):
+        while server.outbox.count_behind(0):
+            await asyncio.sleep(0)
+
+
 def number(commit_sequence: int) -> str:
     """The number of the first event of a commit."""
     return str(first_sequence_behind(commit_sequence - 1) + 1)
@@ -190,9 +197,7 @@ async def test_what_was_not_delivered_when_the_server_stops_is_after_its_next_st
         server.commit(3)
         server.journal.release()
         assert await endpoint.wait_taken(3) == [number(1), number(2), number(3)]
-        async with asyncio.timeout(10):
-            while server.outbox.count_behind(0):
-                await asyncio.sleep(0)
+        await all_taken(server)
 
 
 async def test_a_killed_server_loses_no_event_of_a_durable_commit(endpoint, tmp_path):
@@ -218,6 +223,45 @@ async def test_nothing_is_told_before_its_commit_is_durable(endpoint, tmp_path):
         assert endpoint.taken == []
         server.journal.release()
         assert await endpoint.wait_taken(1) == [number(1)]
+
+
+async def test_a_server_that_was_taken_over_from_delivers_nothing_more(endpoint, tmp_path):
+    async with Server(tmp_path, endpoint.url) as older:
+        older.commit(1)
+        older.journal.release()
+        await all_taken(older)
+        older.commit(2)  # and would try to write it
+        async with Server(tmp_path, endpoint.url, commit_sequence=1) as newer:
+            older.journal.release()
+            newer.commit(2)
+            newer.commit(3)
+            newer.journal.release()
+            assert await endpoint.wait_taken(3) == [number(1), number(2), number(3)]
+            await all_taken(newer)
+    assert len(endpoint.taken) == 3
+
+
+async def test_a_server_that_was_taken_over_from_gives_up_trying(endpoint, tmp_path):
+    tried_again = asyncio.Event()
+
+    async def sleep(_seconds: float) -> None:
+        await tried_again.wait()
+
+    endpoint.statuses = [503]
+    kept = Outbox(tmp_path, [endpoint.url], known_through=0)
+    kept.add([(1, b"{}")])
+    async with aiohttp.ClientSession() as session:
+        webhook = Webhook(endpoint.url, session, kept, sleep=sleep)
+        webhook.allow(1)
+        work = asyncio.create_task(webhook.run())
+        async with asyncio.timeout(10):
+            while not endpoint.refused:
+                await asyncio.sleep(0)
+        Outbox(tmp_path, [endpoint.url], known_through=1)
+        tried_again.set()
+        async with asyncio.timeout(10):
+            await work
+    assert endpoint.taken == []
 
 
 async def test_trouble_is_tried_again_ever_more_slowly_and_nothing_is_lost(endpoint):

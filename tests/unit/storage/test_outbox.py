@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from homeport.storage import outbox
-from homeport.storage.errors import StorageUnavailable
+from homeport.storage.errors import LeaseLost, StorageUnavailable
 from homeport.storage.outbox import Outbox
 
 A, B = "http://a/", "http://b/"
@@ -53,6 +53,36 @@ def test_events_of_commits_that_a_crash_took_back_never_happened(tmp_path: Path)
     assert numbers(kept.read(kept.taken(A), 9, 10)) == [1]
     kept.add([(2, b"another")])
     assert kept.read(1, 2, 10) == [(2, b"another")]
+
+
+def test_a_server_that_was_taken_over_from_adds_nothing_and_notes_nothing(tmp_path: Path):
+    older = Outbox(tmp_path, [A], known_through=0)
+    older.add([(1, b"durable"), (2, b"not durable")])
+    newer = Outbox(tmp_path, [A], known_through=1)
+    assert (older.is_ours(), newer.is_ours()) == (False, True)
+    assert older.add([(2, b"never durable")]) == 0
+    older.note_taken(A, 1)
+    assert newer.add([(2, b"durable")]) == 0
+    assert newer.read(newer.taken(A), 9, 10) == [(1, b"durable"), (2, b"durable")]
+
+
+def test_a_slow_server_does_not_take_it_back_from_the_one_that_has_the_journal(tmp_path: Path):
+    newer = Outbox(tmp_path, [A], known_through=0)
+    with pytest.raises(LeaseLost):
+        Outbox(tmp_path, [A], known_through=0, holds_journal=lambda: False)
+    assert newer.is_ours()
+
+
+def test_a_file_of_before_there_were_owners_is_taken(tmp_path: Path):
+    kept = Outbox(tmp_path, [A], known_through=0)
+    kept.add([(1, b"one")])
+    kept.close()
+    with sqlite3.connect(tmp_path / outbox.OUTBOX_FILE_NAME) as file:
+        file.execute("DROP TABLE owner")
+    file.close()
+    kept = Outbox(tmp_path, [A], known_through=1)
+    assert kept.is_ours()
+    assert numbers(kept.read(0, 9, 10)) == [1]
 
 
 def test_a_disk_that_refuses_costs_events_and_nothing_else(

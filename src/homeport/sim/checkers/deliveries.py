@@ -1,6 +1,7 @@
 """Truth: webhooks get every event of a durable commit, in order, and of no other commit.
 
-An endpoint may get an event again, not before another one that it hasn't had yet.
+An endpoint may get an event again, not before another one that it hasn't had yet. Whoever has lost
+the journal's lease sends none; what it had sent before may still arrive.
 """
 
 from bisect import bisect_right
@@ -11,6 +12,7 @@ from homeport.sim.disk import SimDisk
 from homeport.sim.violation import Violation
 
 TRUTH = "webhooks get each event, in order, and no other"
+FENCED = "only the newest lease delivers events"
 
 
 class DeliveryChecker:
@@ -22,8 +24,10 @@ class DeliveryChecker:
         self._order: list[int] = []  # the numbers of all events, in order
         self._last = dict.fromkeys(urls, 0)
 
-    def decided(self, events: Sequence[tuple[int, bytes]]) -> None:
-        """A commit is applied: these are its events."""
+    def decided(self, events: Sequence[tuple[int, bytes]], epoch: int) -> None:
+        """A commit is applied: these are its events, if it can become durable at all."""
+        if epoch != self._disk.newest_epoch:
+            return
         for sequence, body in events:
             self._bodies[sequence] = body
             self._order.append(sequence)
@@ -33,6 +37,12 @@ class DeliveryChecker:
         last = first_sequence_behind(commit_sequence)
         while self._order and self._order[-1] > last:
             del self._bodies[self._order.pop()]
+
+    def posted(self, url: str, epoch: int) -> None:
+        """Whoever has this lease sends an event to an endpoint."""
+        if epoch != self._disk.newest_epoch:
+            newest = self._disk.newest_epoch
+            raise Violation(FENCED, f"epoch {epoch} sends to {url}, {newest} is held")
 
     def delivered(self, url: str, sequence: int, body: bytes) -> None:
         """An endpoint gets an event."""
