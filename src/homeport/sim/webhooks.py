@@ -71,7 +71,9 @@ class SimWebhooks:
         self._outboxes.append((life, outbox))
         stream = EventStream(View(store), journal, commit_sequence=store.sequence)
         epoch = journal.lease.epoch
-        deliveries = [_Delivery(self, url, outbox, life, epoch) for url in self._urls]
+        deliveries = [
+            _Delivery(self, url, outbox, life=life, epoch=epoch) for url in self._urls
+        ]
 
         def keep(events: Sequence[StateChange]) -> None:
             encoded = [(each.sequence, bytes(encode_event(each))) for each in events]
@@ -144,7 +146,7 @@ class _Delivery:
     """One endpoint's production `Webhook` in one life of the control plane, driven by hand."""
 
     def __init__(
-        self, webhooks: SimWebhooks, url: str, outbox: Outbox, life: Life, epoch: int
+        self, webhooks: SimWebhooks, url: str, outbox: Outbox, *, life: Life, epoch: int
     ) -> None:
         self.webhooks = webhooks
         self.life = life
