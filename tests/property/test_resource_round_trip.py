@@ -100,7 +100,7 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
             "taskDefinition": f"{ARN}:task-definition/net:1",
             "desiredCount": 1,
             "capacityProviderStrategy": STRATEGY,
-            "platformVersion": "1.4.0",
+            "platformVersion": "LATEST",
             "networkConfiguration": {"awsvpcConfiguration": SUBNETS},
             "deploymentConfiguration": {
                 "strategy": "LINEAR",
@@ -132,7 +132,7 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
             "service": f"{ARN}:service/default/outside",
             "taskDefinition": f"{ARN}:task-definition/net:1",
             "capacityProviderStrategy": STRATEGY,
-            "platformVersion": "1.4.0",
+            "platformVersion": "LATEST",
             "networkConfiguration": {"awsvpcConfiguration": SUBNETS},
         },
     ],

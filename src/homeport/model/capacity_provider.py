@@ -10,6 +10,9 @@ from homeport.model.record import Record
 FARGATE = "FARGATE"
 FARGATE_SPOT = "FARGATE_SPOT"
 FARGATE_PROVIDERS = (FARGATE, FARGATE_SPOT)
+# What a service asks for, and what its tasks then run: the only version there is.
+LATEST_PLATFORM = "LATEST"
+PLATFORM_VERSION = "1.4.0"
 
 # How a container instance says whose capacity it is, until Auto Scaling groups launch instances.
 ATTRIBUTE_CAPACITY_PROVIDER = "homeport.capacity-provider"
@@ -17,6 +20,11 @@ ATTRIBUTE_CAPACITY_PROVIDER = "homeport.capacity-provider"
 ATTRIBUTE_FARGATE = "homeport.fargate"
 # Where such an instance gives its tasks network interfaces, as 10.213.1.0/24.
 ATTRIBUTE_SUBNET = "homeport.subnet"
+
+
+def running_platform(asked: str | None) -> str | None:
+    """Return the platform version that tasks run whose call asked for one; None off Fargate."""
+    return PLATFORM_VERSION if asked else None
 
 
 class StrategyItem(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from homeport.core.decision import Moment
 from homeport.model.arn import cluster_name_of, make_container_arn, make_task_arn, scope_of
+from homeport.model.capacity_provider import running_platform
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.resources import TaskResources
 from homeport.model.task import PENDING, PROVISIONING, STOPPED, Container, PlacementWish, Task
@@ -102,7 +103,7 @@ def make_task(
         capacity_provider=capacity_provider,
         last_status=PROVISIONING,
         wish=wish,
-        platform_version=platform_version,
+        platform_version=running_platform(platform_version),
         resources=needed_resources(definition, overrides),
         containers=tuple(
             Container(

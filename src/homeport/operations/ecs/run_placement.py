@@ -12,7 +12,12 @@ from homeport.core.capacity.places import Place
 from homeport.core.capacity.provisioning import TASKS_PER_CLUSTER
 from homeport.core.capacity.zones import zones_of_subnets
 from homeport.core.placement.request import PlacementRequest, Refusal
-from homeport.model.capacity_provider import FARGATE, StrategyItem
+from homeport.model.capacity_provider import (
+    FARGATE,
+    LATEST_PLATFORM,
+    PLATFORM_VERSION,
+    StrategyItem,
+)
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ACTIVE
 from homeport.model.task import PlacementWish
@@ -23,8 +28,7 @@ from homeport.operations.ecs.task_launch import LaunchTerms
 from homeport.state.view import View
 
 LAUNCH_TYPES = ("EC2", "FARGATE", "EXTERNAL")
-PLATFORM_VERSION = "1.4.0"
-PLATFORM_VERSIONS = ("LATEST", "1.4.0")
+PLATFORM_VERSIONS = (LATEST_PLATFORM, PLATFORM_VERSION)
 
 
 class Course(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +62,7 @@ def choose_course(
 
 
 def check_platform_version(asked: str | None, launch_type: str) -> str | None:
-    """Return the platform version of Fargate's tasks; other launch types have none."""
+    """Return the platform version that is described; other launch types than Fargate have none."""
     if launch_type != FARGATE:
         if asked:
             raise ecs.InvalidParameterException(
@@ -69,7 +73,7 @@ def check_platform_version(asked: str | None, launch_type: str) -> str | None:
         raise ecs.PlatformUnknownException(
             f"The specified platform does not exist. Use one of {', '.join(PLATFORM_VERSIONS)}."
         )
-    return PLATFORM_VERSION
+    return asked or LATEST_PLATFORM
 
 
 def find_places(

@@ -4,6 +4,7 @@ import msgspec
 
 from homeport.api import ecs
 from homeport.core.reconcile.stages import WHOLE_PERCENT, shown_stage
+from homeport.model.capacity_provider import running_platform
 from homeport.model.service import Deployment, Service
 from homeport.model.service_deployment import HookState, ServiceDeployment, ServiceRevision
 from homeport.operations.ecs.capacity_strategy import render_strategy
@@ -77,7 +78,7 @@ def render_service_revision(revision: ServiceRevision) -> ecs.ServiceRevision:
     described.capacity_provider_strategy = (
         render_strategy(revision.capacity_provider_strategy) or None
     )
-    described.platform_version = revision.platform_version
+    described.platform_version = running_platform(revision.platform_version)
     described.platform_family = PLATFORM_FAMILY if revision.platform_version else None
     described.container_images = [
         ecs.ContainerImage(

@@ -7,6 +7,7 @@ import msgspec
 
 from homeport.api import ecs
 from homeport.core.reconcile.launch import as_deployed
+from homeport.model.capacity_provider import running_platform
 from homeport.model.record import Tag
 from homeport.model.service import Deployment, Service, ServiceEvent
 from homeport.operations.ecs.capacity_strategy import render_strategy
@@ -170,7 +171,7 @@ def _render_deployment(
         updated_at=deployment.updated_at_ms / 1_000,
         launch_type=service.launch_type,
         capacity_provider_strategy=_render_capacity(service),
-        platform_version=service.platform_version,
+        platform_version=running_platform(service.platform_version),
         platform_family=PLATFORM_FAMILY if service.platform_version else None,
         network_configuration=_network_configuration(view, document, deployment),
         rollout_state=deployment.rollout_state,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from msgspec.structs import replace
 
 from builders import apply, at, make_container_instance, make_task_definition
@@ -149,6 +150,30 @@ def test_a_service_moves_from_ec2_to_fargate_and_back_when_it_is_rolled_back() -
     assert {task.launch_type for task in world.tasks()} == {"EC2"}
 
 
+@pytest.mark.parametrize("asked", [None, "LATEST", "1.4.0"])
+def test_a_service_shows_the_platform_version_it_asked_for_and_what_runs_the_one_it_has(
+    asked: str | None,
+) -> None:
+    world = make_world()
+    members = {} if asked is None else {"platformVersion": asked}
+    create(
+        world,
+        taskDefinition="inside",
+        launchType="FARGATE",
+        networkConfiguration=network("subnet-1"),
+        **members,
+    )
+    shown = describe(world)
+    assert shown["platformVersion"] == (asked or "LATEST")
+    assert "currentServiceDeployment" not in update(world, **members)
+    arn = world.service().primary.revision_arn
+    (revision,) = call(world.store, "DescribeServiceRevisions", serviceRevisionArns=[arn])[
+        "serviceRevisions"
+    ]
+    running = {shown["deployments"][0]["platformVersion"], revision["platformVersion"]}
+    assert running | {task.platform_version for task in world.tasks()} == {"1.4.0"}
+
+
 def test_a_rollback_shows_the_network_configuration_of_the_revision_that_runs() -> None:
     world = make_world()
     old, new = network("subnet-1"), network("subnet-2")
@@ -207,7 +232,7 @@ def test_every_task_set_runs_on_its_own_capacity() -> None:
     settle(world)
     first, second = describe(world)["taskSets"]
     assert first["capacityProviderStrategy"] == [item("b")]
-    assert (second["launchType"], second["platformVersion"]) == ("FARGATE", "1.4.0")
+    assert (second["launchType"], second["platformVersion"]) == ("FARGATE", "LATEST")
     assert second["networkConfiguration"] == network("subnet-1")
     kinds = sorted((task.capacity_provider or "", task.launch_type) for task in world.tasks())
     assert kinds == [("", "FARGATE")] * 2 + [("b", "EC2")] * 2
