@@ -47,10 +47,11 @@ bench: docker ## measure, side by side with plain Docker and with moto
 	@tools/setup.sh bench
 	@$(BIN)/homeport bench $(ARGS)
 
-soak: setup ## simulate thousands of fresh seeds, and a kill at each commit (SEEDS=5000 JOBS=2)
+soak: setup ## simulate thousands of fresh seeds, and a kill at each commit (SEEDS=5000 JOBS=2 STRIDE=1)
 	@$(BIN)/homeport simulate --seeds $(or $(SEEDS),5000) --jobs $(or $(JOBS),2) --failures
 	@for name in $$($(BIN)/homeport simulate --scenario list | cut -d' ' -f1); do \
-	  $(BIN)/homeport simulate --scenario $$name --each-commit --jobs $(or $(JOBS),2) --failures; done
+	  $(BIN)/homeport simulate --scenario $$name --each-commit --stride $(or $(STRIDE),1) \
+	    --jobs $(or $(JOBS),2) --failures; done
 
 clean: ## remove what the tools made (not your data)
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

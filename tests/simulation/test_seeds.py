@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from homeport.sim.batch import MADE_UP, Job, crashes_at_each_commit, run_job, run_jobs
+from homeport.sim.batch import MADE_UP, Job, crashes_at_each_commit, run_crashes, run_job, run_jobs
 from homeport.sim.scenario import list_scenarios, read_kept_run
 from homeport.sim.world import Outcome, World
 
@@ -41,7 +41,11 @@ def describe_failure(job: Job, outcome: Outcome) -> str:
 
 def check_all(jobs: list[Job]) -> list[Outcome]:
     """Run jobs on all processors; fail with every one that does."""
-    results = list(run_jobs(jobs, PROCESSES))
+    return check_results(list(run_jobs(jobs, PROCESSES)))
+
+
+def check_results(results: list[tuple[Job, Outcome]]) -> list[Outcome]:
+    """Fail with every run that does."""
     failures = [describe_failure(job, outcome) for job, outcome in results if outcome.failure]
     if failures:
         pytest.fail("\n\n".join(failures))
@@ -69,7 +73,7 @@ def test_a_scenario_of_the_library_holds(name):
 @pytest.mark.parametrize("name", SMALL_SCENARIOS)
 def test_the_control_plane_may_be_killed_at_each_commit(name):
     jobs = crashes_at_each_commit(name, FIRST_SEED)
-    outcomes = check_all(jobs)
+    outcomes = check_results(list(run_crashes(jobs, PROCESSES)))
     assert [job.crash_at for job in jobs] == list(range(1, len(jobs) + 1))
     assert min(outcome.lives for outcome in outcomes) >= 2
 

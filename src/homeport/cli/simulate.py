@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from homeport.sim.world import Failure, Outcome
 
 FRESH_SEED_BITS = 32
+PROGRESS_S = 10.0
+"""How often whoever waits for many runs hears how far they are."""
 MADE_UP = "made-up"
 LIST = "list"
 
@@ -51,6 +53,9 @@ def simulate(
         bool,
         typer.Option("--each-commit", help="Run each seed once for each commit to be killed at."),
     ] = False,
+    stride: Annotated[
+        int, typer.Option(min=1, help="With --each-commit: only at each so many-th of them.")
+    ] = 1,
     until: Annotated[
         int | None, typer.Option(min=1, help="Stop behind this step, as a failure names it.")
     ] = None,
@@ -72,13 +77,13 @@ def simulate(
         _print_library()
         return
     first = secrets.randbits(FRESH_SEED_BITS) if seed is None else seed
-    total = _Total()
+    total = _Total(scenario)
     for job, outcome in _outcomes(
-        scenario,
+        total,
         range(first, first + seeds),
         jobs=jobs,
         crash_at=crash_at,
-        each_commit=each_commit,
+        stride=stride if each_commit else None,
         until=until,
         trace=trace,
     ):
@@ -94,19 +99,34 @@ def simulate(
 
 
 class _Total:
-    """What all runs of one call come to."""
+    """What all runs of one call come to, and how far they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, scenario: str) -> None:
+        self.scenario = scenario
+        self.wanted = 0
         self.runs = 0
         self.failed = 0
         self.simulated_s = 0.0
-        self._started_s = time.monotonic()
+        self._started_s = self._told_s = time.monotonic()
 
     def add(self, outcome: "Outcome") -> None:
-        """Count one run in."""
+        """Count one run in; now and then say how far they are."""
         self.runs += 1
         self.failed += outcome.failure is not None
         self.simulated_s += outcome.simulated_s
+        now_s = time.monotonic()
+        if now_s - self._told_s >= PROGRESS_S and self.runs < self.wanted:
+            self._told_s = now_s
+            typer.echo(self.progress(now_s - self._started_s), err=True)
+
+    def progress(self, real_s: float) -> str:
+        """Say how many runs are over after so many seconds, and how long the others will take."""
+        left_s = real_s / self.runs * (self.wanted - self.runs)
+        left = f"{left_s / 60:.0f} min" if left_s >= 90 else f"{left_s:.0f} s"
+        return (
+            f"{self.scenario}: {self.runs} of {self.wanted} runs, {self.failed} failed, "
+            f"{left} to go"
+        )
 
     def describe(self) -> str:
         """How much was simulated, how long that took, and what came of it."""
@@ -115,43 +135,39 @@ class _Total:
 
 
 def _outcomes(
-    scenario: str,
+    total: _Total,
     seeds: range,
     *,
     jobs: int,
     crash_at: int | None,
-    each_commit: bool,
+    stride: int | None,
     until: int | None,
     trace: bool,
 ) -> "Iterator[tuple[Job, Outcome]]":
-    """Run every seed; who looks on, up to a step or at the trace, does so in this process."""
+    """Run every seed, or with a stride each seed killed at commits so far apart.
+
+    Who looks on, up to a step or at the trace, does so in this process.
+    """
+    # Only who simulates pays for the agent's and the gateway's libraries.
+    from homeport.sim.batch import Job, crashes_at_each_commit, run_crashes, run_jobs
     from homeport.sim.scenario import ScenarioError
 
+    scenario = total.scenario
     try:
-        wanted = _list_jobs(scenario, seeds, crash_at, each_commit=each_commit)
-        if until is not None or trace:
-            yield from _see(wanted, until, is_shown=trace)
+        if stride is None:
+            wanted = [[Job(scenario, seed, crash_at) for seed in seeds]]
         else:
-            yield from _run(wanted, jobs)
+            wanted = [crashes_at_each_commit(scenario, seed, stride) for seed in seeds]
+        total.wanted = sum(map(len, wanted))
+        for each in wanted:
+            if until is not None or trace:
+                yield from _see(each, until, is_shown=trace)
+            elif stride is None:
+                yield from run_jobs(each, jobs)
+            else:
+                yield from run_crashes(each, jobs)
     except ScenarioError as error:
         raise CommandFailure(str(error)) from error
-
-
-def _list_jobs(
-    scenario: str, seeds: range, crash_at: int | None, *, each_commit: bool
-) -> "list[Job]":
-    # Only who simulates pays for the agent's and the gateway's libraries.
-    from homeport.sim.batch import Job, crashes_at_each_commit
-
-    if not each_commit:
-        return [Job(scenario, seed, crash_at) for seed in seeds]
-    return [job for seed in seeds for job in crashes_at_each_commit(scenario, seed)]
-
-
-def _run(jobs: "list[Job]", processes: int) -> "Iterator[tuple[Job, Outcome]]":
-    from homeport.sim.batch import run_jobs
-
-    return run_jobs(jobs, processes)
 
 
 def _see(

@@ -2,10 +2,11 @@
 
 import logging
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+from homeport.sim.branches import run_branches
 from homeport.sim.generate import generate_scenario
 from homeport.sim.scenario import Scenario, read_scenario
 from homeport.sim.world import Outcome, World
@@ -48,10 +49,31 @@ def run_jobs(jobs: Iterable[Job], processes: int = 1) -> Iterator[tuple[Job, Out
         yield from pool.imap(_run_with_job, jobs)
 
 
-def crashes_at_each_commit(scenario: str, seed: int) -> list[Job]:
-    """Return one job for each commit of a run that is left alone."""
+def crashes_at_each_commit(scenario: str, seed: int, stride: int = 1) -> list[Job]:
+    """Return one job for each commit of a run that is left alone, or for each so many-th.
+
+    Where those begin depends on the seed, so that many seeds together leave none out.
+    """
     commits = run_job(Job(scenario, seed)).commits
-    return [Job(scenario, seed, crash_at=commit) for commit in range(1, commits + 1)]
+    first = 1 + seed % stride
+    return [Job(scenario, seed, crash_at=commit) for commit in range(first, commits + 1, stride)]
+
+
+def run_crashes(jobs: Sequence[Job], processes: int = 1) -> Iterator[tuple[Job, Outcome]]:
+    """Live through runs of one scenario and seed that are killed at rising commits, as `run_jobs`.
+
+    What they have in common is lived through once (`branches`).
+    """
+    if not jobs:
+        return
+    scenario, seed = jobs[0].scenario, jobs[0].seed
+    commits = [job.crash_at for job in jobs if job.crash_at is not None]
+
+    def make_trunk() -> World:
+        return World(choose_scenario(scenario, seed), seed)
+
+    for commit, outcome in run_branches(make_trunk, commits, processes):
+        yield Job(scenario, seed, commit), outcome
 
 
 def _begin() -> None:

@@ -4,6 +4,8 @@ In the safety phase things break and every commit is checked; then all is healed
 converge within the scenario's bound and stay calm.
 """
 
+import contextlib
+import gc
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -118,6 +120,7 @@ class World:
         self._acknowledged = AcknowledgedChecker(self._disk)
         self._tasks_made = 0
         self._commits_seen = 0
+        self._started_s = 0.0
         self._nodes = Nodes(
             self.timeline, self._chance, self.trace, disk=self._disk, on_start=self._attach
         )
@@ -156,9 +159,10 @@ class World:
         """Live through both phases, or until a step; a failure is part of the outcome."""
         converged_s: float | None = None
         failure: Failure | None = None
-        started_s = time.process_time()
+        self._started_s = time.process_time()
         try:
-            converged_s = self._live(until_step)
+            with _no_collector():
+                converged_s = self._live(until_step)
         except Violation as violation:
             failure = self._failure(violation.truth, violation.text)
         except Exception as bug:  # noqa: BLE001 - whatever a bug raises is what we are after
@@ -175,10 +179,24 @@ class World:
             tasks=self._tasks_made,
             lives=self._nodes.lives,
             simulated_s=self.timeline.seconds,
-            real_s=time.process_time() - started_s,
+            real_s=time.process_time() - self._started_s,
             converged_s=converged_s,
             failure=failure,
         )
+
+    def observe_durable(self, hear: Callable[[int], None]) -> None:
+        """Let somebody hear of each write, with the newest commit in it, before anybody else."""
+        self._disk.observe_durable = hear
+
+    def branch_here(self, forked_s: float) -> None:
+        """Be another run from this write on, in a process forked off it: one killed here and now.
+
+        `forked_s` is the processor time that the other process had used by then.
+        """
+        self._started_s += time.process_time() - forked_s
+        self._disk.crash_at_commit(self._disk.durable_sequence, CRASH_MS)
+        if self._webhooks is not None:
+            self._webhooks.move_out()
 
     # phases
     def _live(self, until_step: int) -> float | None:
@@ -356,6 +374,18 @@ class World:
             at_s=self.timeline.seconds,
             lines=self.trace.newest(),
         )
+
+
+@contextlib.contextmanager
+def _no_collector() -> Iterator[None]:
+    """Let no cycles be looked for: a run makes few, and an eighth of its time went there."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def commit_starts(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> int:
