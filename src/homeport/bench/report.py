@@ -182,11 +182,14 @@ def api_lines(found: list[ApiMeasurement]) -> list[Line]:
     for each in found:
         ratio, is_target = each.ratio, each.connections > 1
         theirs = "" if each.moto is None else f"moto {_rate(each.moto)}"
+        if ratio is not None:
+            of_each = ", ".join(f"{one:.1f}" for one in each.ratios)
+            theirs += f" ({ratio:.1f} x" + (f" of {of_each})" if len(each.ratios) > 1 else ")")
         lines.append(
             Line(
                 what=f"{each.operation}, {each.connections} connections",
                 homeport=f"{_rate(each.homeport)}, median {each.homeport.load.median_ms:.2f} ms",
-                beside=theirs if ratio is None else f"{theirs} ({ratio:.1f} x)",
+                beside=theirs,
                 target=f"{API_RATIO_TARGET:.0f} x" if is_target else "",
                 is_met=None if ratio is None or not is_target else ratio >= API_RATIO_TARGET,
             )
