@@ -396,7 +396,7 @@ def _find_launchable(
 
 
 def _refuse_role(role: str | None) -> None:
-    if role is not None:
+    if role:  # Ansible sends an empty one with every service
         raise ecs.InvalidParameterException(
             "role is only valid for services with loadBalancers; leave it out."
         )
