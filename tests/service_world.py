@@ -53,9 +53,9 @@ class ServiceWorld:
 
     def call(self, operation: str, request: Any) -> Any:
         """Call an operation, commit what it decides, and return its reply."""
-        context = CallContext(scope=SCOPE, moment=self._moment(), endpoint="http://127.0.0.1:4566")
+        context = CallContext(scope=SCOPE, moment=self.moment(), endpoint="http://127.0.0.1:4566")
         decision = OPERATIONS[operation](self.view, request, context)
-        return self._commit(decision).reply
+        return self.commit(decision).reply
 
     def service(self, name: str = "web") -> Service:
         """Return the service of that name as it is stored."""
@@ -73,8 +73,8 @@ class ServiceWorld:
         arn = self.service(name).arn
         effects: list[Effect] = []
         for _ in range(STEPS_LIMIT):
-            decision = self._commit(
-                reconcile_service(self.view, arn, self._moment(), is_strict=self.is_strict)
+            decision = self.commit(
+                reconcile_service(self.view, arn, self.moment(), is_strict=self.is_strict)
             )
             effects.extend(decision.effects)
             if not decision.changes:
@@ -85,8 +85,8 @@ class ServiceWorld:
     def report(self, task: Task, status: str, reason: str | None = None) -> None:
         """Let the agent report a task's status, and the scheduler look at it."""
         report = TaskReport(task_arn=task.arn, status=status, reason=reason)
-        self._commit(
-            report_task(self.view, report, self._moment(), is_strict=self.is_strict)
+        self.commit(
+            report_task(self.view, report, self.moment(), is_strict=self.is_strict)
         )
         if task.service_arn is not None:
             self.reconcile(task.service_arn.rsplit("/", 1)[-1])
@@ -102,8 +102,8 @@ class ServiceWorld:
         """Let the agent report the health of a task's first container."""
         assert task.container_instance_arn is not None
         reports = ((task.arn, task.containers[0].name, health),)
-        self._commit(
-            report_health(self.view, task.container_instance_arn, reports, self._moment())
+        self.commit(
+            report_health(self.view, task.container_instance_arn, reports, self.moment())
         )
         self.reconcile(task.group.removeprefix("service:"))
 
@@ -142,11 +142,11 @@ class ServiceWorld:
         events = reversed(self.view.service_events(self.service(name).arn))
         return [event.message for event in events]
 
-    def _moment(self) -> Any:
+    def moment(self) -> Any:
         self._draws += 1
         return at(self.now_ms, str(self._draws))
 
-    def _commit(self, decision: Decision) -> Decision:
+    def commit(self, decision: Decision) -> Decision:
         apply(self.store, decision, self.now_ms)
         assert find_violations(self.store) == []
         return decision

@@ -7,7 +7,7 @@ service comes to rest on the new revision or on the last completed one.
 
 from __future__ import annotations
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from builders import make_task_definition
@@ -103,6 +103,7 @@ class Rollout:
     done=st.lists(deeds, max_size=30),
     rollback=st.booleans(),
 )
+@example(desired=1, percent=(1, 200), done=[("run", 0), ("crash", 1), ("drain", 1)], rollback=False)
 def test_a_deployment_that_may_fail_ends_well_or_as_documented(
     desired: int, percent: tuple[int, int], done: list[tuple[str, int]], rollback: bool
 ):

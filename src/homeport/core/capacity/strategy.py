@@ -9,8 +9,6 @@ from fractions import Fraction
 
 from homeport.model.capacity_provider import StrategyItem
 
-_Share = tuple[Fraction, int]
-
 
 def split_tasks(
     strategy: Sequence[StrategyItem], count: int, known: Mapping[str, int] | None = None
@@ -22,44 +20,46 @@ def split_tasks(
     are 0, what is beyond the bases is left over.
     """
     have = {item.provider: (known or {}).get(item.provider, 0) for item in strategy}
-    added = dict.fromkeys(have, 0)
-    for _ in range(count):
-        item = _next_item(strategy, have)
-        if item is None:
-            break
-        have[item.provider] += 1
-        added[item.provider] += 1
-    return {provider: number for provider, number in added.items() if number}
-
-
-def surplus_provider(strategy: Sequence[StrategyItem], known: Mapping[str, int]) -> str | None:
-    """Return the provider that is most over its share, whose task goes first at scale-in.
-
-    Tasks of providers that the strategy doesn't name go before all others. None when there is no
-    task.
-    """
-    named = {item.provider for item in strategy}
-    strangers = sorted(p for p, number in known.items() if number and p not in named)
-    if strangers:
-        return strangers[0]
-    best: tuple[_Share, str] | None = None
-    for index, item in enumerate(strategy):
-        if not known.get(item.provider):
-            continue
-        beyond = known[item.provider] - item.base
-        # Within its base a provider gives up its tasks last; without a weight, first beyond it.
-        share = Fraction(beyond, item.weight) if item.weight else Fraction(beyond * 1_001)
-        candidate = ((share if beyond > 0 else Fraction(-1), index), item.provider)
-        if best is None or candidate > best:
-            best = candidate
-    return None if best is None else best[1]
-
-
-def _next_item(strategy: Sequence[StrategyItem], have: Mapping[str, int]) -> StrategyItem | None:
+    before = dict(have)
+    left = count
     for item in strategy:
-        if have[item.provider] < item.base:
-            return item
+        based = min(left, max(0, item.base - have[item.provider]))
+        have[item.provider] += based
+        left -= based
     weighted = [item for item in strategy if item.weight > 0]
-    if not weighted:
-        return None
-    return min(weighted, key=lambda item: Fraction(have[item.provider] - item.base, item.weight))
+    if all(have[item.provider] <= item.base for item in weighted):
+        for provider, number in _first_shares(weighted, left).items():
+            have[provider] += number
+            left -= number
+    for _ in range(left if weighted else 0):
+        least = min(weighted, key=lambda each: _beyond_base(each, have))
+        have[least.provider] += 1
+    return {p: number - before[p] for p, number in have.items() if number > before[p]}
+
+
+def surplus_tasks(
+    strategy: Sequence[StrategyItem], known: Mapping[str, int], count: int
+) -> dict[str, int]:
+    """Return how many tasks each provider has that it hadn't if there were `count` fewer.
+
+    So scale-in takes back what scale-out has given, in whatever steps. Tasks of providers that the
+    strategy doesn't name are all too many.
+    """
+    fewer = split_tasks(strategy, max(0, sum(known.values()) - count))
+    over = {provider: number - fewer.get(provider, 0) for provider, number in known.items()}
+    return {provider: number for provider, number in over.items() if number > 0}
+
+
+def _first_shares(weighted: Sequence[StrategyItem], count: int) -> dict[str, int]:
+    """Divide almost all of `count` tasks beyond the bases at once, as one by one would.
+
+    Every provider that has fewer for its weight than some level is served before any that has as
+    many: so all may be filled up to a level that `count` certainly reaches.
+    """
+    total = sum(item.weight for item in weighted)
+    level = max(0, count - len(weighted))
+    return {item.provider: -(-level * item.weight // total) for item in weighted}
+
+
+def _beyond_base(item: StrategyItem, have: Mapping[str, int]) -> Fraction:
+    return Fraction(have[item.provider] - item.base, item.weight)

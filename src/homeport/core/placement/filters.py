@@ -169,7 +169,7 @@ def _refuse_resources(candidate: Candidate, needs: TaskResources) -> _Why | None
     if needs.gpu_count > candidate.free_gpu_count:
         left = max(candidate.free_gpu_count, 0)
         return REASON_GPU, f"needs {needs.gpu_count} GPUs, {left} are left"
-    if needs.interface_count > candidate.free_interface_count:
+    if needs.interface_count and needs.interface_count > candidate.free_interface_count:
         slots = instance.resources.interface_slots
         return REASON_INTERFACES, f"needs a network interface, all of its {slots} are in use"
     return None

@@ -4,7 +4,7 @@ UNHEALTHY tasks first, then those that aren't RUNNING yet, then the others; with
 the placement strategy run backwards: from the fullest bucket, or where most room is left behind.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from homeport.core.decision import Moment
 from homeport.core.placement.candidate import Candidate
@@ -23,15 +23,22 @@ _DEFAULT_CHAIN = (SPREAD_ZONES, SPREAD_INSTANCES)
 
 
 def pick_tasks_to_stop(
-    view: View, service: Service, tasks: Sequence[Task], *, count: int, moment: Moment
+    view: View,
+    service: Service,
+    tasks: Sequence[Task],
+    *,
+    count: int,
+    moment: Moment,
+    leaving: Collection[str] = (),
 ) -> tuple[Task, ...]:
     """Choose `count` of `tasks` (or all, if there are fewer), in the order in which to stop them.
 
-    Balance is judged by all wanted tasks of the service, not by `tasks` alone.
+    Balance is judged by all wanted tasks of the service, not by `tasks` alone, but without those
+    that are `leaving` anyway (ARNs).
     """
     hosts: dict[str, Candidate] = {}
     for task in view.tasks_of_service(service.arn).values():
-        if task.desired_status == RUNNING:
+        if task.desired_status == RUNNING and task.arn not in leaving:
             _host_of(view, hosts, task).counted += 1
     for task in tasks:
         _host_of(view, hosts, task)

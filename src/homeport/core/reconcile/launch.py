@@ -79,7 +79,7 @@ def launch_tasks(
         placement_request(view, service, definition, asked, deployment=deployment),
         service.capacity_provider_strategy,
         moment=moment,
-        known=_tasks_of_providers(view, service, deployment),
+        known=_tasks_of_providers(view, service, deployment, moment),
     )
     launch = launch_tasks_at(
         view,
@@ -167,10 +167,17 @@ def _make_service_task(
     )
 
 
-def _tasks_of_providers(view: View, service: Service, deployment: Deployment) -> dict[str, int]:
-    """Count the wanted tasks of one deployment by capacity provider; () without a strategy."""
+def _tasks_of_providers(
+    view: View, service: Service, deployment: Deployment, moment: Moment
+) -> dict[str, int]:
+    """Count one deployment's tasks that stay, by capacity provider; none without a strategy.
+
+    An UNHEALTHY one, or one on a DRAINING container instance, is replaced where it was.
+    """
     if not service.capacity_provider_strategy:
         return {}
+    draining = view.draining_instances(service.cluster_arn)
+    grace_ms = service.health_check_grace_period_s * 1_000
     return dict(
         Counter(
             task.capacity_provider
@@ -178,6 +185,11 @@ def _tasks_of_providers(view: View, service: Service, deployment: Deployment) ->
             if task.deployment_id == deployment.id
             and task.desired_status == RUNNING
             and task.capacity_provider is not None
+            and task.container_instance_arn not in draining
+            and (
+                task.health_status != "UNHEALTHY"
+                or moment.now_ms < (task.started_at_ms or 0) + grace_ms
+            )
         )
     )
 

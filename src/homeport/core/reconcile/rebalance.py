@@ -5,13 +5,15 @@ services that opt in by a tag, which ECS hasn't (docs/differences.md). A new tas
 inside maximumPercent; when it is healthy the scale-in rules stop one where there are most.
 """
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
+from homeport.core.capacity.addresses import free_addresses
 from homeport.core.capacity.places import Place
-from homeport.core.capacity.provisioning import provider_constraints
+from homeport.core.capacity.provisioning import wish_for_capacity
 from homeport.core.decision import Moment
 from homeport.core.placement.daemon_hosts import find_daemon_hosts
 from homeport.core.placement.expressions import subject_reader
@@ -23,8 +25,14 @@ from homeport.core.placement.strategies import SPREAD_ZONES
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks_at
 from homeport.core.reconcile.rollout import PERCENT
 from homeport.core.reconcile.service_events import listed_tasks
-from homeport.model.capacity_provider import ATTRIBUTE_CAPACITY_PROVIDER, FARGATE
-from homeport.model.container_instance import ContainerInstance
+from homeport.core.reconcile.zone_balance import (
+    ENOUGH,
+    Host,
+    Standing,
+    choose_hosts,
+    zone_without_room,
+)
+from homeport.model.capacity_provider import FARGATE
 from homeport.model.service import Service
 from homeport.model.task import RUNNING, Task
 from homeport.state.view import View
@@ -32,14 +40,6 @@ from homeport.state.view import View
 OPT_IN_TAG = "homeport:rebalance"
 OPT_IN_VALUE = "instances"
 NO_ZONE = "no zone"
-
-
-class Host(msgspec.Struct, frozen=True, gc=False):
-    """A matching container instance that has room, and how many tasks of the service it has."""
-
-    arn: str
-    zone: str
-    tasks: int
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +55,6 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Moment) -> Move | None:
     """Return the tasks to start for a better balance, or None when there is nothing to gain."""
-    if len(service.capacity_provider_strategy) > 1 or service.task_launch_type == FARGATE:
-        return None  # several providers' ratio says where tasks go, whatever that does to the zones
     if service.primary.rollout_state == "FAILED":
         return None  # it starts nothing any more
     by_zone = _wants_zones(service) and not _is_even(view, service)
@@ -67,24 +65,36 @@ def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Momen
     running = [t for t in view.tasks_of_service(service.arn).values() if t.last_status == RUNNING]
     if room <= 0 or len(running) < 2:
         return None
-    hosts = _find_hosts(view, service, running)
-    zones = _count_zones(view, service, running)
+    hosts, with_room = _find_hosts(view, service, running)
+    free = [host for host in hosts if host.arn in with_room]
+    standing = _stand(view, service, running, moment)
     if by_zone:
-        short, missing = _emptiest(zones, {host.zone for host in hosts})
-        if missing:
-            chosen = _first([h for h in hosts if h.zone == short], min(missing, room))
+        short, chosen = choose_hosts(standing, free, room)
+        if chosen:
             launch = _launch(view, service, chosen, ids=ids, moment=moment)
-            messages = _zone_messages(service, zones, short, launch.tasks)
+            messages = _zone_messages(service, standing.zones, short, launch.tasks)
             return Move(launch=launch, messages=messages, is_between_zones=True)
-    if by_instance:
-        move = _move_to_instance(view, service, hosts, running, ids=ids, moment=moment)
+    if by_instance and standing.keeps_shares():
+        move = _move_to_instance(view, service, free, running, ids=ids, moment=moment)
         if move is not None:
             return move
-    if by_zone and max(zones.values()) - min(zones.values()) > 1:
-        full = min(zones, key=lambda zone: (zones[zone], zone))
+    full = zone_without_room(standing, hosts, with_room) if by_zone else None
+    if full is not None:
         messages = (no_room_message(service, full),)
         return Move(launch=NO_LAUNCH, messages=messages, is_between_zones=True)
     return None
+
+
+def protection_ends_ms(view: View, service: Service, moment: Moment) -> int | None:
+    """Return when the next task of uneven zones may move again; None if it isn't for protection."""
+    if not _wants_zones(service) or _is_even(view, service):
+        return None
+    ends_ms = [
+        task.protected_until_ms or 0
+        for task in view.tasks_of_service(service.arn).values()
+        if task.is_protected(moment.now_ms)
+    ]
+    return min(ends_ms, default=None)
 
 
 def no_room_message(service: Service, zone: str) -> str:
@@ -126,11 +136,12 @@ def is_interrupted(service: Service) -> bool:
     return service.is_rebalancing and not is_wanted
 
 
-def balanced_message(view: View, service: Service) -> str:
-    """Say that the zones are even again."""
-    tasks = list(view.tasks_of_service(service.arn).values())
-    zones = _listed(_count_zones(view, service, tasks))
-    return f"(service {service.name}) is AZ balanced with {zones}."
+def balanced_message(view: View, service: Service, moment: Moment) -> str:
+    """Say that the zones are even again, or as even as the shares and protection let them be."""
+    standing = _stand(view, service, list(view.tasks_of_service(service.arn).values()), moment)
+    if not standing.is_even:
+        return rebalancing_stopped_message(service)
+    return f"(service {service.name}) is AZ balanced with {_listed(standing.zones)}."
 
 
 def _wants_zones(service: Service) -> bool:
@@ -155,73 +166,64 @@ def _wants_instances(view: View, service: Service) -> bool:
     return any(t.key == OPT_IN_TAG and t.value == OPT_IN_VALUE for t in view.tags(service.arn))
 
 
-def _find_hosts(view: View, service: Service, running: Sequence[Task]) -> list[Host]:
+def _find_hosts(
+    view: View, service: Service, running: Sequence[Task]
+) -> tuple[list[Host], set[str]]:
+    """Return the container instances that may have the tasks, and which have room for one more."""
     definition = view.task_definition(service.primary.task_definition_arn)
     assert definition is not None, service.primary.task_definition_arn
     request = placement_request(view, service, definition, 1)
-    provided = provider_constraints(_provider_of(service))
-    request = replace(request, constraints=(*request.constraints, *provided))
-    counts: dict[str, int] = {}
-    for task in running:
-        arn = task.container_instance_arn or ""
-        counts[arn] = counts.get(arn, 0) + 1
+    request = replace(request, requires_attributes=wish_for_capacity(request).requires_attributes)
+    loads = Counter(task.container_instance_arn or "" for task in running)
     is_distinct = any(c.kind == DISTINCT_INSTANCE for c in request.constraints)
     kept_arn = kept_from(view, request)
-    hosts = []
-    for host in find_daemon_hosts(view, request):
-        if host.arn == kept_arn:
+    hosts: list[Host] = []
+    with_room: set[str] = set()
+    for found in find_daemon_hosts(view, request):
+        instance = view.container_instance(found.arn)
+        if instance is None:
             continue
-        instance = view.container_instance(host.arn)
-        tasks = counts.get(host.arn, 0)
-        if host.refusal is not None or instance is None or (is_distinct and tasks):
-            continue
-        if refuse_for_daemons(view, instance, request.resources, 0) is None:
-            hosts.append(Host(host.arn, instance.availability_zone or NO_ZONE, tasks))
-    return sorted(hosts, key=lambda host: (host.tasks, host.arn))
+        zone, provider = instance.availability_zone or NO_ZONE, instance.capacity_provider
+        hosts.append(Host(found.arn, zone, provider, loads[found.arn]))
+        if (
+            found.refusal is None
+            and found.arn != kept_arn
+            and not (is_distinct and loads[found.arn])
+            and refuse_for_daemons(view, instance, request.resources, 0) is None
+            and (not instance.is_fargate or any(free_addresses(view, instance)))
+        ):
+            with_room.add(found.arn)
+    return sorted(hosts, key=lambda host: (host.tasks, host.arn)), with_room
 
 
-def _count_zones(view: View, service: Service, tasks: Sequence[Task]) -> dict[str, int]:
+def _stand(view: View, service: Service, tasks: Sequence[Task], moment: Moment) -> Standing:
     """Count tasks in every zone that has an ACTIVE instance, zones without any too."""
-    counts = {
+    strategy = service.capacity_provider_strategy
+    is_fargate = service.task_launch_type == FARGATE
+    named = {item.provider for item in strategy}
+    zones = {
         instance.availability_zone or NO_ZONE: 0
         for instance in view.container_instances(service.cluster_arn).values()
-        if instance.is_available and _is_provided(service, instance)
+        if instance.is_available
+        and instance.is_fargate == is_fargate
+        and (is_fargate or not strategy or instance.capacity_provider in named)
     }
+    owned: Counter[tuple[str | None, str]] = Counter()
+    protected: Counter[tuple[str | None, str]] = Counter()
     for task in tasks:
         zone = task.availability_zone or NO_ZONE
-        counts[zone] = counts.get(zone, 0) + 1
-    return dict(sorted(counts.items()))
+        zones[zone] = zones.get(zone, 0) + 1
+        owner = (_owner_of(service, task), zone)
+        owned[owner] += 1
+        if task.is_protected(moment.now_ms):
+            protected[owner] += 1
+    return Standing(
+        strategy=strategy, zones=dict(sorted(zones.items())), tasks=owned, protected=protected
+    )
 
 
-def _provider_of(service: Service) -> str | None:
-    """Return the one capacity provider that a service's tasks are of; None for the launch type."""
-    return next((item.provider for item in service.capacity_provider_strategy), None)
-
-
-def _is_provided(service: Service, instance: ContainerInstance) -> bool:
-    provider = _provider_of(service)
-    return provider is None or instance.attributes.get(ATTRIBUTE_CAPACITY_PROVIDER) == provider
-
-
-def _emptiest(counts: dict[str, int], with_room: set[str]) -> tuple[str, int]:
-    """Return the zone with fewest tasks that has room, and how many it should get."""
-    candidates = [zone for zone in counts if zone in with_room]
-    if not candidates:
-        return "", 0
-    short = min(candidates, key=lambda zone: (counts[zone], zone))
-    even = dict(counts)
-    missing = 0
-    while (fullest := max(even.values())) - even[short] > 1:
-        full = min(zone for zone in even if even[zone] == fullest)
-        even[full] -= 1
-        even[short] += 1
-        missing += 1
-    return short, missing
-
-
-def _first(hosts: Sequence[Host], count: int) -> list[str]:
-    """Choose as many hosts, one task each: the rest follows when these are up."""
-    return [host.arn for host in hosts[:count]]
+def _owner_of(service: Service, task: Task) -> str | None:
+    return task.capacity_provider if service.capacity_provider_strategy else None
 
 
 def _move_to_instance(
@@ -233,33 +235,41 @@ def _move_to_instance(
     ids: Iterator[str],
     moment: Moment,
 ) -> Move | None:
-    """Start a task on the emptiest instance if another of its zone has two more."""
-    loads: dict[str, int] = {}
+    """Start a task on the emptiest instance if another of its zone has two more.
+
+    Of the same capacity provider: the shares stay as they are.
+    """
+    loads = Counter(task.container_instance_arn or "" for task in running)
+    fullest: dict[tuple[str | None, str], int] = {}
     for task in running:
-        arn = task.container_instance_arn or ""
-        loads[arn] = loads.get(arn, 0) + 1
-    fullest: dict[str, int] = {}
-    for task in running:
-        zone = task.availability_zone or NO_ZONE
-        fullest[zone] = max(fullest.get(zone, 0), loads[task.container_instance_arn or ""])
+        owner = (_owner_of(service, task), task.availability_zone or NO_ZONE)
+        fullest[owner] = max(fullest.get(owner, 0), loads[task.container_instance_arn or ""])
     for host in hosts:
-        if fullest.get(host.zone, 0) - host.tasks > 1:
-            launch = _launch(view, service, [host.arn], ids=ids, moment=moment)
-            return Move(launch=launch, messages=(), is_between_zones=False)
+        for (provider, zone), tasks in fullest.items():
+            if zone == host.zone and host.is_of(provider) and tasks - host.tasks >= ENOUGH:
+                chosen = [(provider, host)]
+                launch = _launch(view, service, chosen, ids=ids, moment=moment)
+                return Move(launch=launch, messages=(), is_between_zones=False)
     return None
 
 
 def _launch(
-    view: View, service: Service, arns: Sequence[str], *, ids: Iterator[str], moment: Moment
+    view: View,
+    service: Service,
+    chosen: Sequence[tuple[str | None, Host]],
+    *,
+    ids: Iterator[str],
+    moment: Moment,
 ) -> Launch:
-    provider = _provider_of(service)
-    places = [Place(instance_arn=arn, capacity_provider=provider) for arn in arns]
+    places = [
+        Place(instance_arn=host.arn, capacity_provider=provider) for provider, host in chosen
+    ]
     primary = service.primary
     return launch_tasks_at(view, service, places, deployment=primary, ids=ids, moment=moment)
 
 
 def _zone_messages(
-    service: Service, zones: dict[str, int], short: str, tasks: Sequence[Task]
+    service: Service, zones: Mapping[str, int], short: str, tasks: Sequence[Task]
 ) -> tuple[str, ...]:
     return (
         f"(service {service.name}) is not AZ balanced with {_listed(zones)}. "
@@ -269,5 +279,5 @@ def _zone_messages(
     )
 
 
-def _listed(zones: dict[str, int]) -> str:
+def _listed(zones: Mapping[str, int]) -> str:
     return ", ".join(f"{count} tasks in {zone}" for zone, count in zones.items())

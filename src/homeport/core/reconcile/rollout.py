@@ -178,7 +178,7 @@ def _stops_of_outgoing(
     beyond = healthy + starting - min(floor, bounds.lower) if is_crowded else 0
     return Stops(
         outgoing_healthy=_clamp(healthy - floor, counts.outgoing_healthy),
-        outgoing_unsettled=_clamp(healthy + unsettled + starting - floor, unsettled),
+        outgoing_unsettled=_clamp(healthy + unsettled - floor, unsettled),
         outgoing_starting=_clamp(beyond, starting),
         outgoing_unhealthy=_clamp(healthy + unhealthy - floor, unhealthy),
         outgoing_pending=counts.outgoing_pending,

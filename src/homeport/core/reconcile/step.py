@@ -9,12 +9,13 @@ from msgspec.structs import replace
 
 from homeport.core.capacity.scale_in import pick_tasks_to_stop
 from homeport.core.decision import Decision, Moment
-from homeport.core.effects import Effect, SendTasks
+from homeport.core.effects import Effect, SendTasks, WakeAt
 from homeport.core.lifecycle.new_task import STOP_SERVICE_SCHEDULER, stop_task
 from homeport.core.reconcile.aftermath import (
     REASON_FAILED_HEALTH,
     Plan,
     count_failures,
+    repeat_of_steady_state,
     wakes_of,
 )
 from homeport.core.reconcile.census import Census
@@ -26,6 +27,7 @@ from homeport.core.reconcile.rebalance import (
     moved_messages,
     plan_move,
     protected_move_message,
+    protection_ends_ms,
     rebalancing_stopped_message,
 )
 from homeport.core.reconcile.rollout import Bounds, Counts, Stops, bounds_of, plan_stops
@@ -113,9 +115,13 @@ def move_step(view: View, service: Service, moment: Moment) -> Decision | None:
     ids = moment.ids()
     move = plan_move(view, service, ids=ids, moment=moment)
     if move is None and not service.is_rebalancing:
-        return None
+        ends_ms = protection_ends_ms(view, service, moment)
+        if ends_ms is None:
+            return None
+        again = WakeAt(ends_ms, service.arn)
+        return Decision(effects=(again, repeat_of_steady_state(service)))
     if move is None:
-        message = balanced_message(view, service)
+        message = balanced_message(view, service, moment)
         even = replace(service, is_rebalancing=False)
         return note_step(view, service, even, messages=[message], moment=moment)
     if not move.launch.tasks:
@@ -276,7 +282,11 @@ def choose_stops(
             stoppable = tuple(task for task in group if task.arn not in census.protected)
         if group is census.outgoing_healthy and service.keeps_older_tasks:
             stoppable = _spare_tasks(service, census, stoppable)
-        for task in _pick(view, service, census, stoppable, count=count, moment=moment):
+        leaving = frozenset(task.arn for task, _ in going)
+        picked = _pick(
+            view, service, census, stoppable, count=count, moment=moment, leaving=leaving
+        )
+        for task in picked:
             scaling = f"Scaling activity initiated by (deployment {task.deployment_id})"
             going.append((task, REASON_FAILED_HEALTH if is_for_health else scaling))
     return stop_tasks(going, moment)
@@ -318,6 +328,7 @@ def _pick(
     *,
     count: int,
     moment: Moment,
+    leaving: frozenset[str],
 ) -> Sequence[Task]:
     """Choose among tasks of one kind: those that have to leave their instance go first."""
     if count <= 0:
@@ -328,12 +339,17 @@ def _pick(
     if service.keeps_older_tasks and service.last_completed is not None:
         kept = service.last_completed.id
     first = [t for t in tasks if t.arn in census.displaced or kept not in (None, t.deployment_id)]
-    if first:
-        chosen = sorted(first, key=lambda task: task.arn)[:count]
-        others = [task for task in tasks if task not in first]
-        rest = count - len(chosen)
-        return (*chosen, *pick_tasks_to_stop(view, service, others, count=rest, moment=moment))
-    return pick_tasks_to_stop(view, service, tasks, count=count, moment=moment)
+    chosen = sorted(first, key=lambda task: task.arn)[:count]
+    leaving |= {task.arn for task in chosen}
+    rest = pick_tasks_to_stop(
+        view,
+        service,
+        [task for task in tasks if task.arn not in leaving],
+        count=count - len(chosen),
+        moment=moment,
+        leaving=leaving,
+    )
+    return (*chosen, *rest)
 
 
 def _activity_messages(

@@ -73,10 +73,11 @@ def _check_share(store: Store, service: Service, provider: str, gone: Container[
     item = next((item for item in strategy if item.provider == provider), None)
     if item is None:
         raise Violation(TRUTH, f"{service.arn} has no {provider} in its strategy")
-    total = max(service.desired_count, sum(have.values()))
+    moving = service.moving_tasks  # beside those that they will take the place of
+    total = max(service.desired_count, sum(have.values()) - moving)
     beyond = max(0, total - sum(item.base for item in strategy))
     share = ceil(Fraction(beyond * item.weight, sum(item.weight for item in strategy)))
-    if have[provider] > item.base + share:
+    if have[provider] > item.base + share + moving:
         raise Violation(
             TRUTH,
             f"{service.arn} has {have[provider]} of {total} tasks on {provider}, whose base is "

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homeport.core.capacity.strategy import split_tasks, surplus_provider
+from homeport.core.capacity.strategy import split_tasks, surplus_tasks
 from homeport.model.capacity_provider import StrategyItem
 
 
@@ -32,16 +32,17 @@ def test_tasks_that_are_there_count_towards_the_ratio() -> None:
     assert split_tasks(strategy, 2, {"a": 3, "b": 1}) == {"b": 2}
 
 
-def test_scale_in_takes_from_the_provider_that_is_most_over_its_share() -> None:
+def test_scale_in_takes_what_a_provider_has_beyond_its_share() -> None:
     strategy = (StrategyItem("a", weight=1, base=1), StrategyItem("b", weight=1))
-    assert surplus_provider(strategy, {"a": 1, "b": 1}) == "b"
-    assert surplus_provider(strategy, {"a": 4, "b": 1}) == "a"
-    assert surplus_provider(strategy, {"a": 1}) == "a"
-    assert surplus_provider(strategy, {}) is None
+    assert surplus_tasks(strategy, {"a": 1, "b": 1}, 1) == {"b": 1}
+    assert surplus_tasks(strategy, {"a": 4, "b": 1}, 1) == {"a": 1}
+    assert surplus_tasks(strategy, {"a": 1}, 1) == {"a": 1}
+    assert surplus_tasks(strategy, {"a": 4, "b": 1}, 0) == {"a": 1}
+    assert surplus_tasks(strategy, {}, 1) == {}
 
 
-def test_scale_in_begins_with_tasks_of_providers_that_are_no_longer_named() -> None:
-    assert surplus_provider((StrategyItem("a", weight=1),), {"a": 9, "old": 1}) == "old"
+def test_tasks_of_providers_that_are_no_longer_named_are_all_too_many() -> None:
+    assert surplus_tasks((StrategyItem("a", weight=1),), {"a": 9, "old": 1}, 1) == {"old": 1}
 
 
 items = st.lists(
@@ -73,3 +74,25 @@ def test_no_provider_is_a_whole_task_from_its_share(
     for item in strategy:
         exact = count * item.weight / weights
         assert abs(shares.get(item.provider, 0) - exact) < max(1, len(strategy))
+
+
+@given(items, st.integers(0, 200), st.integers(0, 200))
+def test_scale_in_takes_back_what_scale_out_has_given(
+    strategy: list[StrategyItem], kept: int, gone: int
+) -> None:
+    before = split_tasks(strategy, kept + gone)
+    over = surplus_tasks(strategy, before, gone)
+    left = {p: number - over.get(p, 0) for p, number in before.items()}
+    assert {p: number for p, number in left.items() if number} == split_tasks(strategy, kept)
+
+
+@given(items, st.integers(0, 9), st.integers(0, 200))
+def test_all_at_once_each_task_goes_where_one_by_one_it_would(
+    strategy: list[StrategyItem], base: int, count: int
+) -> None:
+    based = [StrategyItem(strategy[0].provider, strategy[0].weight, base), *strategy[1:]]
+    have: dict[str, int] = {}
+    for _ in range(count):
+        for provider in split_tasks(based, 1, have):
+            have[provider] = have.get(provider, 0) + 1
+    assert split_tasks(based, count) == have

@@ -36,7 +36,7 @@ def report_digest(world: ServiceWorld, number: int, digest: str) -> None:
         status="RUNNING",
         containers=(ContainerReport(name="app", status="RUNNING", image_digest=digest),),
     )
-    world._commit(report_task(world.view, report, world._moment()))
+    world.commit(report_task(world.view, report, world.moment()))
     world.reconcile()
 
 

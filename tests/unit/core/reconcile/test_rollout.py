@@ -263,3 +263,11 @@ def test_a_task_that_runs_ends_the_throttle():
     world.run_all()
     assert world.service().failed_launches == 0
     assert world.service().is_steady
+
+
+def test_what_runs_on_a_draining_instance_waits_for_a_replacement_that_is_up():
+    bounds = bounds_of(1, 1, 200)
+    starting = Counts(outgoing_unsettled=1, outgoing_starting=1)
+    assert plan_stops(bounds, starting, launches=0, is_blocked=False) == NO_STOPS
+    up = Counts(outgoing_unsettled=1, outgoing_healthy=1)
+    assert plan_stops(bounds, up, launches=0, is_blocked=False) == Stops(outgoing_unsettled=1)

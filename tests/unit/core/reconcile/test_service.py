@@ -84,7 +84,7 @@ def test_a_service_at_rest_needs_nothing():
     world = ServiceWorld(WEB)
     start(world, 3)
     world.run_all()
-    decision = reconcile_service(world.view, world.service().arn, world._moment())
+    decision = reconcile_service(world.view, world.service().arn, world.moment())
     assert decision.changes == ()
     assert wakes(list(decision.effects)) == [world.now_ms + 6 * 3_600_000]
 
@@ -103,7 +103,7 @@ def test_a_service_whose_tasks_are_all_on_their_way_needs_nothing():
     world = ServiceWorld(WEB)
     start(world, 3)
     world.report(world.tasks()[0], RUNNING)
-    assert reconcile_service(world.view, world.service().arn, world._moment()) == NOTHING
+    assert reconcile_service(world.view, world.service().arn, world.moment()) == NOTHING
 
 
 def test_a_task_that_exits_is_replaced_and_the_steady_state_is_told_again():
@@ -194,10 +194,10 @@ def test_a_deleted_service_drains_and_is_inactive_when_its_last_task_has_stopped
 def test_the_reconciler_lets_an_unknown_and_an_inactive_service_be():
     world = ServiceWorld(WEB)
     start(world, 0)
-    assert reconcile_service(world.view, "arn:nobody", world._moment()) == NOTHING
+    assert reconcile_service(world.view, "arn:nobody", world.moment()) == NOTHING
     world.call("DeleteService", ecs.DeleteServiceRequest(service="web"))
     world.reconcile()
-    assert reconcile_service(world.view, world.service().arn, world._moment()) == NOTHING
+    assert reconcile_service(world.view, world.service().arn, world.moment()) == NOTHING
 
 
 def test_a_service_with_no_room_says_why_and_waits_for_capacity():
