@@ -49,6 +49,10 @@ the sooner, and the Engine's work for the end of a container (its network, its m
 The room of what stops isn't given away before it has stopped, so nobody's start waits for a stop
 here."""
 
+SAMPLE_PATIENCE_S: Final = 10.0
+"""How long measuring the containers waits while any is being created, started or stopped: half of
+its interval, so that metrics are late at most by as much."""
+
 
 class Runner:
     """The machine's hands. All methods belong to one event loop."""
@@ -69,6 +73,7 @@ class Runner:
         self.on_engine_trouble: Callable[[], None] = lambda: None
         self.metadata_files: MetadataFiles | None = None
         self.cgroups: TaskCgroups | None = None
+        self.steps_first = Precedence(patience_s=SAMPLE_PATIENCE_S)
         self._settings = settings
         self._facts = facts
         self._engine = engine
@@ -170,14 +175,19 @@ class Runner:
         key = (instruction.task_arn, instruction.container_name)
         # Counted here, not when the step runs: one step begins the next, and nobody gets between.
         is_start = isinstance(instruction, stimuli.CreateContainer | stimuli.StartContainer)
+        is_costly = is_start or isinstance(instruction, stimuli.StopContainer)
         if is_start:
             self._starts_first.begin()
+        if is_costly:
+            self.steps_first.begin()
         step = self._tasks.create_task(self._guard(instruction, work))
         self._steps[key] = step
 
         def forget(done: asyncio.Task[None]) -> None:
             if is_start:
                 self._starts_first.end()
+            if is_costly:
+                self.steps_first.end()
             if self._steps.get(key) is done:
                 del self._steps[key]
 
