@@ -30,7 +30,8 @@ GROUP_LENGTH_CHARACTERS = 255
 SERVICE_GROUP_PREFIX = "service:"
 CLUSTER_NAME_TAG = "aws:ecs:clusterName"
 
-_is_started_by = re.compile(r"[A-Za-z0-9_/-]+").fullmatch
+# AWS documents no space, and takes one: the tool `ecs run` says "ECS Deploy" with every task.
+_is_started_by = re.compile(r"[A-Za-z0-9_/ -]+").fullmatch
 
 
 class LaunchTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,7 +200,7 @@ def _check_started_by(started_by: str | None, most_characters: int) -> str | Non
         raise ecs.InvalidParameterException(f"startedBy longer than {most_characters}.")
     if _is_started_by(started_by) is None:
         raise ecs.InvalidParameterException(
-            "startedBy may hold letters, digits, hyphens, underscores and slashes only."
+            "startedBy may hold letters, digits, hyphens, underscores, slashes and spaces only."
         )
     return started_by
 

@@ -52,11 +52,11 @@ def test_a_task_is_started_where_it_fits_and_its_agent_hears_of_it():
 
 
 def test_the_answer_shows_the_task_in_the_form_of_aws():
-    (task,) = run(make_desk(WEB, ZONE_A), started_by="ci/42", enable_execute_command=True)["tasks"]
+    (task,) = run(make_desk(WEB, ZONE_A), started_by="ECS Deploy/42", enable_execute_command=True)["tasks"]
     assert task["lastStatus"] == "PENDING"
     assert task["desiredStatus"] == "RUNNING"
     assert task["group"] == "family:web"
-    assert task["startedBy"] == "ci/42"
+    assert task["startedBy"] == "ECS Deploy/42"
     assert task["launchType"] == "EC2"
     assert (task["cpu"], task["memory"]) == ("128", "256")
     assert task["createdAt"] == NOW_MS / 1_000
@@ -220,7 +220,7 @@ def test_tasks_in_awsvpc_go_where_their_subnets_are():
     ("members", "word"),
     [
         ({"started_by": "x" * 129}, "startedBy longer than 128"),
-        ({"started_by": "no spaces"}, "startedBy"),
+        ({"started_by": "no:colons"}, "startedBy"),
         ({"group": "service:web"}, "Invalid namespace for group"),
         ({"group": "g" * 256}, "group longer than 255"),
         ({"propagate_tags": "SERVICE"}, "SERVICE"),
