@@ -6,6 +6,7 @@ What catches it is for `simulation/test_mutants` to find out.
 
 from msgspec.structs import replace
 
+from homeport.agent import stimuli, task_machine
 from homeport.core.capacity import places
 from homeport.core.decision import NOTHING
 from homeport.core.placement import daemon_room, eligible, filters, kept_instance, placing
@@ -371,12 +372,24 @@ def who_was_taken_over_from_goes_on_delivering(patch):
     patch.setattr(webhooks.Webhook, "__init__", init)
 
 
+def a_step_that_was_given_up_is_never_over(patch):
+    sound = task_machine._change_container
+
+    def change(state, container, stimulus, now_ms):
+        if isinstance(stimulus, stimuli.StepCancelled):
+            return state
+        return sound(state, container, stimulus, now_ms)
+
+    patch.setattr(task_machine, "_change_container", change)
+
+
 # The scenario that catches a bug; it is `full` for the others.
 others_take_a_daemons_room.scenario = "full_beside_daemons"
 only_the_first_daemons_room_is_kept.scenario = "full_beside_daemons"
 events_of_lost_commits_are_delivered.scenario = "webhooks"
 events_leave_before_they_are_durable.scenario = "webhooks"
 an_event_is_given_up_after_one_try.scenario = "webhooks"
+a_step_that_was_given_up_is_never_over.scenario = "stopped_deployments"
 the_outbox_takes_from_any_server.scenario = "webhooks_lost_lease"
 who_was_taken_over_from_goes_on_delivering.scenario = "webhooks_lost_lease"
 deletions_are_not_kept.scenario = "long_day"

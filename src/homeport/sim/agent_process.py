@@ -46,6 +46,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     disk: AgentDisk
     docker: SimDocker
     clock: SkewedClock
+    shares_kernel: bool = True  # with its containers: it may signal them itself
 
 
 def make_settings(

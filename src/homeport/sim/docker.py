@@ -58,7 +58,14 @@ class Done(NamedTuple):
     text: str = ""
 
 
-Answer = Refusal | Unavailable | Created | Started | Done
+class Shown(NamedTuple):
+    """How a container is, if it exists."""
+
+    is_running: bool = False
+    exit_code: int | None = None
+
+
+Answer = Refusal | Unavailable | Created | Started | Done | Shown
 Then = Callable[[Answer], None]
 
 
@@ -141,6 +148,17 @@ class SimDocker:
     def _come_back(self) -> None:
         self.is_up = True
 
+    def send_stop_signal(self, runtime_id: str) -> bool:
+        """Signal a container's process past the Engine; answers whether there was one."""
+        container = self.containers.get(runtime_id)
+        if container is None or container.status != "running":
+            return False
+        run, stop_ms = container.runs, self._draw_stop(container)
+        if stop_ms is not None:
+            end = SIGTERM_EXIT_CODE
+            self._timeline.after(stop_ms, lambda: self._exit(container, run, end), self._life)
+        return True
+
     # what the agent asks
     def pull(self, image: str, then: Then) -> None:
         """Make an image available, slowly the first time."""
@@ -163,9 +181,9 @@ class SimDocker:
         """Create a container, or answer with the one that has its name already."""
 
         def answer() -> Answer:
-            for known in self.containers.values():
-                if known.task_arn == task_arn and known.name == spec.name:
-                    return Created(known.runtime_id)
+            known = self.find(task_arn, spec.name)
+            if known is not None:
+                return Created(known)
             self._last_id += 1
             runtime_id = f"{self._last_id:012x}"
             self.containers[runtime_id] = SimContainer(
@@ -199,19 +217,27 @@ class SimDocker:
         self._answer(delay_ms, answer, then)
 
     def stop(self, runtime_id: str, timeout_s: int, then: Then) -> None:
-        """Stop a container; one that ignores it is killed after the time-out."""
+        """Stop a container; one that ignores it, or takes longer, is killed after the time-out."""
         container = self.containers.get(runtime_id)
-        behaviour = self._image(container.spec.image) if container else Image()
-        is_deaf = self._fails(behaviour.ignores_stop)
-        delay_ms = timeout_s * 1_000 if is_deaf else self._chance.milliseconds(behaviour.stop_s)
+        stop_ms, limit_ms = self._draw_stop(container), timeout_s * 1_000
+        is_killed = stop_ms is None or stop_ms > limit_ms
 
         def answer() -> Answer:
             if container is not None:
-                code = SIGKILL_EXIT_CODE if is_deaf else SIGTERM_EXIT_CODE
+                code = SIGKILL_EXIT_CODE if is_killed else SIGTERM_EXIT_CODE
                 self._exit(container, container.runs, code)
             return Done()
 
-        self._answer(delay_ms, answer, then)
+        self._answer(limit_ms if stop_ms is None else min(stop_ms, limit_ms), answer, then)
+
+    def inspect(self, runtime_id: str, then: Then) -> None:
+        """Show a container."""
+
+        def answer() -> Answer:
+            found = self.containers.get(runtime_id)
+            return Shown(found.status == "running", found.exit_code) if found else Shown()
+
+        self._answer(self._chance.milliseconds(SURVEY_S), answer, then)
 
     def remove(self, runtime_id: str, then: Then) -> None:
         """Remove a container whatever its state; gone is fine."""
@@ -223,6 +249,13 @@ class SimDocker:
             return Done()
 
         self._answer(self._chance.milliseconds(CREATE_S), answer, then)
+
+    def find(self, task_arn: str, name: str) -> str | None:
+        """Return the id of the container of this name."""
+        for known in self.containers.values():
+            if known.task_arn == task_arn and known.name == name:
+                return known.runtime_id
+        return None
 
     def survey(self, then: Callable[[tuple[FoundContainer, ...] | None], None]) -> None:
         """Show every container; None when the Engine doesn't answer."""
@@ -362,6 +395,12 @@ class SimDocker:
     def _end(self, container: SimContainer, code: int) -> None:
         container.status, container.exit_code = "exited", code
         container.bindings = ()
+
+    def _draw_stop(self, container: SimContainer | None) -> int | None:
+        """Draw how many milliseconds a container takes to stop; None: it ignores the signal."""
+        behaviour = self._image(container.spec.image) if container else Image()
+        is_deaf = self._fails(behaviour.ignores_stop)
+        return None if is_deaf else self._chance.milliseconds(behaviour.stop_s)
 
     def _image(self, name: str) -> Image:
         # A payload may name an image by the digest that an earlier task of the service ran.

@@ -134,6 +134,7 @@ def _make_fleet(chance: Stream) -> Fleet:
         attributes={"stack": ("blue", "green"), "homeport.capacity-provider": PROVIDERS},
         starts_s=(0.0, chance.pick((1.0, 30.0))),
         pool=chance.pick((0, 0, 1, 2)),
+        concurrent_starts=chance.pick((1, 2, 8)),
     )
 
 

@@ -11,6 +11,8 @@ from homeport.sim.network import Network
 from homeport.sim.scenario import Image
 from homeport.sim.trace import Trace
 
+SHARED_KERNELS = 0.8  # of agents share one with their containers
+
 
 class SimMachine:
     """What survives an agent: everything but its process."""
@@ -41,6 +43,7 @@ class SimMachine:
             disk=AgentDisk(),
             docker=SimDocker(timeline, chance.stream(f"docker {name}"), images, luck),
             clock=SkewedClock(timeline),
+            shares_kernel=chance.stream(f"kernel {name}").happens(SHARED_KERNELS),
         )
 
     @property

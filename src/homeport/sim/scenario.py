@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from homeport.agent.settings import DEFAULT_CONCURRENT_STARTS
 from homeport.model.capacity_provider import FARGATE_PROVIDERS
 from homeport.sim.chance import Span
 
@@ -35,6 +36,7 @@ class Fleet(Part, frozen=True):
     attributes: dict[str, tuple[str, ...]] = {}  # values go round over the instances
     starts_s: Span = (0.0, 2.0)
     pool: int = 0  # further machines that take Fargate's place
+    concurrent_starts: int = DEFAULT_CONCURRENT_STARTS  # of containers on one of them
 
 
 class Image(Part, frozen=True):

@@ -301,6 +301,7 @@ class World:
             cpu_units=fleet.cpu_units,
             memory_mib=fleet.memory_mib,
             attributes=attributes,
+            concurrent_starts=fleet.concurrent_starts,
         )
         machine = SimMachine(
             self.timeline,

@@ -9,10 +9,11 @@ import msgspec
 import pytest
 
 from agent_builders import make_container, make_task
+from agent_turns_suite import TurnsSuite, send, send_stop
 from homeport.agent import stimuli
 from homeport.agent.container_spec import InstanceFacts
 from homeport.agent.runner import Runner, now_ms
-from homeport.agent.settings import DEFAULT_CONCURRENT_STARTS, AgentSettings
+from homeport.agent.settings import AgentSettings
 from homeport.agent.state_file import StateFile
 from homeport.agent.task_machine import TaskMachine
 from homeport.wire.agent_messages import payload
@@ -29,6 +30,8 @@ class SlowEngine:
 
     def __init__(self) -> None:
         self.log: list[str] = []
+        self.created: list[str] = []
+        self.begun: list[str] = []
         self.may_start = asyncio.Event()
         self.may_start.set()
         self.changed = asyncio.Event()
@@ -37,9 +40,12 @@ class SlowEngine:
         return ""
 
     async def create_container(self, state: Any, _container: Any, _facts: Any) -> str:
+        self.created.append(state.task.family)
+        await asyncio.sleep(0)
         return str(state.task.family)
 
     async def start_container(self, runtime_id: str) -> None:
+        self.begun.append(runtime_id)
         await self.may_start.wait()
         self._note(f"start {runtime_id}")
 
@@ -98,54 +104,23 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-def send(runner: Runner, name: str) -> payload.Task:
-    task = make_task(make_container("web:1"))
-    task = payload.Task(**{n: getattr(task, n) for n in task.__struct_fields__} | {"family": name})
-    runner.tell(stimuli.TaskSent(task=task))
-    return task
+class RealHands:
+    """The runner as the suite handles it."""
+
+    def __init__(self, runner: Runner, engine: SlowEngine) -> None:
+        self.machine, self.tell = runner.machine, runner.tell
+        self.log, self.created, self.begun = engine.log, engine.created, engine.begun
+        self.hold_starts = engine.may_start.clear
+        self.let_starts_go = engine.may_start.set
+
+    async def settle(self) -> None:
+        await settle()
 
 
-def send_stop(runner: Runner, task: payload.Task, *, may_wait: bool) -> None:
-    stopped = msgspec.structs.replace(task, desired_status="STOPPED", stop_may_wait=may_wait)
-    runner.tell(stimuli.TaskSent(task=stopped))
-
-
-async def test_the_stop_of_a_replaced_task_waits_for_the_start_that_is_under_way(
-    runner: Runner, engine: SlowEngine
-):
-    old = send(runner, "old")
-    await engine.wait_for("start old")
-    engine.may_start.clear()
-    send(runner, "new")
-    await settle()
-    send_stop(runner, old, may_wait=True)
-    await settle()
-    assert engine.log == ["start old"]
-    engine.may_start.set()
-    await engine.wait_for("stop old")
-    assert engine.log == ["start old", "start new", "stop old"]
-
-
-async def test_the_stop_of_a_replaced_task_waits_for_nobody_when_nothing_is_being_started(
-    runner: Runner, engine: SlowEngine
-):
-    old = send(runner, "old")
-    await engine.wait_for("start old")
-    send_stop(runner, old, may_wait=True)
-    await engine.wait_for("stop old")
-
-
-async def test_a_stop_that_somebody_asked_for_waits_for_no_start(
-    runner: Runner, engine: SlowEngine
-):
-    old = send(runner, "old")
-    await engine.wait_for("start old")
-    engine.may_start.clear()
-    send(runner, "new")
-    await settle()
-    send_stop(runner, old, may_wait=False)
-    await engine.wait_for("stop old")
-    assert engine.log == ["start old", "stop old"]
+class TestRunner(TurnsSuite):
+    @pytest.fixture
+    def hands(self, runner: Runner, engine: SlowEngine) -> RealHands:
+        return RealHands(runner, engine)
 
 
 async def test_the_death_of_a_container_that_is_restarted_ends_no_stop(
@@ -167,35 +142,6 @@ async def test_the_death_of_a_container_that_is_restarted_ends_no_stop(
     send_stop(runner, task, may_wait=False)
     runner.tell(stimuli.ContainerDied(**who, exit_code=143, at_ms=much_later_ms))
     assert noted == [task.family]
-
-
-@pytest.mark.parametrize("may_wait", [True, False])
-async def test_a_start_that_waits_for_its_turn_is_given_up_when_its_task_is_stopped(
-    runner: Runner, engine: SlowEngine, may_wait: bool
-):
-    engine.may_start.clear()
-    first = [send(runner, f"first-{number}") for number in range(DEFAULT_CONCURRENT_STARTS)]
-    last = send(runner, "last")
-    await settle()
-    send_stop(runner, last, may_wait=may_wait)
-    await settle()
-    assert runner.machine.tasks[last.arn].has_ended()
-    engine.may_start.set()
-    for task in first:
-        await engine.wait_for(f"start {runner.machine.tasks[task.arn].task.family}")
-    await settle()
-    assert "start last" not in engine.log
-
-
-async def test_a_start_that_has_begun_is_not_given_up(runner: Runner, engine: SlowEngine):
-    engine.may_start.clear()
-    task = send(runner, "web")
-    await settle()
-    send_stop(runner, task, may_wait=False)
-    await settle()
-    assert not runner.machine.tasks[task.arn].has_ended()
-    engine.may_start.set()
-    await engine.wait_for("stop web")
 
 
 async def test_an_end_is_synced_to_disk_before_it_is_reported(
