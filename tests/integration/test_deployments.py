@@ -167,3 +167,86 @@ def test_a_users_stop_task_is_over_before_the_tasks_that_are_being_started(
     for arn in others:
         api.call("StopTask", {"task": arn})
     wait_for_tasks(api, others, "STOPPED")
+
+
+def create_staged(api: ApiClient, name: str, image: str, **configuration: Any) -> tuple[str, str]:
+    """Create a BLUE_GREEN service of two tasks, and register what comes next; answers both."""
+    blue, green = (register(api, name, image, ["/bin/sleep", str(600 + n)]) for n in (0, 1))
+    created = {
+        "serviceName": name,
+        "taskDefinition": blue,
+        "desiredCount": 2,
+        "deploymentConfiguration": {"strategy": "BLUE_GREEN", **configuration},
+    }
+    api.call("CreateService", created)
+    wait_for(api, name, is_complete)
+    return blue, green
+
+
+def deploy(api: ApiClient, name: str, definition: str) -> str:
+    """Update a service; answers its service deployment."""
+    update = {"service": name, "taskDefinition": definition}
+    return str(api.call("UpdateService", update)["service"]["currentServiceDeployment"])
+
+
+def wait_for_deployment(
+    api: ApiClient, arn: str, is_reached: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """Describe a service deployment until it is as wanted."""
+    ends_at = time.monotonic() + LIMIT_S
+    asked = {"serviceDeploymentArns": [arn]}
+    while True:
+        (told,) = api.call("DescribeServiceDeployments", asked)["serviceDeployments"]
+        if is_reached(told):
+            return dict(told)
+        assert time.monotonic() < ends_at, told
+        time.sleep(0.1)
+
+
+def running_revisions(api: ApiClient, name: str) -> dict[str, str]:
+    """Answer the service's RUNNING tasks with their task definitions."""
+    arns = api.call("ListTasks", {"serviceName": name})["taskArns"]
+    tasks = api.call("DescribeTasks", {"tasks": arns})["tasks"] if arns else []
+    return {t["taskArn"]: t["taskDefinitionArn"] for t in tasks if t["lastStatus"] == "RUNNING"}
+
+
+def test_blue_and_green_run_beside_each_other_until_somebody_answers_the_hook(
+    api: ApiClient, busybox_image: str
+):
+    pause = {"targetType": "PAUSE", "lifecycleStages": ["POST_SCALE_UP"]}
+    blue, green = create_staged(
+        api, "paused", busybox_image, bakeTimeInMinutes=0, lifecycleHooks=[pause]
+    )
+    arn = deploy(api, "paused", green)
+    told = wait_for_deployment(
+        api, arn, lambda d: any(h["status"] == "AWAITING_ACTION" for h in hooks(d))
+    )
+    assert told["lifecycleStage"] == "POST_SCALE_UP"
+    assert sorted(running_revisions(api, "paused").values()) == [blue, blue, green, green]
+    (hook,) = hooks(told)
+    api.call(
+        "ContinueServiceDeployment",
+        {"serviceDeploymentArn": arn, "hookId": hook["hookId"], "action": "CONTINUE"},
+    )
+    told = wait_for_deployment(api, arn, lambda d: d["status"] == "SUCCESSFUL")
+    wait_for(api, "paused", is_complete)
+    assert set(running_revisions(api, "paused").values()) == {green}
+
+
+def test_a_deployment_stopped_while_it_bakes_goes_back_to_the_blue_tasks(
+    api: ApiClient, busybox_image: str
+):
+    _, green = create_staged(api, "baked", busybox_image, bakeTimeInMinutes=5)
+    kept = set(running_revisions(api, "baked"))
+    arn = deploy(api, "baked", green)
+    wait_for_deployment(api, arn, lambda d: d.get("lifecycleStage") == "BAKE_TIME")
+    assert len(running_revisions(api, "baked")) == 4
+    api.call("StopServiceDeployment", {"serviceDeploymentArn": arn, "stopType": "ROLLBACK"})
+    wait_for_deployment(api, arn, lambda d: d["status"] == "ROLLBACK_SUCCESSFUL")
+    wait_for(api, "baked", is_complete)
+    assert set(running_revisions(api, "baked")) == kept
+
+
+def hooks(deployment: dict[str, Any]) -> list[dict[str, Any]]:
+    """Answer the hooks that a service deployment has come to."""
+    return list(deployment.get("lifecycleHookDetails", []))
