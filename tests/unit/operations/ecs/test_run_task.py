@@ -52,11 +52,12 @@ def test_a_task_is_started_where_it_fits_and_its_agent_hears_of_it():
 
 
 def test_the_answer_shows_the_task_in_the_form_of_aws():
-    (task,) = run(make_desk(WEB, ZONE_A), started_by="ECS Deploy/42", enable_execute_command=True)["tasks"]
+    desk = make_desk(WEB, ZONE_A)
+    (task,) = run(desk, started_by="ECS Deploy", enable_execute_command=True)["tasks"]
     assert task["lastStatus"] == "PENDING"
     assert task["desiredStatus"] == "RUNNING"
     assert task["group"] == "family:web"
-    assert task["startedBy"] == "ECS Deploy/42"
+    assert task["startedBy"] == "ECS Deploy"
     assert task["launchType"] == "EC2"
     assert (task["cpu"], task["memory"]) == ("128", "256")
     assert task["createdAt"] == NOW_MS / 1_000
