@@ -20,6 +20,7 @@ WAIT_LIMIT_S = 30
 WAIT_STEP_S = 0.02
 MISSING_IMAGE = "127.0.0.1:9/no/such-image:1"
 KILLED = (137, 143)
+MORE_THAN_START_AT_ONCE = 10  # containers of one agent, which starts 8
 
 _names = itertools.count(1)
 
@@ -66,15 +67,18 @@ class Stage:
 
     def run(self, *containers: dict[str, Any]) -> str:
         """Register a task definition of these containers and run one task of it: its ARN."""
+        return self.run_many(1, *containers)[0]
+
+    def run_many(self, count: int, *containers: dict[str, Any]) -> list[str]:
+        """Register a task definition of these containers and run tasks of it: their ARNs."""
         family = f"suite-{next(_names)}"
         definitions = [{"name": "app", "memory": 16, "stopTimeout": 1, **c} for c in containers]
         self.client.call(
             "RegisterTaskDefinition", {"family": family, "containerDefinitions": definitions}
         )
-        ran = self.call("RunTask", taskDefinition=family)
+        ran = self.call("RunTask", taskDefinition=family, count=count)
         assert ran["failures"] == []
-        arn: str = ran["tasks"][0]["taskArn"]
-        return arn
+        return [task["taskArn"] for task in ran["tasks"]]
 
     def task(self, arn: str) -> dict[str, Any]:
         found: dict[str, Any] = self.call("DescribeTasks", tasks=[arn])["tasks"][0]
@@ -172,6 +176,19 @@ class AgentSuite:
         stopped = stage.wait_status(arn, "STOPPED")
         assert (stopped["stopCode"], stopped["stoppedReason"]) == ("UserInitiated", "enough")
         assert container_of(stopped, "app")["exitCode"] in KILLED
+
+    def test_tasks_that_are_stopped_at_once_end_whether_their_turn_to_start_has_come_or_not(
+        self, stage: Stage
+    ) -> None:
+        arns = stage.run_many(MORE_THAN_START_AT_ONCE, self.sleeper())
+        for arn in arns:
+            stage.call("StopTask", task=arn)
+        for arn in arns:
+            stopped = stage.wait_status(arn, "STOPPED")
+            assert stopped["stopCode"] == "UserInitiated"
+            app = container_of(stopped, "app")
+            assert app["lastStatus"] == "STOPPED"
+            assert app.get("exitCode", KILLED[0]) in KILLED  # without one it never ran
 
     def test_a_container_waits_for_the_success_of_another(self, stage: Stage) -> None:
         init = {"name": "init", "image": self.image, "command": ["true"], "essential": False}
