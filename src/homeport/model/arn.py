@@ -73,15 +73,17 @@ def make_attachment_arn(cluster_arn: str, attachment_id: str) -> str:
     return _make(scope_of(cluster_arn), f"attachment/{attachment_id}")
 
 
-def make_service_revision_arn(scope: Scope, cluster: str, service: str, id_hex: str) -> str:
-    """Name a service revision: 19 digits, drawn from `id_hex`."""
-    return _make(scope, f"service-revision/{cluster}/{service}/{_digits(id_hex)}")
+def make_service_revision_arn(service_arn: str, id_hex: str) -> str:
+    """Name a revision of a service: 19 digits, drawn from `id_hex`."""
+    beginning = service_arn.replace(":service/", ":service-revision/", 1)
+    return f"{beginning}/{_digits(id_hex)}"
 
 
-def make_service_deployment_arn(scope: Scope, cluster: str, service: str, id_hex: str) -> str:
-    """Name a service deployment: 21 characters like base64url's, drawn from `id_hex`."""
-    drawn = base64.urlsafe_b64encode(bytes.fromhex(id_hex)).decode()[:21]
-    return _make(scope, f"service-deployment/{cluster}/{service}/{drawn}")
+def make_service_deployment_arn(service_arn: str, id_hex: str) -> str:
+    """Name a deployment of a service: 21 characters like base64url's, drawn from `id_hex`."""
+    beginning = service_arn.replace(":service/", ":service-deployment/", 1)
+    drawn = base64.urlsafe_b64encode(bytes.fromhex(id_hex))[:21].decode()
+    return f"{beginning}/{drawn}"
 
 
 def make_task_set_arn(scope: Scope, cluster: str, service: str, task_set_id: str) -> str:

@@ -11,7 +11,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
-from typing import NamedTuple
+
+import msgspec
+from msgspec.structs import replace
 
 from homeport.api.errors import AwsError, ServiceUnavailable
 from homeport.api.shapes import Shape
@@ -35,7 +37,7 @@ CLOSE = (b"connection", b"close")
 AWS_JSON_TYPE = (b"content-type", CONTENT_TYPE.encode())
 
 
-class Request(NamedTuple):
+class Request(msgspec.Struct, frozen=True):
     """What of a request's head means something here; `address` is where it came in."""
 
     target: bytes | None
@@ -47,7 +49,7 @@ class Request(NamedTuple):
     address: str
 
 
-class Response(NamedTuple):
+class Response(msgspec.Struct, frozen=True):
     """A whole response; the headers name everything that it needs, in lower case."""
 
     status: int
@@ -130,7 +132,7 @@ class ApiCalls:
             request_id = dict(response.headers)[b"x-amzn-requestid"].decode()
             log.error("request %s failed", request_id, exc_info=error)
         if reply.status in CLOSING_STATUSES:
-            return response._replace(headers=(*response.headers, CLOSE))
+            return replace(response, headers=(*response.headers, CLOSE))
         return response
 
     def _complete(self, status: int, headers: tuple[Header, ...], body: bytes) -> Response:
@@ -181,18 +183,17 @@ def read_request(
     headers: Iterable[Header], *, query: str, scheme: str, address: str
 ) -> Request:
     """Pick the headers that mean something; their names are in lower case."""
-    target = authorization = length = None
-    host = ""
-    for name, value in headers:
-        if name == b"x-amz-target":
-            target = value
-        elif name == b"authorization":
-            authorization = value.decode("latin-1")
-        elif name == b"content-length":
-            length = value
-        elif name == b"host":
-            host = value.decode("latin-1")
-    return Request(target, authorization, length, host, query, scheme, address)
+    named = dict(headers)
+    authorization = named.get(b"authorization")
+    return Request(
+        target=named.get(b"x-amz-target"),
+        authorization=None if authorization is None else authorization.decode("latin-1"),
+        content_length=named.get(b"content-length"),
+        host=named.get(b"host", b"").decode("latin-1"),
+        query=query,
+        scheme=scheme,
+        address=address,
+    )
 
 
 def _make_request_id() -> bytes:

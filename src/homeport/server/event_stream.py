@@ -16,6 +16,8 @@ from typing import NamedTuple
 from homeport.api.errors import ServiceUnavailable
 from homeport.engine.ports import Journal
 from homeport.model.arn import Scope, scope_of
+from homeport.model.service import Service
+from homeport.model.service_deployment import ServiceRevision
 from homeport.operations.render.events import (
     StateChange,
     first_sequence_behind,
@@ -23,7 +25,7 @@ from homeport.operations.render.events import (
     read_later,
     tells_all_itself,
 )
-from homeport.state.changes import AnyRecord, Commit, Put, key_of
+from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.view import View
 
 EVENTS_KEPT = 4_096  # of one account and region
@@ -32,6 +34,7 @@ POLLERS_LIMIT = 256  # waiting at the same time
 
 Listener = Callable[[list[StateChange]], None]
 _sequence_of = attrgetter("sequence")
+_FIRST_OF_A_SERVICE = (ServiceRevision, Service)  # what its creation puts first
 
 
 class EventPage(NamedTuple):
@@ -213,5 +216,7 @@ class EventStream:
 
 
 def _scope_of(commit: Commit) -> Scope:
+    """Return whose a commit is that was put off: a cluster's scope is remembered, others aren't."""
     first = commit.changes[0]
-    return scope_of(key_of(first.record) if isinstance(first, Put) else first.key)
+    assert isinstance(first, Put) and isinstance(first.record, _FIRST_OF_A_SERVICE), first
+    return scope_of(first.record.cluster_arn)

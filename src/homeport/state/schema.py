@@ -141,7 +141,7 @@ def make_services() -> Table[Service]:
         ordered={
             "cluster": (
                 lambda r: None if r.status == "INACTIVE" else r.cluster_arn,
-                attrgetter("name"),
+                None,  # by ARN, which among one cluster's is by name
             ),
             "inactive": (
                 lambda r: "all" if r.status == "INACTIVE" else None,

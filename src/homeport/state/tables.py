@@ -145,10 +145,15 @@ class Table(Generic[R]):
         key = self._key(record)
         old = self._rows.get(key)
         self._rows[key] = record
+        if old is None:
+            self._insert(key, record)
+        else:
+            self._replace(key, old, record)
+        return old
+
+    def _insert(self, key: str, record: R) -> None:
         for group_of, groups in self._indexes.values():
             group = group_of(record)
-            if old is not None:
-                _leave(groups, group_of(old), group, key)
             if group is not None:
                 members = groups.get(group)
                 if members is None:
@@ -156,14 +161,27 @@ class Table(Generic[R]):
                 else:
                     members[key] = record
         for order in self._orders.values():
-            if old is not None:
-                _reorder(order, old, record, key)
-                continue
-            group_of, sort_of, _ = order
+            group_of, sort_of, entries = order
             group = group_of(record)
             if group is not None:
-                order.add(group, key if sort_of is None else (sort_of(record), key))
-        return old
+                entry = key if sort_of is None else (sort_of(record), key)
+                if group in entries:
+                    order.add(group, entry)
+                else:
+                    entries[group] = [entry]
+
+    def _replace(self, key: str, old: R, record: R) -> None:
+        for group_of, groups in self._indexes.values():
+            group = group_of(record)
+            _leave(groups, group_of(old), group, key)
+            if group is not None:
+                members = groups.get(group)
+                if members is None:
+                    groups[group] = {key: record}
+                else:
+                    members[key] = record
+        for order in self._orders.values():
+            _reorder(order, old, record, key)
 
     def fill(self, records: Iterable[R]) -> None:
         """Take all records of a table that has none; each key once. For `Store.restore` only."""

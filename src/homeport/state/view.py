@@ -6,9 +6,12 @@ from itertools import islice
 from homeport.model.account_setting import AccountSetting
 from homeport.model.arn import (
     Scope,
+    cluster_name_of,
     make_capacity_provider_arn,
     make_cluster_arn,
+    make_service_arn,
     make_task_definition_arn,
+    scope_of,
 )
 from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.client_token import ClientToken
@@ -254,8 +257,10 @@ class View:
 
     def listed_services(self, cluster_arn: str, after_name: str | None = None) -> Iterator[Service]:
         """Iterate a cluster's ACTIVE services by name: those that ListServices shows."""
-        # An ARN sorts before `~`, so that the cursor is behind the service of that name.
-        cursor = None if after_name is None else (after_name, "~")
+        cursor = None
+        if after_name is not None:
+            scope, name = scope_of(cluster_arn), cluster_name_of(cluster_arn)
+            cursor = (after_name, make_service_arn(scope, name, after_name))
         services = self._store.services.after("cluster", cluster_arn, cursor)
         return (service for service in services if service.status == "ACTIVE")
 

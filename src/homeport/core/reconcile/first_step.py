@@ -5,8 +5,8 @@ commit, and nobody has to look. Every other new service is looked at (`service`)
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from homeport.core.decision import Moment
@@ -21,7 +21,7 @@ from homeport.model.service import Service, ServiceEvent
 from homeport.model.service_deployment import ServiceDeployment
 
 
-class Completed(NamedTuple):
+class Completed(msgspec.Struct, frozen=True):
     """A service in its steady state, its service deployment, and what it said on the way."""
 
     service: Service

@@ -5,7 +5,6 @@ in `service_deployments`.
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -18,11 +17,9 @@ from homeport.core.reconcile.service_deployments import (
     forget_oldest,
 )
 from homeport.model.arn import (
-    cluster_name_of,
     make_deployment_id,
     make_service_deployment_arn,
     make_service_revision_arn,
-    scope_of,
 )
 from homeport.model.service import Deployment, Service
 from homeport.model.service_deployment import ServiceDeployment, ServiceRevision
@@ -31,7 +28,7 @@ from homeport.state.changes import Change, Put
 from homeport.state.view import View
 
 
-class Started(NamedTuple):
+class Started(msgspec.Struct, frozen=True):
     """A service with a new deployment, what describes that, and what becomes of earlier ones."""
 
     service: Service
@@ -93,11 +90,8 @@ def make_revision(
     service: Service, document: ServiceDocument, *, ids: Iterator[str], moment: Moment
 ) -> ServiceRevision:
     """Write down what a service's tasks run from now on, under a new ARN."""
-    arn = make_service_revision_arn(
-        scope_of(service.cluster_arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
-    )
     return ServiceRevision(
-        arn=arn,
+        arn=make_service_revision_arn(service.arn, next(ids)),
         service_arn=service.arn,
         cluster_arn=service.cluster_arn,
         task_definition_arn=service.task_definition_arn,
@@ -143,11 +137,8 @@ def _make_record(
     ids: Iterator[str],
     moment: Moment,
 ) -> ServiceDeployment:
-    arn = make_service_deployment_arn(
-        scope_of(service.cluster_arn), cluster_name_of(service.cluster_arn), service.name, next(ids)
-    )
     return ServiceDeployment(
-        arn=arn,
+        arn=make_service_deployment_arn(service.arn, next(ids)),
         service_arn=service.arn,
         cluster_arn=service.cluster_arn,
         deployment_id=deployment.id,

@@ -6,7 +6,6 @@ are REPLICA or DAEMON services, and services of task sets (`task_sets`).
 
 import hashlib
 from collections.abc import Callable
-from typing import NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -106,7 +105,7 @@ def create_service(view: View, request: ecs.CreateServiceRequest, context: CallC
     )
 
 
-class _Beginning(NamedTuple):
+class _Beginning(msgspec.Struct, frozen=True):
     """How a service begins: as its creator sees it, and what is written down."""
 
     shown: Service

@@ -1,7 +1,6 @@
 """Services, deployments and events as AWS describes them; who may see them isn't decided here."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -95,7 +94,7 @@ def render_service(
     )
 
 
-class _Parts(NamedTuple):
+class _Parts(msgspec.Struct, frozen=True):
     """What a service shows of its deployments, and how many tasks it has in all."""
 
     deployments: list[ecs.Deployment]

@@ -5,7 +5,6 @@ from msgspec.structs import replace
 
 from builders import (
     NOW_MS,
-    SCOPE,
     apply,
     at,
     hex_id,
@@ -35,7 +34,7 @@ def make_started(**members: object) -> tuple[Service, ServiceDeployment]:
     """A service as CreateService starts it, and its first service deployment."""
     service = make_service(desired_count=0, **members)
     record = ServiceDeployment(
-        arn=make_service_deployment_arn(SCOPE, "default", service.name, hex_id("record")),
+        arn=make_service_deployment_arn(service.arn, hex_id("record")),
         service_arn=service.arn,
         cluster_arn=service.cluster_arn,
         deployment_id=service.primary.id,
