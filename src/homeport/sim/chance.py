@@ -18,6 +18,7 @@ class Stream:
     def __init__(self, seed: int, name: str) -> None:
         # A string seeds by its SHA-512: no hash of the interpreter is in it.
         self._random = random.Random(f"{seed}/{name}")
+        self._next = self._random.random
 
     def draw(self) -> bytes:
         """Return 16 fresh bytes: the engine's `Entropy`."""
@@ -33,11 +34,12 @@ class Stream:
 
     def milliseconds(self, span_s: Span) -> int:
         """Return a time in the span of seconds, in milliseconds."""
-        return round(self._random.uniform(*span_s) * 1_000)
+        least_s, most_s = span_s
+        return round((least_s + (most_s - least_s) * self._next()) * 1_000)  # as `uniform` draws
 
     def happens(self, probability: float) -> bool:
         """Whether something of this probability happens now."""
-        return probability > 0 and self._random.random() < probability
+        return probability > 0 and self._next() < probability
 
     def pick(self, items: Sequence[T]) -> T:
         """Return one of the items."""

@@ -4,6 +4,7 @@ Nothing waits: time is that of the next entry. What happens at the same millisec
 order in which it was planned, so a run is the same every time.
 """
 
+import enum
 from collections.abc import Callable
 from heapq import heappop, heappush
 
@@ -41,6 +42,14 @@ class Timer:
         self.action = None
 
 
+class Stop(enum.Enum):
+    """Why a run of the timeline is over."""
+
+    AT_MOMENT = enum.auto()
+    AT_STEP = enum.auto()
+    IN_A_LOOP = enum.auto()
+
+
 class Timeline:
     """All that is going to happen, and the moment that it is now (epoch milliseconds)."""
 
@@ -62,7 +71,11 @@ class Timeline:
 
     def after(self, delay_ms: int, action: Action, owner: Life | None = None) -> Timer:
         """Plan an action for so many milliseconds from now."""
-        return self.at(self.now_ms + delay_ms, action, owner)
+        at_ms = self.now_ms + delay_ms if delay_ms > 0 else self.now_ms
+        timer = Timer(at_ms, action, owner)
+        self._order += 1
+        heappush(self._heap, (at_ms, self._order, timer))
+        return timer
 
     def soon(self, action: Action, owner: Life | None = None) -> Timer:
         """Plan an action for this very millisecond, behind what is planned for it already."""
@@ -82,6 +95,27 @@ class Timeline:
             return True
         self.now_ms = max(self.now_ms, until_ms)
         return False
+
+    def run(self, until_ms: int, until_step: int, steps_per_moment: int) -> "Stop":
+        """Let things happen until a moment or a step, but only so many at the same millisecond."""
+        heap, steps, moment_ms, since_step = self._heap, self.steps, self.now_ms, self.steps
+        while steps < until_step:
+            if not heap or heap[0][0] > until_ms:
+                self.now_ms = max(self.now_ms, until_ms)
+                return Stop.AT_MOMENT
+            at_ms, _, timer = heappop(heap)
+            action, owner = timer.action, timer.owner
+            if action is None or (owner is not None and owner.is_over):
+                continue
+            steps += 1
+            self.steps = steps
+            if at_ms != moment_ms:
+                self.now_ms = moment_ms = at_ms
+                since_step = steps
+            elif steps - since_step > steps_per_moment:
+                return Stop.IN_A_LOOP
+            action()
+        return Stop.AT_STEP
 
     @property
     def seconds(self) -> float:

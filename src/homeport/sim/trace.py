@@ -15,19 +15,19 @@ class Trace:
     def __init__(self, timeline: Timeline, show: Callable[[str], None] | None = None) -> None:
         self._timeline = timeline
         self._show = show
-        self._kept: deque[tuple[int, float, tuple[object, ...]]] = deque(maxlen=KEPT_LINES)
+        self._kept: deque[tuple[int, int, tuple[object, ...]]] = deque(maxlen=KEPT_LINES)
 
     def note(self, *words: object) -> None:
         """Note what happens in this step."""
-        entry = (self._timeline.steps, self._timeline.seconds, words)
+        entry = (self._timeline.steps, self._timeline.now_ms, words)
         if self._show is not None:
-            self._show(_render(*entry))
+            self._show(self._render(*entry))
         self._kept.append(entry)
 
     def newest(self) -> tuple[str, ...]:
         """Return the newest lines, the oldest of them first."""
-        return tuple(_render(*entry) for entry in self._kept)
+        return tuple(self._render(*entry) for entry in self._kept)
 
-
-def _render(step: int, seconds: float, words: tuple[object, ...]) -> str:
-    return f"{step:>8}  {seconds:>10.3f} s  {' '.join(str(word) for word in words)}"
+    def _render(self, step: int, at_ms: int, words: tuple[object, ...]) -> str:
+        seconds = (at_ms - self._timeline.start_ms) / 1_000
+        return f"{step:>8}  {seconds:>10.3f} s  {' '.join(str(word) for word in words)}"

@@ -1,6 +1,6 @@
 """Virtual time: order, cancelling, and processes that die."""
 
-from homeport.sim.clock import START_MS, Life, SkewedClock, Timeline
+from homeport.sim.clock import START_MS, Life, SkewedClock, Stop, Timeline
 
 
 def run_all(timeline: Timeline, until_ms: int = START_MS + 10_000) -> None:
@@ -64,3 +64,25 @@ def test_a_skewed_clock_is_off_by_its_offset():
     clock = SkewedClock(timeline)
     clock.offset_ms = -300
     assert clock.now_ms() == START_MS - 300
+
+
+def test_a_run_ends_at_the_moment_or_behind_the_step_that_was_asked_for():
+    timeline = Timeline()
+    seen: list[int] = []
+    for number in range(4):
+        timeline.after(10 * number, lambda number=number: seen.append(number))
+    assert timeline.run(START_MS + 20, until_step=2, steps_per_moment=9) is Stop.AT_STEP
+    assert seen == [0, 1]
+    assert timeline.run(START_MS + 25, until_step=9, steps_per_moment=9) is Stop.AT_MOMENT
+    assert (seen, timeline.now_ms, timeline.steps) == ([0, 1, 2], START_MS + 25, 3)
+
+
+def test_what_plans_itself_for_the_same_moment_for_ever_ends_a_run():
+    timeline = Timeline()
+
+    def again() -> None:
+        timeline.soon(again)
+
+    again()
+    assert timeline.run(START_MS + 1, until_step=999, steps_per_moment=50) is Stop.IN_A_LOOP
+    assert timeline.now_ms == START_MS

@@ -109,12 +109,23 @@ class _Placer:
                     return self._pick(shelf, count, self._shared_vetoes())
                 except ShelfExhausted:
                     continue
+        if not self._has_room_anywhere():
+            return [], {}
         chunk = SHELF_LEAST + count
         while True:
             try:
                 return self._pick(self._own_shelf(chunk, count), count, ())
             except ShelfExhausted:
                 chunk *= SHELF_GROWTH
+
+    def _has_room_anywhere(self) -> bool:
+        """Whether a task fits on any eligible row; a service that waits asks again and again."""
+        fleet, needs = self._fleet, self._filters.request.resources
+        fleet.refresh()
+        room = fleet.free_cpu_units >= needs.cpu_units
+        room &= fleet.free_memory_mib >= needs.memory_mib
+        room &= self._eligible
+        return bool(room.any())
 
     def _standing(self) -> Standing:
         fleet = self._fleet
