@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from homeport.core.capacity.provisioning import (
     TASKS_PER_CLUSTER,
-    provider_constraints,
+    on_provider,
     waits_for_capacity,
     wish_for_capacity,
 )
@@ -64,8 +64,7 @@ def find_places(
     overflow = 0
     room = TASKS_PER_CLUSTER - len(view.provisioning_tasks(wanted.cluster_arn))
     for provider, number in parts:
-        constraints = (*wanted.constraints, *provider_constraints(provider))
-        part = replace(wanted, constraints=constraints, count=number)
+        part = replace(on_provider(wanted, provider), count=number)
         if provider is None or waits_for_capacity(view, wanted.cluster_arn, provider):
             place = Place(capacity_provider=provider, wish=wish_for_capacity(part))
             fit = max(0, min(number, room))

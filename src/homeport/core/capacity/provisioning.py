@@ -23,6 +23,7 @@ from homeport.core.reconcile.service_events import (
     event_changes,
     is_news,
     unplaceable_message,
+    unplaced_message,
 )
 from homeport.core.reconcile.throttle import count_failed_launch
 from homeport.model.arn import parse_arn, scope_of
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 TASKS_PER_CLUSTER = 500
 ATTRIBUTE_TASK_ENI = "ecs.capability.task-eni"
 WAIT_LIMIT_S = 1_800  # AWS names no figure
+# Before a service's event tells of a wait: `homeport up` makes Fargate's pool within seconds.
+TOLD_AFTER_S = 60
 STOP_FAILED_TO_START = "TaskFailedToStart"
 UNAVAILABLE = (
     "Capacity is unavailable at this time. Please try again later or in a different availability "
@@ -61,6 +64,14 @@ def provider_constraints(provider: str | None) -> tuple[PlacementConstraint, ...
         return ()
     expression = f"attribute:{ATTRIBUTE_CAPACITY_PROVIDER} == {provider}"
     return (PlacementConstraint("memberOf", expression),)
+
+
+def on_provider(request: PlacementRequest, provider: str | None) -> PlacementRequest:
+    """Return what placement is asked for tasks of a capacity provider; None for those of none."""
+    if provider is None or provider in FARGATE_PROVIDERS:
+        return request
+    constraints = (*request.constraints, *provider_constraints(provider))
+    return replace(request, constraints=constraints, capacity_provider=provider)
 
 
 def wish_for_capacity(request: PlacementRequest) -> PlacementWish:
@@ -93,16 +104,21 @@ def provision_tasks(view: View, cluster_arn: str, moment: Moment) -> Decision:
         return _with_turn(view, cluster_arn, (), NOTHING, moment=moment)
     kinds = _kinds(waiting)
     hopeless: list[tuple[Task, str]] = []
+    refused: list[tuple[Task, tuple[Refusal, ...]]] = []
     for alike in kinds:
         placed, refusals = _place(view, alike, moment)
         if placed:
             return _placed(placed)
         hopeless.extend(_hopeless(view, alike, refusals, moment))
+        refused.append((alike[0], refusals))
     if hopeless:
         return _give_up(view, hopeless, moment)
-    next_end_ms = waiting[0].created_at_ms + WAIT_LIMIT_S * 1_000
+    ends_ms = [waiting[0].created_at_ms + WAIT_LIMIT_S * 1_000]
+    told_ms = [task.created_at_ms + TOLD_AFTER_S * 1_000 for task, _ in refused if task.service_arn]
+    ends_ms.extend(told for told in told_ms if told > moment.now_ms)
     waits = Decision(
-        effects=(AwaitCapacity(cluster_arn, cluster_arn), WakeAt(next_end_ms, cluster_arn))
+        changes=tuple(_tell_of_waits(view, refused, moment)),
+        effects=(AwaitCapacity(cluster_arn, cluster_arn), WakeAt(min(ends_ms), cluster_arn)),
     )
     oldest = [Waiting(each[0].arn, each[0].created_at_ms, _request_for(each)) for each in kinds]
     return _with_turn(view, cluster_arn, oldest, waits, moment=moment)
@@ -191,6 +207,7 @@ def _request_for(alike: Sequence[Task]) -> PlacementRequest:
         constraints=wish.constraints,
         strategies=wish.strategies,
         launch_type=first.launch_type,
+        capacity_provider=None if first.launch_type == FARGATE else first.capacity_provider,
         count=len(alike),
     )
 
@@ -279,7 +296,40 @@ def _give_up(view: View, hopeless: Sequence[tuple[Task, str]], moment: Moment) -
             said.setdefault(service.arn, {})[message] = None
     ids = moment.ids()
     for arn, service in services.items():
-        news = [message for message in said[arn] if is_news(view, service, message, moment)]
-        changes.extend(event_changes(view, service, news, ids=ids, moment=moment))
-        changes.append(Put(replace(service, event_sequence=service.event_sequence + len(news))))
+        changes.extend(_told(view, service, said[arn], ids=ids, moment=moment))
     return Decision(changes=tuple(changes))
+
+
+def _tell_of_waits(
+    view: View, refused: Sequence[tuple[Task, Sequence[Refusal]]], moment: Moment
+) -> Iterator[Change]:
+    """Say in services' events why tasks wait, once they have waited for a while."""
+    said: dict[str, dict[str, None]] = {}
+    for task, refusals in refused:
+        service = view.service(task.service_arn or "")
+        if service is None or moment.now_ms < task.created_at_ms + TOLD_AFTER_S * 1_000:
+            continue
+        message = unplaced_message(service, refusals)
+        if task.launch_type == FARGATE:
+            message = unplaceable_message(service, UNAVAILABLE)
+        if is_news(view, service, message, moment):
+            said.setdefault(service.arn, {})[message] = None
+    ids = moment.ids()
+    for arn, messages in said.items():
+        service = view.service(arn)
+        assert service is not None, arn
+        yield from _told(view, service, messages, ids=ids, moment=moment)
+
+
+def _told(
+    view: View,
+    service: "Service",
+    messages: Iterable[str],
+    *,
+    ids: Iterator[str],
+    moment: Moment,
+) -> Iterator[Change]:
+    """Write a service down with the events that are news."""
+    news = [message for message in messages if is_news(view, service, message, moment)]
+    yield from event_changes(view, service, news, ids=ids, moment=moment)
+    yield Put(replace(service, event_sequence=service.event_sequence + len(news)))

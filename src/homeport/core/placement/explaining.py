@@ -24,6 +24,7 @@ from homeport.core.placement.filters import (
     REASON_RESERVED,
     REASONS,
     compile_filters,
+    is_asked_for,
     is_reserved,
 )
 from homeport.core.placement.refusing import RESERVED_DETAIL, find_refusals
@@ -55,12 +56,14 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def explain(view: View, request: PlacementRequest) -> Explanation:
-    """Judge every container instance of the cluster that isn't INACTIVE, each by itself."""
+    """Judge each container instance that isn't INACTIVE by itself, of the capacity asked for."""
     refusals = find_refusals(view, compile_filters(request), {})
     refused = {refusal.container_instance_arn: refusal for refusal in refusals}
     verdicts = []
     fitting = 0
     for arn, instance in view.container_instances(request.cluster_arn).items():
+        if not is_asked_for(instance, request):
+            continue
         refusal = refused.get(arn)
         if instance.status != ACTIVE:
             refusal = Refusal(arn, REASON_STATUS, f"is {instance.status}, not ACTIVE")

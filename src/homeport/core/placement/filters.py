@@ -149,6 +149,12 @@ def is_offered(instance: ContainerInstance, request: PlacementRequest) -> bool:
     return instance.is_fargate == (request.launch_type == FARGATE)
 
 
+def is_asked_for(instance: ContainerInstance, request: PlacementRequest) -> bool:
+    """Whether the instance is offered, and of the capacity provider that the tasks are for."""
+    provider = request.capacity_provider
+    return is_offered(instance, request) and provider in (None, instance.capacity_provider)
+
+
 def _refuse_agent(instance: ContainerInstance) -> _Why | None:
     if instance.agent_connected:
         return None

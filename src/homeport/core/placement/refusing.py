@@ -12,7 +12,7 @@ from homeport.core.placement.candidate import Candidate
 from homeport.core.placement.daemon_room import KeptRoom, rooms_for_daemons, tasks_beside
 from homeport.core.placement.eligible import matching_now, rows_that, rows_with_ports
 from homeport.core.placement.expressions import Expression, InstanceFacts
-from homeport.core.placement.filters import REASON_RESERVED, Filters, is_offered, is_suitable
+from homeport.core.placement.filters import REASON_RESERVED, Filters, is_asked_for, is_suitable
 from homeport.core.placement.kept_instance import kept_from
 from homeport.core.placement.request import Refusal
 from homeport.model.container_instance import ACTIVE, ContainerInstance
@@ -37,8 +37,9 @@ def find_refusals(
     hosts = frozenset(fleet.arns[row] for row in (group.wanted if group is not None else ()))
     judged = rows_that(
         fleet,
-        ("judged", request.launch_type),
-        lambda instance: instance.status == ACTIVE and is_offered(instance, request),
+        ("judged", request.launch_type, request.capacity_provider),
+        lambda instance: instance.status == ACTIVE and is_asked_for(instance, request),
+        [expression for expression in filters.expressions if expression.is_static],
     )
     kept_arn = kept_from(view, request)
     kept = rooms_for_daemons(view, fleet, request.cluster_arn, request.service_arn)

@@ -13,8 +13,9 @@ class PlacementRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     `group` is the task group (distinctInstance and task:group look at it); `service_arn` makes
     spread count the service's tasks instead of the group's. `refusals_wanted` are those of the
-    container instances that come closest. `claimant` is who has the cluster's turn, if it is for
-    these tasks.
+    container instances that come closest, all of them of `capacity_provider` if there is one, which
+    a constraint keeps the tasks on. `claimant` is who has the cluster's turn, if it is for these
+    tasks.
     """
 
     cluster_arn: str
@@ -28,6 +29,7 @@ class PlacementRequest(msgspec.Struct, frozen=True, kw_only=True):
     constraints: tuple[PlacementConstraint, ...] = ()
     strategies: tuple[PlacementStrategy, ...] = ()
     launch_type: str = "EC2"
+    capacity_provider: str | None = None  # not of Fargate's
     count: int = 1
     refusals_wanted: int = REFUSALS_LIMIT
 

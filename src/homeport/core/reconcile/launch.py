@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from homeport.core.capacity.handout import hand_out
 from homeport.core.capacity.places import Place, find_places
+from homeport.core.capacity.strategy import split_tasks
 from homeport.core.decision import Moment
 from homeport.core.lifecycle.new_task import make_task
 from homeport.core.placement.request import Refusal
@@ -79,7 +80,7 @@ def launch_tasks(
         placement_request(view, service, definition, asked, deployment=deployment),
         service.capacity_provider_strategy,
         moment=moment,
-        known=_tasks_of_providers(view, service, deployment, moment),
+        known=tasks_of_providers(view, service, deployment, moment),
     )
     launch = launch_tasks_at(
         view,
@@ -167,7 +168,16 @@ def _make_service_task(
     )
 
 
-def _tasks_of_providers(
+def next_provider(view: View, service: Service, moment: Moment) -> str | None:
+    """Return the capacity provider whose turn it is to get a task; None without a strategy."""
+    strategy = service.capacity_provider_strategy
+    if not strategy:
+        return None
+    known = tasks_of_providers(view, service, service.primary, moment)
+    return next(iter(split_tasks(strategy, 1, known)), strategy[0].provider)
+
+
+def tasks_of_providers(
     view: View, service: Service, deployment: Deployment, moment: Moment
 ) -> dict[str, int]:
     """Count one deployment's tasks that stay, by capacity provider; none without a strategy.

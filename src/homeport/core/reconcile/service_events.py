@@ -108,13 +108,9 @@ def unplaced_message(service: Service, refusals: Sequence[Refusal]) -> str:
         f"(service {service.name}) was unable to place a task because no container instance met "
         "all of its requirements."
     )
-    if not refusals and service.capacity_provider_strategy:
-        return (
-            f"(service {service.name}) was unable to reach steady state. Reason: No Container "
-            "Instances were found in your capacity provider."
-        )
     if not refusals:
-        return f"{beginning} Reason: No Container Instances were found in your cluster. {_ADVICE}"
+        where = "capacity provider" if service.capacity_provider_strategy else "cluster"
+        return f"{beginning} Reason: No Container Instances were found in your {where}. {_ADVICE}"
     closest = closest_refusal(refusals)
     tail = _TAILS.get(closest.reason, f'encountered error "{closest.reason}".')
     instance = short_id(closest.container_instance_arn)

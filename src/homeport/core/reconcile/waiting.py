@@ -6,10 +6,12 @@ was placed. Turns themselves are `core.capacity.turns`' work.
 
 from msgspec.structs import replace
 
+from homeport.core.capacity.provisioning import on_provider
 from homeport.core.capacity.turns import TURN_AFTER_S, Waiting, next_turn
 from homeport.core.decision import Decision, Moment
 from homeport.core.effects import AwaitCapacity, Effect, WakeAt
 from homeport.core.placement.service_request import placement_request
+from homeport.core.reconcile.launch import next_provider
 from homeport.core.reconcile.task_sets import EXTERNAL, requests_of_task_sets
 from homeport.model.service import Service
 from homeport.model.task import Task
@@ -34,7 +36,7 @@ def with_turn(view: View, before: Service, decision: Decision, moment: Moment) -
         effects = (WakeAt(since_ms + TURN_AFTER_S * 1_000, before.arn),)
     waiting: tuple[Waiting, ...] = ()
     if since_ms and since_ms == before.waiting_since_ms:
-        waiting = _waiting(view, before, since_ms)
+        waiting = _waiting(view, before, since_ms, moment)
     step = next_turn(
         view, cluster, waiting, look_arn=before.arn, has_turn=has_turn, moment=moment
     )
@@ -56,7 +58,9 @@ def _places_any(view: View, decision: Decision) -> bool:
     )
 
 
-def _waiting(view: View, service: Service, since_ms: int) -> tuple[Waiting, ...]:
+def _waiting(
+    view: View, service: Service, since_ms: int, moment: Moment
+) -> tuple[Waiting, ...]:
     """Return what waits, as its turn sees it; room for DAEMON services is kept anyway."""
     if service.scheduling_strategy != "REPLICA":
         return ()
@@ -67,6 +71,7 @@ def _waiting(view: View, service: Service, since_ms: int) -> tuple[Waiting, ...]
     if definition is None:
         return ()
     request = placement_request(view, service, definition, 1)
+    request = on_provider(request, next_provider(view, service, moment))
     return (Waiting(service.arn, since_ms, request),)
 
 

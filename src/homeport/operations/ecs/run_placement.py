@@ -117,6 +117,10 @@ def find_places(
             "The maximum number of tasks in the PROVISIONING state was reached: in a cluster at "
             f"most {TASKS_PER_CLUSTER} can wait for capacity."
         )
+    if course.strategy and not found.places and not found.refusals:
+        raise ecs.InvalidParameterException(
+            "No Container Instances were found in your capacity provider."
+        )
     places = found.places
     if constraints or wanted.strategies or wanted.zones:
         asked = PlacementWish(

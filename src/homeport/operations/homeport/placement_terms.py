@@ -3,12 +3,14 @@
 from msgspec.structs import replace
 
 from homeport.api import ecs, homeport
-from homeport.core.capacity.provisioning import provider_constraints
+from homeport.core.capacity.provisioning import on_provider, provider_constraints
+from homeport.core.decision import Moment
 from homeport.core.placement.explaining import Verdict
 from homeport.core.placement.filters import DISTINCT_INSTANCE
 from homeport.core.placement.request import PlacementRequest
 from homeport.core.placement.service_request import placement_request
 from homeport.core.reconcile.daemon import DAEMON
+from homeport.core.reconcile.launch import next_provider
 from homeport.model.placement import PlacementConstraint
 from homeport.model.resources import HostPort
 from homeport.model.service import Service
@@ -28,10 +30,14 @@ def definition_of(view: View, arn: str) -> TaskDefinition:
     return definition
 
 
-def service_terms(view: View, service: Service, count: int) -> PlacementRequest:
-    """Return what placement is asked for the next tasks of a service's PRIMARY deployment."""
+def service_terms(view: View, service: Service, moment: Moment) -> PlacementRequest:
+    """Return what placement is asked for the next task of a service's PRIMARY deployment.
+
+    It is of the capacity provider whose turn it is.
+    """
     definition = definition_of(view, service.primary.task_definition_arn)
-    return with_daemons_rule(service, placement_request(view, service, definition, count))
+    request = placement_request(view, service, definition, 1)
+    return with_daemons_rule(service, on_provider(request, next_provider(view, service, moment)))
 
 
 def with_daemons_rule(service: Service, request: PlacementRequest) -> PlacementRequest:
@@ -46,11 +52,11 @@ def task_terms(view: View, task: Task) -> PlacementRequest:
     definition = definition_of(view, task.task_definition_arn)
     service = None if task.service_arn is None else view.service(task.service_arn)
     if service is not None:
-        return with_daemons_rule(service, placement_request(view, service, definition, 1))
+        request = placement_request(view, service, definition, 1)
+        return with_daemons_rule(service, on_provider(request, task.capacity_provider))
     wish = task.wish or PlacementWish(constraints=definition.placement_constraints)
-    constraints = wish.constraints
-    own = tuple(c for c in provider_constraints(task.capacity_provider) if c not in constraints)
-    return PlacementRequest(
+    provided = provider_constraints(task.capacity_provider)
+    request = PlacementRequest(
         cluster_arn=task.cluster_arn,
         group=task.group,
         claimant=task.arn,
@@ -58,10 +64,11 @@ def task_terms(view: View, task: Task) -> PlacementRequest:
         requires_attributes=definition.requires_attributes,
         platform=definition.platform,
         zones=wish.zones,
-        constraints=(*constraints, *own),
+        constraints=tuple(c for c in wish.constraints if c not in provided),
         strategies=wish.strategies,
         launch_type=task.launch_type,
     )
+    return on_provider(request, task.capacity_provider)
 
 
 def render_needs(request: PlacementRequest) -> homeport.TaskNeeds:

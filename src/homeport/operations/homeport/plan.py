@@ -6,16 +6,20 @@ from collections.abc import Callable
 import msgspec
 
 from homeport.api import ecs, homeport
-from homeport.core.decision import Decision
-from homeport.core.placement.explaining import explain_refusals
+from homeport.core.capacity.provisioning import on_provider
+from homeport.core.capacity.strategy import split_tasks
+from homeport.core.decision import Decision, Moment
+from homeport.core.placement.explaining import Verdict, closest_first, explain_refusals
 from homeport.core.placement.placing import place_tasks
 from homeport.core.placement.request import (
     REFUSALS_LIMIT,
-    Placement,
     PlacementRequest,
 )
 from homeport.core.placement.service_request import placement_request
+from homeport.core.reconcile.launch import tasks_of_providers
+from homeport.model.capacity_provider import FARGATE
 from homeport.model.cluster import Cluster
+from homeport.model.service import Service
 from homeport.model.task_definition import TaskDefinition
 from homeport.operations.context import CallContext
 from homeport.operations.ecs.placement_members import check_constraints, check_strategies
@@ -48,17 +52,21 @@ def plan_placement(
             f"count must be between 1 and {TASKS_PLANNED}, it is {count}."
         )
     cluster = find_cluster(view, context.scope, request.cluster)
-    definition, terms = _find_terms(view, cluster, request, context, count=count)
-    terms = msgspec.structs.replace(terms, refusals_wanted=REFUSALS_LIMIT)
-    placement = place_tasks(view, terms, context.moment)
-    verdicts = explain_refusals(view, terms, placement)
+    definition, parts = _find_terms(view, cluster, request, context, count=count)
+    placed: list[str] = []
+    verdicts: list[Verdict] = []
+    for part in parts:
+        terms = msgspec.structs.replace(part, refusals_wanted=REFUSALS_LIMIT)
+        placement = place_tasks(view, terms, context.moment)
+        placed.extend(placement.container_instance_arns)
+        verdicts.extend(explain_refusals(view, terms, placement))
     return Decision(
         reply=homeport.PlanPlacementResponse(
             task_definition_arn=definition.arn,
-            container_instance_arns=list(placement.container_instance_arns),
-            instances=_render_instances(view, placement),
-            unplaced=count - len(placement.container_instance_arns),
-            rules=render_rules(verdicts),
+            container_instance_arns=placed,
+            instances=_render_instances(view, placed),
+            unplaced=count - len(placed),
+            rules=render_rules(tuple(closest_first(verdicts))),
         )
     )
 
@@ -70,7 +78,7 @@ def _find_terms(
     context: CallContext,
     *,
     count: int,
-) -> tuple[TaskDefinition, PlacementRequest]:
+) -> tuple[TaskDefinition, list[PlacementRequest]]:
     definition = None
     if request.task_definition:
         definition = task_definition_in(view, context.scope, request.task_definition)
@@ -83,7 +91,8 @@ def _find_terms(
         if definition is None:
             definition = definition_of(view, service.primary.task_definition_arn)
         asked = placement_request(view, service, definition, count)
-        return definition, with_daemons_rule(service, asked)
+        terms = with_daemons_rule(service, asked)
+        return definition, _by_provider(view, service, terms, context.moment)
     if definition is None:
         raise ecs.InvalidParameterException("Name a service, a taskDefinition, or both.")
     launch_type = request.launch_type or "EC2"
@@ -93,7 +102,7 @@ def _find_terms(
         )
     own = definition.placement_constraints
     constraints = check_constraints(request.placement_constraints, from_definition=len(own))
-    return definition, PlacementRequest(
+    terms = PlacementRequest(
         cluster_arn=cluster.arn,
         group=(request.group or f"family:{definition.family}")[:GROUP_LENGTH_CHARACTERS],
         resources=definition.resources,
@@ -104,11 +113,27 @@ def _find_terms(
         launch_type=launch_type,
         count=count,
     )
+    return definition, [terms]
 
 
-def _render_instances(view: View, placement: Placement) -> list[homeport.PlannedInstance]:
+def _by_provider(
+    view: View, service: Service, terms: PlacementRequest, moment: Moment
+) -> list[PlacementRequest]:
+    """Divide what a service asks of placement among its capacity providers, as its launches are."""
+    strategy = service.capacity_provider_strategy
+    if not strategy or terms.launch_type == FARGATE:
+        return [terms]
+    known = tasks_of_providers(view, service, service.primary, moment)
+    shares = split_tasks(strategy, terms.count, known)
+    return [
+        msgspec.structs.replace(on_provider(terms, provider), count=number)
+        for provider, number in shares.items()
+    ]
+
+
+def _render_instances(view: View, arns: list[str]) -> list[homeport.PlannedInstance]:
     found = []
-    for arn, tasks in Counter(placement.container_instance_arns).items():
+    for arn, tasks in Counter(arns).items():
         instance = view.container_instance(arn)
         zone = None if instance is None else instance.availability_zone
         found.append(

@@ -7,6 +7,7 @@ from homeport.core.decision import Decision
 from homeport.core.placement.explaining import Explanation, explain
 from homeport.core.placement.request import PlacementRequest
 from homeport.model.arn import parse_arn, short_id
+from homeport.model.capacity_provider import FARGATE
 from homeport.model.service import Service
 from homeport.model.task import Task
 from homeport.operations.context import CallContext
@@ -40,7 +41,7 @@ def explain_placement(
     arn = find_resource_arn(view, context.scope, request.cluster, request.resource)
     service, task = view.service(arn), view.task(arn)
     if service is not None:
-        terms = service_terms(view, service, 1)
+        terms = service_terms(view, service, context.moment)
     elif task is not None:
         terms = task_terms(view, task)
     else:
@@ -56,7 +57,7 @@ def explain_placement(
         reply=homeport.ExplainPlacementResponse(
             resource_arn=arn,
             task_definition_arn=definition_arn,
-            summary=_describe(view, service, task, explanation)
+            summary=_describe(view, service, task, explanation, terms)
             + _describe_turn(view, terms, service, context.moment.now_ms),
             container_instance_arn=None if task is None else task.container_instance_arn,
             needs=render_needs(terms),
@@ -73,7 +74,11 @@ def _definition_arn(task: Task | None) -> str:
 
 
 def _describe(
-    view: View, service: Service | None, task: Task | None, explanation: Explanation
+    view: View,
+    service: Service | None,
+    task: Task | None,
+    explanation: Explanation,
+    terms: PlacementRequest,
 ) -> str:
     """Say in a sentence how things stand."""
     if service is not None:
@@ -92,10 +97,16 @@ def _describe(
             state += f" ({task.stopped_reason})"
         elif task.container_instance_arn is not None:
             state += f" on container instance {short_id(task.container_instance_arn)}"
+    whose, where = "", "the cluster"
+    if terms.capacity_provider is not None:
+        whose = where = f"capacity provider {terms.capacity_provider}"
+    if terms.launch_type == FARGATE:
+        whose = where = "the local Fargate pool"
     if not explanation.fitting and not explanation.verdicts:
-        return f"{state}; the cluster has no container instances"
+        return f"{state}; {where} has no container instances"
     total = explanation.fitting + len(explanation.verdicts)
-    return f"{state}; {explanation.fitting} of {total} container instances could take one more"
+    instances = f"container instances of {whose}" if whose else "container instances"
+    return f"{state}; {explanation.fitting} of {total} {instances} could take one more"
 
 
 def _describe_turn(

@@ -118,8 +118,9 @@ def test_a_task_without_any_instance_says_so(service: Service) -> None:
     )
     provided = replace(service, capacity_provider_strategy=(StrategyItem("a", weight=1),))
     assert say.unplaced_message(provided, []) == (
-        "(service web) was unable to reach steady state. Reason: No Container Instances were found "
-        "in your capacity provider."
+        "(service web) was unable to place a task because no container instance met all of its "
+        "requirements. Reason: No Container Instances were found in your capacity provider. For "
+        "more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
     )
 
 

@@ -5,10 +5,16 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from builders import apply, at, make_container_instance, make_task_definition
+from builders import NOW_MS, apply, at, make_container_instance, make_task_definition
 from calls import call
 from homeport.api import ecs
-from homeport.core.capacity.provisioning import TASKS_PER_CLUSTER, provision_tasks
+from homeport.core.capacity.provisioning import (
+    TASKS_PER_CLUSTER,
+    TOLD_AFTER_S,
+    provision_tasks,
+)
+from homeport.core.effects import Effect
+from homeport.model.arn import short_id
 from homeport.model.capacity_provider import (
     ATTRIBUTE_CAPACITY_PROVIDER,
     ATTRIBUTE_FARGATE,
@@ -18,10 +24,12 @@ from homeport.model.capacity_provider import (
 )
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.task import PENDING, PROVISIONING, Task
-from service_world import ServiceWorld
+from homeport.operations.render.service_actions import read_service_action
+from service_world import ServiceWorld, wakes
 
 ARN = "arn:aws:ecs:us-east-1:123456789012:capacity-provider/{}"
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
+TOLD_AT_MS = NOW_MS + TOLD_AFTER_S * 1_000
 SERVERLESS = make_task_definition(
     "fargate", network_mode="awsvpc", compatibilities=("EC2", "FARGATE")
 )
@@ -87,12 +95,60 @@ def test_a_strategy_divides_the_tasks_of_a_call() -> None:
 
 
 def test_without_managed_scaling_a_task_without_room_is_a_failure() -> None:
-    world = make_world()
+    full = make_container_instance(
+        "full", memory_mib=1, attributes={ATTRIBUTE_CAPACITY_PROVIDER: "fixed"}
+    )
+    world = make_world(full)
     reply = run(world, capacityProviderStrategy=[item("fixed")])
     assert reply["tasks"] == []
-    assert {failure["reason"] for failure in reply["failures"]} == {
-        "MemberOf placement constraint unsatisfied."
-    }
+    (failure,) = reply["failures"]  # instances of others aren't spoken of
+    assert (failure["arn"], failure["reason"]) == (full.arn, "RESOURCE:MEMORY")
+
+
+def test_without_managed_scaling_a_provider_without_instances_is_refused_in_ecs_words() -> None:
+    words = "No Container Instances were found in your capacity provider."
+    with pytest.raises(ecs.InvalidParameterException, match=words):
+        run(make_world(), capacityProviderStrategy=[item("fixed")])
+
+
+SAID_OF_FARGATE = (
+    "(service web) was unable to place a task. Reason: Capacity is unavailable at this time. "
+    "Please try again later or in a different availability zone."
+)
+
+
+def test_a_service_that_waits_for_fargates_pool_says_so_after_a_minute_and_once() -> None:
+    world = make_world()
+    create(world, [item("FARGATE")], desired=2, definition="fargate")
+    assert TOLD_AT_MS in wakes(look(world))
+    assert SAID_OF_FARGATE not in world.messages()
+    world.pass_time(TOLD_AFTER_S)
+    look(world)
+    world.pass_time(600)
+    look(world)
+    assert world.messages().count(SAID_OF_FARGATE) == 1
+    actions = [
+        read_service_action(world.service(), event)
+        for event in world.view.service_events(world.service().arn)
+        if event.message == SAID_OF_FARGATE
+    ]
+    assert [(a.event_name, a.reason) for a in actions if a is not None] == [
+        ("SERVICE_TASK_PLACEMENT_FAILURE", "RESOURCE:FARGATE")
+    ]
+
+
+def test_a_service_that_waits_for_a_providers_instances_says_which_came_closest() -> None:
+    world = make_world(host("a"), make_task_definition("huge", memory_mib=1_000_000))
+    create(world, [item("a")], desired=1, definition="huge")
+    world.pass_time(TOLD_AFTER_S)
+    look(world)
+    (said,) = (m for m in world.messages() if "unable to place" in m)
+    assert f"(container-instance {short_id(host('a').arn)}) has insufficient memory" in said
+
+
+def look(world: ServiceWorld) -> list[Effect]:
+    (cluster,) = world.store.clusters
+    return list(world.commit(provision_tasks(world.view, cluster.arn, world.moment())).effects)
 
 
 def test_the_clusters_default_strategy_holds_unless_a_launch_type_is_named() -> None:
@@ -163,14 +219,18 @@ def test_only_so_many_tasks_of_a_cluster_may_wait() -> None:
         run(world, capacityProviderStrategy=[item("a")])
 
 
-def create(world: ServiceWorld, strategy: list[dict[str, Any]], desired: int = 4) -> None:
+def create(
+    world: ServiceWorld, strategy: list[dict[str, Any]], desired: int = 4, definition: str = "web"
+) -> None:
+    network = {"networkConfiguration": NETWORK} if definition == "fargate" else {}
     call(
         world.store,
         "CreateService",
         serviceName="web",
-        taskDefinition="web",
+        taskDefinition=definition,
         desiredCount=desired,
         capacityProviderStrategy=strategy,
+        **network,
     )
     world.reconcile()
 
@@ -270,6 +330,7 @@ def test_a_service_says_that_its_capacity_provider_has_no_instances() -> None:
         world.change_instance(instance, status="INACTIVE")
     create(world, [item("fixed")], desired=1)
     assert world.messages() == [
-        "(service web) was unable to reach steady state. Reason: No Container Instances were found "
-        "in your capacity provider."
+        "(service web) was unable to place a task because no container instance met all of its "
+        "requirements. Reason: No Container Instances were found in your capacity provider. For "
+        "more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
     ]

@@ -17,6 +17,11 @@ from builders import (
     make_task_definition,
 )
 from homeport.api import ecs, homeport
+from homeport.model.capacity_provider import (
+    ATTRIBUTE_CAPACITY_PROVIDER,
+    ATTRIBUTE_FARGATE,
+    StrategyItem,
+)
 from homeport.model.cluster import KeptInstance
 from homeport.model.placement import PlacementConstraint, PlacementStrategy
 from homeport.model.resources import TaskResources
@@ -183,6 +188,49 @@ def test_why_of_a_providers_task_counts_its_instances_only():
     found = ask("ExplainPlacement", *records, task, resource=task.arn)
     expected = "memberOf attribute:homeport.capacity-provider == big"
     assert found["needs"]["constraints"] == [expected]
+
+
+BIG = make_container_instance("big", attributes={ATTRIBUTE_CAPACITY_PROVIDER: "big"})
+LATE = make_container_instance(
+    "late", memory_mib=1, attributes={ATTRIBUTE_CAPACITY_PROVIDER: "late"}
+)
+SHARED = msgspec.structs.replace(
+    SERVICE,
+    launch_type=None,
+    capacity_provider_strategy=(StrategyItem("big", 1), StrategyItem("late", 1)),
+)
+
+
+def test_why_of_a_service_on_providers_judges_the_one_whose_turn_it_is():
+    first = ask("ExplainPlacement", *ALL[:2], SHARED, FREE, BIG, LATE, resource="web")
+    assert first["summary"].endswith(
+        "1 of 1 container instances of capacity provider big could take one more"
+    )
+    deployment = SHARED.primary.id
+    task = make_task(
+        "s", definition=DEFINITION, instance=BIG, service=SHARED, capacity_provider="big"
+    )
+    task = msgspec.structs.replace(task, deployment_id=deployment)
+    then = ask("ExplainPlacement", *ALL[:2], SHARED, FREE, BIG, LATE, task, resource="web")
+    assert then["summary"].endswith(
+        "0 of 1 container instances of capacity provider late could take one more"
+    )
+    assert [rule["reason"] for rule in then["rules"]] == ["RESOURCE:MEMORY"]
+    none = ask("ExplainPlacement", *ALL[:2], SHARED, FREE, resource="web")
+    assert none["summary"].endswith("; capacity provider big has no container instances")
+
+
+def test_plan_divides_a_services_tasks_among_its_providers():
+    found = ask("PlanPlacement", *ALL[:2], SHARED, FREE, BIG, LATE, service="web", count=2)
+    assert found["containerInstanceArns"] == [BIG.arn]
+    assert found["unplaced"] == 1
+    assert [rule["reason"] for rule in found["rules"]] == ["RESOURCE:MEMORY"]
+
+
+def test_why_doesnt_count_fargates_pool_for_other_tasks():
+    pool = make_container_instance("pool", attributes={ATTRIBUTE_FARGATE: "true"})
+    found = ask("ExplainPlacement", *ALL[:3], FREE, pool, resource="web")
+    assert found["summary"].endswith("1 of 1 container instances could take one more")
 
 
 def test_plan_counts_what_it_placed_when_it_says_how_much_is_short():
