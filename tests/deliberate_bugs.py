@@ -23,7 +23,7 @@ from homeport.operations.render import events
 from homeport.server import event_stream, webhooks
 from homeport.sim import agent_disk, agent_process, disk, network
 from homeport.state import derived, store
-from homeport.state.changes import delete_of
+from homeport.state.changes import Put, delete_of
 from homeport.storage import encoding, lease, outbox
 
 
@@ -116,13 +116,28 @@ def a_commit_is_not_journaled(patch):
 
 
 def deletions_are_not_kept(patch):
-    sound = encoding.encode_commits
+    sound = encoding.encode_commit
 
-    def encode_commits(commits):
-        rows, latest = sound(commits)
-        return rows, {key: value for key, value in latest.items() if value is not None}
+    def encode_commit(commit):
+        row, latest = sound(commit)
+        return row, {key: value for key, value in latest.items() if value is not None}
 
-    patch.setattr(disk, "encode_commits", encode_commits)
+    patch.setattr(disk, "encode_commit", encode_commit)
+
+
+def a_member_of_a_record_is_not_encoded(patch):
+    sound = disk.encode_commit
+
+    def encode_commit(commit):
+        lacking = [
+            replace(change, record=replace(change.record, started_at_ms=None))
+            if isinstance(change, Put) and isinstance(change.record, Task)
+            else change
+            for change in commit.changes
+        ]
+        return sound(replace(commit, changes=tuple(lacking)))
+
+    patch.setattr(disk, "encode_commit", encode_commit)
 
 
 def a_late_report_revives_a_container(patch):

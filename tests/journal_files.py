@@ -39,8 +39,8 @@ def write_journal(folder: Path, commits: Sequence[Commit], *, first: int = 1) ->
 def commits_of(world: World) -> list[Commit]:
     """Return every commit that became durable in a simulated world's run."""
     return [
-        Commit(sequence, at_ms, cause, decode_changes(body))
-        for sequence, at_ms, cause, body in world._disk.journal
+        Commit(row.sequence, row.at_ms, row.cause, decode_changes(row.body))
+        for row, _, _ in world._disk.journal
     ]
 
 

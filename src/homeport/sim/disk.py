@@ -10,12 +10,20 @@ import hashlib
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
+from typing import NamedTuple
 
 from homeport.sim.chance import Span, Stream
 from homeport.sim.clock import Life, Timeline
-from homeport.state.changes import AnyRecord, Commit
+from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of, table_of
 from homeport.state.store import Store
-from homeport.storage.encoding import RecordId, decode_changes, decode_record, encode_commits
+from homeport.storage.encoding import (
+    Changed,
+    EncodedCommit,
+    RecordId,
+    decode_changes,
+    decode_record,
+    encode_commit,
+)
 from homeport.storage.errors import StorageRefused
 from homeport.storage.lease import Lease, LeaseBook
 
@@ -25,6 +33,16 @@ SURVIVAL_OF_A_WRITE_UNDER_WAY = 0.5
 DIGEST_BYTES = 16
 
 Then = Callable[[], None]
+
+
+class Written(NamedTuple):
+    """A commit as it goes to the disk, and what its bytes say when they are read again."""
+
+    row: EncodedCommit
+    latest: Changed
+    changes: tuple[Change, ...]
+
+
 Refused = Callable[[StorageRefused], None]
 
 
@@ -39,7 +57,7 @@ class SimDisk:
         self.observe_durable: Callable[[int], None] = lambda _sequence: None
         self.durable_sequence = 0
         self.records: dict[RecordId, bytes] = {}
-        self.journal: deque[tuple[int, int, str, bytes]] = deque(maxlen=kept_commits)
+        self.journal: deque[Written] = deque(maxlen=kept_commits)
         self.timeline = timeline
         self.chance = chance
         self.leases = LeaseBook()
@@ -57,7 +75,7 @@ class SimDisk:
     @property
     def has_whole_journal(self) -> bool:
         """Whether the journal goes back to the first commit."""
-        return not self.journal or self.journal[0][0] == 1
+        return not self.journal or self.journal[0].row.sequence == 1
 
     def open(self, owner: str, on_refused: Refused) -> "SimJournal":
         """Let a process write from now on, and nobody else."""
@@ -67,7 +85,7 @@ class SimDisk:
         """Fill a new store from what is on the disk, as `storage.recovery` does."""
         store = Store()
         store.restore(record for _, record in sorted(self.read_records().items()))
-        newest_at_ms = self.journal[-1][1] if self.journal else 0
+        newest_at_ms = self.journal[-1].row.at_ms if self.journal else 0
         store.restored(self.durable_sequence, newest_at_ms)
         return store
 
@@ -88,8 +106,8 @@ class SimDisk:
         It is the same one each time, and goes on where it was: it isn't to be altered.
         """
         replica = self._replica
-        for sequence, at_ms, cause, body in islice(self.journal, replica.sequence, None):
-            replica.apply(Commit(sequence, at_ms, cause, decode_changes(body)))
+        for row, _, changes in islice(self.journal, replica.sequence, None):
+            replica.apply(Commit(row.sequence, row.at_ms, row.cause, changes))
         return replica
 
     # faults
@@ -113,20 +131,20 @@ class SimDisk:
         """The epoch of the lease that was given last."""
         return self.leases.newest.epoch
 
-    def keep(self, commits: list[Commit], epoch: int) -> None:
+    def keep(self, commits: list[Written], epoch: int) -> None:
         """Make commits durable as a whole."""
-        self.observe_write(commits[0].sequence, epoch)
-        rows, latest = encode_commits(commits)
-        for row in rows:
+        self.observe_write(commits[0].row.sequence, epoch)
+        for written in commits:
+            row = written.row
             self._digest.update(b"%d %d %s " % (row.sequence, row.at_ms, row.cause.encode()))
             self._digest.update(row.body)
-            self.journal.append((row.sequence, row.at_ms, row.cause, row.body))
-        for key, value in latest.items():
-            if value is None:
-                self.records.pop(key, None)
-            else:
-                self.records[key] = value
-        self.durable_sequence = commits[-1].sequence
+            self.journal.append(written)
+            for key, value in written.latest.items():
+                if value is None:
+                    self.records.pop(key, None)
+                else:
+                    self.records[key] = value
+        self.durable_sequence = commits[-1].row.sequence
 
     def take_planned_crash(self) -> int | None:
         """Return for how long the writer has to be down now; None when it may go on."""
@@ -146,13 +164,15 @@ class SimJournal:
 
     def __init__(self, disk: SimDisk, lease: Lease, on_refused: Refused) -> None:
         self.lease = lease
+        self.replica = disk.read_records()
+        """What the disk held when this life began, and all bytes that were handed over since."""
         self._disk = disk
         self._on_refused = on_refused
         self._life = Life()
         self._appended = disk.durable_sequence
         self._written_through = disk.durable_sequence
-        self._queue: deque[Commit] = deque()
-        self._writing: list[Commit] = []
+        self._queue: deque[Written] = deque()
+        self._writing: list[Written] = []
         self._waiting: deque[tuple[int, Then]] = deque()
 
     @property
@@ -161,9 +181,16 @@ class SimJournal:
         return self._disk.leases.is_newest(self.lease)
 
     def append(self, commit: Commit) -> None:
-        """Take a commit to be made durable; returns at once."""
+        """Take a commit to be made durable; returns at once. It is encoded here and now."""
+        row, latest = encode_commit(commit)
+        changes = decode_changes(row.body)
+        for change in changes:
+            if isinstance(change, Put):
+                self.replica[table_of(change.record), key_of(change.record)] = change.record
+            else:
+                self.replica.pop((change.table, change.key), None)
         self._appended = commit.sequence
-        self._queue.append(commit)
+        self._queue.append(Written(row, latest, changes))
         if not self._writing:
             self._write()
 
@@ -201,7 +228,7 @@ class SimJournal:
             return
         written, self._writing = self._writing, []
         self._disk.keep(written, self.lease.epoch)
-        self._written_through = written[-1].sequence
+        self._written_through = written[-1].row.sequence
         down_ms = self._disk.take_planned_crash()
         if down_ms is not None:
             self._disk.on_crash(down_ms)

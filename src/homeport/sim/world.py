@@ -25,7 +25,7 @@ from homeport.sim.checkers.daemons import check_daemons
 from homeport.sim.checkers.failures import FailureChecker
 from homeport.sim.checkers.placements import check_neighbours, check_placements
 from homeport.sim.checkers.protection import check_protection
-from homeport.sim.checkers.replay import check_replay
+from homeport.sim.checkers.replay import check_journaled, check_replay, check_replica
 from homeport.sim.checkers.rollout import check_rollout
 from homeport.sim.checkers.shares import check_shares
 from homeport.sim.checkers.stages import check_stages
@@ -34,7 +34,7 @@ from homeport.sim.checkers.task_sets import check_task_sets
 from homeport.sim.checkers.tokens import TokenChecker
 from homeport.sim.checkers.waiting import WaitingChecker
 from homeport.sim.client import Client
-from homeport.sim.clock import Timeline
+from homeport.sim.clock import Stop, Timeline
 from homeport.sim.control_plane import ControlPlane
 from homeport.sim.disk import SimDisk
 from homeport.sim.docker import Luck
@@ -247,15 +247,11 @@ class World:
 
     def _go(self, until_ms: int, until_step: int) -> bool:
         """Let things happen until a moment; False when the last step that was asked for is done."""
-        timeline = self.timeline
-        moment_ms, since_step = timeline.now_ms, timeline.steps
-        while timeline.steps < until_step:
-            if not timeline.step(until_ms):
-                return True
-            if timeline.now_ms != moment_ms:
-                moment_ms, since_step = timeline.now_ms, timeline.steps
-            elif timeline.steps - since_step > STEPS_PER_MOMENT:
-                raise Violation("time goes on", "the same things happen again and again at once")
+        stop = self.timeline.run(until_ms, until_step, STEPS_PER_MOMENT)
+        if stop is Stop.AT_MOMENT:
+            return True
+        if stop is Stop.IN_A_LOOP:
+            raise Violation("time goes on", "the same things happen again and again at once")
         if until_step >= STEPS_LIMIT:
             raise Violation(CONVERGES, f"no end after {STEPS_LIMIT} steps")
         return False
@@ -342,7 +338,7 @@ class World:
             self._webhooks.begin(store, control_plane.journal, control_plane.life)
         control_plane.on_rest = WaitingChecker(store).check
         capacity, failures = CapacityChecker(store), FailureChecker(store)
-        tokens = TokenChecker(store)
+        tokens, journal = TokenChecker(store), control_plane.journal
 
         def watch(commit: Commit, replaced: tuple[AnyRecord | None, ...]) -> None:
             self._commits_seen += 1
@@ -359,10 +355,12 @@ class World:
             check_rollout(store, commit, replaced)
             failures.check(commit, replaced)
             tokens.check(commit, replaced)
+            check_journaled(store, journal, commit)
             self._tasks_made += commit_starts(commit, replaced)
             if self._commits_seen % COMMITS_PER_FULL_CHECK == 0:
                 check_counts(store)
                 check_neighbours(store)
+                check_replica(store, journal)
 
         store.feed.watch(watch)
 

@@ -98,6 +98,16 @@ class Store:
         self.sequence = sequence
         self.at_ms = at_ms
 
+    def find(self, table: str, key: str) -> AnyRecord | None:
+        """Return one record by its table's name and its key."""
+        found: AnyRecord | None = self._tables[table].get(key)
+        return found
+
+    @property
+    def record_count(self) -> int:
+        """How many records there are."""
+        return sum(map(len, self._tables.values()))
+
     def every_record(self) -> list[AnyRecord]:
         """List all records, for checks and snapshots."""
         return [record for table in self._tables.values() for record in table]

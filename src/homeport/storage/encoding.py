@@ -52,16 +52,6 @@ def encode_commit(commit: Commit) -> tuple[EncodedCommit, Changed]:
     return EncodedCommit(commit.sequence, commit.at_ms, commit.cause, body), latest
 
 
-def encode_commits(commits: list[Commit]) -> tuple[list[EncodedCommit], Changed]:
-    """Return each commit's journal row, and what every record they touch is after the last one."""
-    rows = []
-    latest: Changed = {}
-    for row, changed in map(encode_commit, commits):
-        rows.append(row)
-        latest |= changed
-    return rows, latest
-
-
 def encode_entries(latest: Mapping[RecordId, bytes | None]) -> bytes:
     """Write what records are, or None for those that were deleted, as one piece."""
     return _ENCODER.encode([(table, key, value) for (table, key), value in latest.items()])
