@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,7 +9,7 @@ import msgspec
 import pytest
 
 from agent_builders import make_container, make_task
-from agent_control_plane import AgentHere, ControlPlane
+from agent_control_plane import AgentHere
 from homeport.agent.container_spec import list_task_volumes
 from homeport.agent.docker import OUT_OF_MEMORY
 from homeport.agent.main import remove_containers
@@ -25,31 +23,8 @@ SLEEP = ("sleep", "1000")
 
 
 @pytest.fixture
-async def control() -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane()
-    await plane.start()
-    yield plane
-    await plane.stop()
-
-
-@pytest.fixture
-async def agent(
-    control: ControlPlane, tmp_path: Path, docker_engine: EngineApi
-) -> AsyncIterator[AgentHere]:
-    settings = AgentSettings(
-        endpoint=control.endpoint,
-        data_dir=tmp_path / "agent",
-        docker_host=docker_engine.docker_host,
-        image_pull_behavior="prefer-cached",
-        bind_address="127.0.0.1",
-        container_stop_timeout_s=1,
-        task_cleanup_wait_s=1,
-    )
-    agent = AgentHere(control, settings)
-    await agent.start()
-    yield agent
-    await agent.stop()
-    await remove_containers(settings)
+def settings(settings: AgentSettings) -> AgentSettings:
+    return msgspec.structs.replace(settings, task_cleanup_wait_s=1)
 
 
 class Shown:

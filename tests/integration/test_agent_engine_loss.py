@@ -8,11 +8,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from agent_builders import make_container, make_task
 from agent_control_plane import AgentHere, ControlPlane
-from homeport.agent.main import remove_containers
 from homeport.agent.settings import AgentSettings
 from homeport.cli.engine_api import EngineApi
 from homeport.wire.agent_messages import payload, tcs
@@ -65,14 +65,6 @@ class Doorway:
 
 
 @pytest.fixture
-async def control() -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane()
-    await plane.start()
-    yield plane
-    await plane.stop()
-
-
-@pytest.fixture
 async def doorway(tmp_path: Path, docker_engine: EngineApi) -> AsyncIterator[Doorway]:
     doorway = Doorway(tmp_path / "docker.sock", docker_engine.docker_host)
     await doorway.open()
@@ -81,21 +73,8 @@ async def doorway(tmp_path: Path, docker_engine: EngineApi) -> AsyncIterator[Doo
 
 
 @pytest.fixture
-async def agent(
-    control: ControlPlane, doorway: Doorway, tmp_path: Path
-) -> AsyncIterator[AgentHere]:
-    settings = AgentSettings(
-        endpoint=control.endpoint,
-        data_dir=tmp_path / "agent",
-        docker_host=doorway.docker_host,
-        image_pull_behavior="prefer-cached",
-        container_stop_timeout_s=1,
-    )
-    agent = AgentHere(control, settings)
-    await agent.start()
-    yield agent
-    await agent.stop()
-    await remove_containers(settings)
+def settings(settings: AgentSettings, doorway: Doorway) -> AgentSettings:
+    return msgspec.structs.replace(settings, docker_host=doorway.docker_host)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -66,14 +66,6 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnEngine]:
     yield engine
     engine.stop()
     shutil.rmtree(folder / "root", ignore_errors=True)
-
-
-@pytest.fixture
-async def control() -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane()
-    await plane.start()
-    yield plane
-    await plane.stop()
 
 
 async def wait_engine(engine: OwnEngine) -> EngineApi:

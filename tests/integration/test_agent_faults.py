@@ -26,14 +26,6 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
 @pytest.fixture
-async def control() -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane()
-    await plane.start()
-    yield plane
-    await plane.stop()
-
-
-@pytest.fixture
 async def make_agent(control: ControlPlane, tmp_path: Path, docker_host: str) -> AsyncIterator[Any]:
     numbers = itertools.count(1)
     made: list[AgentProcess] = []

@@ -30,14 +30,6 @@ EXIT_CODES = range(1, 100)
 
 
 @pytest.fixture
-async def control() -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane()
-    await plane.start()
-    yield plane
-    await plane.stop()
-
-
-@pytest.fixture
 async def agent(
     control: ControlPlane, tmp_path: Path, docker_host: str
 ) -> AsyncIterator[AgentProcess]:

@@ -1,7 +1,6 @@
 """The image pull behaviours, with a registry that can't be reached."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -20,14 +19,6 @@ UNREACHABLE = "127.0.0.1:9/homeport-test/busybox"
 
 
 @pytest.fixture
-async def control() -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane()
-    await plane.start()
-    yield plane
-    await plane.stop()
-
-
-@pytest.fixture
 def cached_image(docker_engine: EngineApi, busybox_image: str) -> Iterator[str]:
     """An image that is here, under the name of a registry that isn't."""
     source = quote(busybox_image)
@@ -37,15 +28,7 @@ def cached_image(docker_engine: EngineApi, busybox_image: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def settings(
-    control: ControlPlane, tmp_path: Path, docker_engine: EngineApi
-) -> AsyncIterator[AgentSettings]:
-    settings = AgentSettings(
-        endpoint=control.endpoint,
-        data_dir=tmp_path / "agent",
-        docker_host=docker_engine.docker_host,
-        container_stop_timeout_s=1,
-    )
+async def settings(settings: AgentSettings) -> AsyncIterator[AgentSettings]:
     yield settings
     await remove_containers(settings)
 

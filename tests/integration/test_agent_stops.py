@@ -6,18 +6,14 @@ The Engine tells of every signal that it sends itself, and of no other.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
 from agent_builders import make_container, make_task
-from agent_control_plane import AgentHere, ControlPlane
+from agent_control_plane import AgentHere
 from docker_calls import call_engine
-from homeport.agent.main import remove_containers
-from homeport.agent.settings import AgentSettings
 from homeport.cli.engine_api import EngineApi
 from homeport.wire.agent_messages import payload
 
@@ -25,32 +21,6 @@ pytestmark = pytest.mark.docker
 
 PATIENT_S = 30
 """A stop time-out that no test waits for."""
-
-
-@pytest.fixture
-async def control() -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane()
-    await plane.start()
-    yield plane
-    await plane.stop()
-
-
-@pytest.fixture
-async def agent(
-    control: ControlPlane, tmp_path: Path, docker_engine: EngineApi, busybox_image: str
-) -> AsyncIterator[AgentHere]:
-    settings = AgentSettings(
-        endpoint=control.endpoint,
-        data_dir=tmp_path / "agent",
-        docker_host=docker_engine.docker_host,
-        image_pull_behavior="prefer-cached",
-        bind_address="127.0.0.1",
-    )
-    agent = AgentHere(control, settings)
-    await agent.start()
-    yield agent
-    await agent.stop()
-    await remove_containers(settings)
 
 
 def script(image: str, text: str, **members: Any) -> payload.Container:

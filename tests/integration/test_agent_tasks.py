@@ -5,16 +5,14 @@ import json
 import sqlite3
 import time
 import urllib.request
-from collections.abc import AsyncIterator
 from http.client import HTTPException
-from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent_builders import make_container, make_task
-from agent_control_plane import WAIT_LIMIT_S, AgentHere, ControlPlane
-from homeport.agent.main import remove_containers
+from agent_control_plane import WAIT_LIMIT_S, AgentHere
 from homeport.agent.settings import AgentSettings, AgentStartError
 from homeport.agent.state_file import StateFile
 from homeport.cli.engine_api import EngineApi
@@ -24,32 +22,10 @@ pytestmark = pytest.mark.docker
 
 
 @pytest.fixture
-async def control() -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane()
-    await plane.start()
-    yield plane
-    await plane.stop()
-
-
-@pytest.fixture
-async def agent(
-    control: ControlPlane, tmp_path: Path, docker_engine: EngineApi, busybox_image: str
-) -> AsyncIterator[AgentHere]:
-    settings = AgentSettings(
-        endpoint=control.endpoint,
-        data_dir=tmp_path / "agent",
-        docker_host=docker_engine.docker_host,
-        image_pull_behavior="prefer-cached",
-        bind_address="127.0.0.1",
-        container_stop_timeout_s=1,
-        attributes={"stack": "test"},
-        availability_zone="us-east-1a",
+def settings(settings: AgentSettings) -> AgentSettings:
+    return msgspec.structs.replace(
+        settings, attributes={"stack": "test"}, availability_zone="us-east-1a"
     )
-    agent = AgentHere(control, settings)
-    await agent.start()
-    yield agent
-    await agent.stop()
-    await remove_containers(settings)
 
 
 def fetch(url: str) -> int:

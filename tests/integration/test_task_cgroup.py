@@ -4,16 +4,15 @@ As root, like the Engine that `make test` starts: nobody else may make cgroups.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent_builders import make_container, make_task
-from agent_control_plane import AgentHere, ControlPlane
+from agent_control_plane import AgentHere
 from homeport.agent.docker import OUT_OF_MEMORY
-from homeport.agent.main import remove_containers
 from homeport.agent.settings import AgentSettings
 from homeport.cli.engine_api import EngineApi
 from homeport.wire.agent_messages import payload
@@ -32,32 +31,8 @@ HOLD_40_MIB = (
 
 
 @pytest.fixture
-async def control() -> AsyncIterator[ControlPlane]:
-    plane = ControlPlane()
-    await plane.start()
-    yield plane
-    await plane.stop()
-
-
-@pytest.fixture
-def settings(control: ControlPlane, tmp_path: Path, docker_engine: EngineApi) -> AgentSettings:
-    return AgentSettings(
-        endpoint=control.endpoint,
-        data_dir=tmp_path / "agent",
-        docker_host=docker_engine.docker_host,
-        image_pull_behavior="prefer-cached",
-        container_stop_timeout_s=1,
-        task_cleanup_wait_s=1,
-    )
-
-
-@pytest.fixture
-async def agent(control: ControlPlane, settings: AgentSettings) -> AsyncIterator[AgentHere]:
-    agent = AgentHere(control, settings)
-    await agent.start()
-    yield agent
-    await agent.stop()
-    await remove_containers(settings)
+def settings(settings: AgentSettings) -> AgentSettings:
+    return msgspec.structs.replace(settings, task_cleanup_wait_s=1)
 
 
 def parent_of(engine: EngineApi, runtime_id: str, controller: str) -> Path:
@@ -134,4 +109,3 @@ async def test_a_container_that_fits_alone_runs_within_the_same_limit(
             await asyncio.sleep(0.1)
     state = docker_engine.read_json(f"/containers/{runtime_id}/json")["State"]
     assert state["Running"] is True
-
