@@ -10,7 +10,7 @@ from homeport.state.derived import Derived
 from homeport.state.feed import Feed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from homeport.state.tables import Table
 
@@ -57,25 +57,29 @@ class Store:
             "instance_turnover": self.instance_turnovers,
         }
         self._tables_by_type = {kind: self._tables[name] for kind, name in TABLES.items()}
+        self._count_by_type: dict[type[AnyRecord], Callable[[Any, Any], None]] = {
+            Task: self.derived.replace_task,
+            ContainerInstance: self.derived.replace_instance,
+        }
 
     def apply(self, commit: Commit) -> None:
         """Carry out one commit whole; commits come in sequence, without a gap."""
         assert commit.sequence == self.sequence + 1, (commit.sequence, self.sequence)
         replaced: list[AnyRecord | None] = []
         for change in commit.changes:
+            new: AnyRecord | None
+            kind: type[Any]
             if isinstance(change, Put):
-                record = change.record
-                old = self._tables_by_type[type(record)].put(record)
-                if isinstance(record, Task):
-                    self.derived.replace_task(old, record)
-                elif isinstance(record, ContainerInstance):
-                    self.derived.replace_instance(old, record)
+                new = change.record
+                kind = type(new)
+                old = self._tables_by_type[kind].put(new)
             else:
+                new = None
                 old = self._tables[change.table].delete(change.key)
-                if isinstance(old, Task):
-                    self.derived.replace_task(old, None)
-                elif isinstance(old, ContainerInstance):
-                    self.derived.replace_instance(old, None)
+                kind = type(old)
+            count = self._count_by_type.get(kind)
+            if count is not None:
+                count(old, new)
             replaced.append(old)
         self.sequence = commit.sequence
         self.at_ms = commit.at_ms
@@ -86,10 +90,9 @@ class Store:
         by_type: dict[type[AnyRecord], list[AnyRecord]] = {}
         for record in records:
             by_type.setdefault(type(record), []).append(record)
-            if isinstance(record, Task):
-                self.derived.replace_task(None, record)
-            elif isinstance(record, ContainerInstance):
-                self.derived.replace_instance(None, record)
+            count = self._count_by_type.get(type(record))
+            if count is not None:
+                count(None, record)
         for kind, found in by_type.items():
             self._tables_by_type[kind].fill(found)
 

@@ -103,6 +103,8 @@ class Table(Generic[R]):
     ) -> None:
         self._key = key
         self._rows: dict[str, R] = {}
+        # The record with this key, or None: as an attribute it costs nobody a call in Python.
+        self.get: Callable[[str], R | None] = self._rows.get
         self._indexes = {name: _Index(group, {}) for name, group in (indexes or {}).items()}
         self._orders = {name: _Order(*given, {}) for name, given in (ordered or {}).items()}
 
@@ -111,10 +113,6 @@ class Table(Generic[R]):
 
     def __iter__(self) -> Iterator[R]:
         return iter(self._rows.values())
-
-    def get(self, key: str) -> R | None:
-        """Return the record with this key."""
-        return self._rows.get(key)
 
     def group(self, index: str, value: Hashable) -> Mapping[str, R]:
         """Return the records of one group by key, in insertion order. Not to be kept or altered."""
@@ -187,7 +185,7 @@ class Table(Generic[R]):
         """Take all records of a table that has none; each key once. For `Store.restore` only."""
         assert not self._rows, "filled twice"
         key = self._key
-        self._rows = {key(record): record for record in records}
+        self._rows.update((key(record), record) for record in records)
         for index in self._indexes.values():
             index.fill(self._rows)
         for order in self._orders.values():

@@ -7,6 +7,8 @@ words and which it therefore does not mark as required.
 
 import functools
 import typing
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Literal, NamedTuple
 
 from homeport.api import ecs
@@ -73,18 +75,18 @@ class EnumCheck(NamedTuple):
 class Plan:
     """What to look at in one shape; filled after creation, since shapes may nest themselves."""
 
-    __slots__ = ("enums", "is_complete", "nested", "required", "shape")
+    __slots__ = ("checks", "is_complete", "read", "required", "shape")
 
     def __init__(self, shape: type[Shape]) -> None:
         self.shape = shape
         self.is_complete = False
         self.required: tuple[tuple[str, str], ...] = ()
-        self.enums: tuple[EnumCheck, ...] = ()
-        self.nested: tuple[NestedCheck, ...] = ()
+        self.checks: tuple[EnumCheck | NestedCheck, ...] = ()
+        self.read: Callable[[Shape], tuple[Any, ...]] = _read_nothing  # the members to check
 
     @property
     def is_empty(self) -> bool:
-        return not (self.required or self.enums or self.nested)
+        return not (self.required or self.checks)
 
 
 class NestedCheck(NamedTuple):
@@ -127,23 +129,24 @@ def _find_fault(plan: Plan, shape: Shape) -> Fault | None:
     for attribute, wire_name in plan.required:
         if getattr(shape, attribute) is None:
             return Fault(wire_name, plan.shape, attribute)
-    for check in plan.enums:
-        value = getattr(shape, check.attribute)
+    for check, value in zip(plan.checks, plan.read(shape), strict=True):
         if value is None:
             continue
-        unknown = _find_unknown(check, value)
-        if unknown is not None:
-            where, found = unknown
-            path = f"{check.wire_name}{where}"
-            return Fault(path, plan.shape, check.attribute, check.enum, found)
-    for nested in plan.nested:
-        value = getattr(shape, nested.attribute)
-        if value is None:
-            continue
-        fault = _find_nested_fault(nested, value)
+        if isinstance(check, EnumCheck):
+            fault = _find_enum_fault(plan, check, value)
+        else:
+            fault = _find_nested_fault(check, value)
         if fault is not None:
             return fault
     return None
+
+
+def _find_enum_fault(plan: Plan, check: EnumCheck, value: Any) -> Fault | None:
+    unknown = _find_unknown(check, value)
+    if unknown is None:
+        return None
+    where, found = unknown
+    return Fault(f"{check.wire_name}{where}", plan.shape, check.attribute, check.enum, found)
 
 
 def _find_unknown(check: EnumCheck, value: Any) -> tuple[str, str] | None:
@@ -202,9 +205,24 @@ def _compile_plan(shape: type[Shape], known: dict[type[Shape], Plan]) -> Plan:
             # A plan still being compiled belongs to a shape that nests itself: keep it.
             if not (below.is_complete and below.is_empty):
                 nested.append(NestedCheck(attribute, wire_name, holding, below))
-    plan.enums, plan.nested = tuple(enums), tuple(nested)
+    plan.checks = (*enums, *nested)
+    plan.read = _reader_of([check.attribute for check in plan.checks])
     plan.is_complete = True
     return plan
+
+
+def _reader_of(attributes: list[str]) -> Callable[[Shape], tuple[Any, ...]]:
+    """Return what reads these attributes at once: one call in C, where most are absent."""
+    if not attributes:
+        return _read_nothing
+    if len(attributes) == 1:
+        read_one = attrgetter(attributes[0])
+        return lambda shape: (read_one(shape),)
+    return attrgetter(*attributes)
+
+
+def _read_nothing(_shape: Shape) -> tuple[Any, ...]:
+    return ()
 
 
 def _unwrap(annotation: Any) -> tuple[Holding, Any]:

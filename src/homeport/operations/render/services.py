@@ -146,7 +146,8 @@ def _network_configuration(
 
 def _render_capacity(service: Service) -> list[ecs.CapacityProviderStrategyItem] | None:
     """Render the strategy; a service with a launch type shows none (capacity-and-scaling §1)."""
-    return render_strategy(service.capacity_provider_strategy) or None
+    strategy = service.capacity_provider_strategy
+    return render_strategy(strategy) if strategy else None
 
 
 def _render_deployment(
