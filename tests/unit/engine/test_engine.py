@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from builders import (
     NOW_MS,
@@ -19,6 +20,7 @@ from homeport.core.decision import Decision
 from homeport.core.effects import DisconnectAgent, SendTasks, WakeAt
 from homeport.engine.engine import Engine
 from homeport.engine.events import AgentConnected, AgentLost, ApiCalled
+from homeport.model.cluster import KeptInstance
 from homeport.model.task import PENDING, PROVISIONING, STOPPED, PlacementWish
 from homeport.state.changes import Commit, Put
 from homeport.state.store import Store
@@ -319,6 +321,16 @@ def test_a_task_that_waits_for_capacity_outlives_a_restart_and_starts_when_there
     assert _status(world) == PENDING
     world.journal.become_durable()
     assert SendTasks(INSTANCE.arn, (WAITING.arn,)) in world.outlet.effects
+
+
+def test_an_instance_kept_for_a_task_that_is_gone_goes_at_once_to_another_that_waits() -> None:
+    kept = KeptInstance(INSTANCE.arn, f"{WAITING.arn}0", NOW_MS + 60_000)
+    world = World(
+        make_store(replace(CLUSTER, kept=kept), make_task_definition(), INSTANCE, WAITING)
+    )
+    world.engine.start()
+    world.engine.observe(AgentConnected(container_instance_arn=INSTANCE.arn))
+    assert _status(world) == PENDING
 
 
 def test_a_task_that_waits_for_capacity_is_given_up_at_its_time_without_another_event() -> None:

@@ -89,10 +89,13 @@ def _go_on(
 ) -> TurnStep:
     kept = cluster.kept
     assert kept is not None, cluster.arn
+    # This look took the instance for another's: what it speaks for may find room there now.
+    again = WakeAt(moment.now_ms, look_arn)
     if not any(each.arn == kept.for_arn for each in waiting):
-        return TurnStep(changes=(Put(replace(cluster, kept=None)),))
+        return TurnStep(changes=(Put(replace(cluster, kept=None)),), effects=(again,))
     instance = view.container_instance(kept.container_instance_arn)
     if moment.now_ms < kept.until_ms and instance is not None and instance.is_available:
         return TurnStep(effects=(WakeAt(kept.until_ms, look_arn),))
     over = replace(kept, for_arn=None, until_ms=moment.now_ms)
-    return TurnStep(changes=(Put(replace(cluster, kept=over)),), was_in_vain=True)
+    changes = (Put(replace(cluster, kept=over)),)
+    return TurnStep(changes=changes, effects=(again,), was_in_vain=True)
