@@ -57,7 +57,7 @@ class Store:
             "instance_turnover": self.instance_turnovers,
         }
         self._tables_by_type = {kind: self._tables[name] for kind, name in TABLES.items()}
-        self._count_by_type: dict[type[AnyRecord], Callable[[Any, Any], None]] = {
+        self._count_by_type: dict[type, Callable[[Any, Any], None]] = {
             Task: self.derived.replace_task,
             ContainerInstance: self.derived.replace_instance,
         }
@@ -68,7 +68,7 @@ class Store:
         replaced: list[AnyRecord | None] = []
         for change in commit.changes:
             new: AnyRecord | None
-            kind: type[Any]
+            kind: type
             if isinstance(change, Put):
                 new = change.record
                 kind = type(new)
