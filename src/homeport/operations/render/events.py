@@ -20,7 +20,7 @@ from homeport.core.reconcile.completion import in_progress
 from homeport.core.reconcile.daemon import REASON_UNMATCHED
 from homeport.model.arn import Scope, dashed_uuid, scope_of
 from homeport.model.container_instance import ACTIVE, ContainerInstance
-from homeport.model.service import Deployment, Service, ServiceEvent
+from homeport.model.service import NO_DEPLOYMENT, Deployment, Service, ServiceEvent
 from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.model.task import Task
 from homeport.operations.render.container_instances import (
@@ -264,7 +264,10 @@ def _as_detail(described: dict[str, Any], at_ms: int) -> dict[str, Any]:
 def _read_service(_view: View, new: Service, old: Service | None) -> Iterator[Told]:
     if old is not None and new.desired_count != old.desired_count and new.status == "ACTIVE":
         yield _told_action(new, ServiceAction("INFO", "SERVICE_DESIRED_COUNT_UPDATED"))
-    known = {} if old is None else {each.id: each.rollout_state for each in old.deployments}
+    known = {NO_DEPLOYMENT.id: NO_DEPLOYMENT.rollout_state}
+    if old is not None:
+        known |= {each.id: each.rollout_state for each in old.deployments}
+        known |= {each.id: "COMPLETED" for each in old.task_sets}  # which one of them goes on as
     for deployment in new.deployments:
         if known.get(deployment.id) == deployment.rollout_state:
             continue

@@ -21,7 +21,7 @@ from homeport.core.reconcile import rebalance, service_events
 from homeport.core.reconcile.daemon import REASON_UNMATCHED
 from homeport.model.capacity_provider import StrategyItem
 from homeport.model.record import ResourceTags, Tag
-from homeport.model.service import Service, ServiceEvent
+from homeport.model.service import NO_DEPLOYMENT, Service, ServiceEvent
 from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.operations.render.events import StateChange, encode_event, read_commit
 from homeport.operations.render.service_actions import ServiceAction, read_service_action
@@ -231,6 +231,20 @@ def test_a_deployment_that_is_complete_at_once_tells_its_beginning_as_well():
     assert first["detail"]["reason"] == f"ECS deployment {done.id} in progress."
     assert second["detail"]["eventName"] == "SERVICE_DEPLOYMENT_COMPLETED"
     assert second["detail"]["reason"] == "done."
+
+
+def test_a_service_of_task_sets_has_no_deployment_to_tell_of():
+    service = replace(SERVICE, deployment_controller="EXTERNAL", deployments=(NO_DEPLOYMENT,))
+    assert Watched().put(service) == []
+
+
+def test_a_service_that_goes_over_to_another_controller_tells_of_no_deployment():
+    kept = replace(SERVICE.primary, rollout_state="COMPLETED", rollout_state_reason="done.")
+    deploying = replace(SERVICE, deployments=(kept,))
+    of_sets = replace(SERVICE, deployment_controller="EXTERNAL", deployments=(NO_DEPLOYMENT,))
+    watched = Watched(deploying)
+    assert watched.put(of_sets) == []
+    assert watched.put(deploying) == []
 
 
 def test_another_desired_count_is_a_service_action():
