@@ -21,7 +21,7 @@ from homeport.core.reconcile import rebalance, service_events
 from homeport.core.reconcile.daemon import REASON_UNMATCHED
 from homeport.model.capacity_provider import StrategyItem
 from homeport.model.record import ResourceTags, Tag
-from homeport.model.service import NO_DEPLOYMENT, Service, ServiceEvent
+from homeport.model.service import NO_DEPLOYMENT, Service, ServiceEvent, TaskSet
 from homeport.model.service_deployment import HookState, ServiceDeployment
 from homeport.operations.render.events import StateChange, encode_event, read_commit
 from homeport.operations.render.service_actions import ServiceAction, read_service_action
@@ -241,7 +241,13 @@ def test_a_service_of_task_sets_has_no_deployment_to_tell_of():
 def test_a_service_that_goes_over_to_another_controller_tells_of_no_deployment():
     kept = replace(SERVICE.primary, rollout_state="COMPLETED", rollout_state_reason="done.")
     deploying = replace(SERVICE, deployments=(kept,))
-    of_sets = replace(SERVICE, deployment_controller="EXTERNAL", deployments=(NO_DEPLOYMENT,))
+    as_set = TaskSet(id=kept.id, arn="set", task_definition_arn=kept.task_definition_arn)
+    of_sets = replace(
+        SERVICE,
+        deployment_controller="EXTERNAL",
+        deployments=(NO_DEPLOYMENT,),
+        task_sets=(as_set,),
+    )
     watched = Watched(deploying)
     assert watched.put(of_sets) == []
     assert watched.put(deploying) == []
