@@ -7,7 +7,7 @@ What catches it is for `simulation/test_mutants` to find out.
 from msgspec.structs import replace
 
 from homeport.agent import stimuli, task_machine
-from homeport.core.capacity import places
+from homeport.core.capacity import places, provisioning
 from homeport.core.decision import NOTHING
 from homeport.core.placement import daemon_room, eligible, filters, kept_instance, placing
 from homeport.core.reconcile import (
@@ -297,7 +297,7 @@ def a_daemon_starts_beside_the_one_that_stops(patch):
 
 
 def a_providers_tasks_go_anywhere(patch):
-    patch.setattr(places, "provider_constraints", lambda provider: ())
+    patch.setattr(provisioning, "provider_constraints", lambda provider: ())
 
 
 def weights_are_all_the_same(patch):

@@ -167,7 +167,7 @@ def a_new_deployment_inherits_the_delay(patch):
             failed_launches=service.failed_launches,
             next_launch_at_ms=service.next_launch_at_ms,
         )
-        return started._replace(service=late)
+        return replace(started, service=late)
 
     patch.setattr(service_updates, "start_deployment", start_deployment)
 
