@@ -51,7 +51,7 @@ def plan_parts(found: Mapping[str, Any]) -> Iterator[str | Table]:
     if found["rules"]:
         yield _rule_table("What refuses the next one", found["rules"])
     elif found["unplaced"]:
-        yield "the cluster has no container instances"
+        yield "there are no container instances for them"
 
 
 def describe_needs(needs: Mapping[str, Any]) -> str:

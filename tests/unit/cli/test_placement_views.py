@@ -77,4 +77,4 @@ def test_a_plan_shows_shares_and_what_refuses_the_rest():
     assert "0123456789ab " in text
     assert "What refuses the next one" in text
     empty = {**plan, "instances": [], "rules": []}
-    assert "the cluster has no container instances" in printed(plan_parts(empty))
+    assert "there are no container instances for them" in printed(plan_parts(empty))

@@ -4,6 +4,7 @@ ECS tells it in pieces: service events, rollout states, hooks, stopped tasks. No
 here; everything said has been written down by `core.reconcile`.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 from homeport.api import ecs, homeport
@@ -69,9 +70,13 @@ def _reasons(view: View, service: Service) -> Iterator[str]:
     if service.primary.rollout_state == "FAILED":
         yield service.primary.rollout_state_reason
     yield from _newest_complaint(view, service)
-    waiting = sum(task.is_provisioning for task in view.tasks_of_service(service.arn).values())
-    if waiting:
-        yield f"{waiting} tasks wait for capacity in PROVISIONING"
+    waiting = Counter(
+        task.capacity_provider or task.launch_type
+        for task in view.tasks_of_service(service.arn).values()
+        if task.is_provisioning
+    )
+    for provider, number in sorted(waiting.items()):
+        yield f"{number} tasks wait for capacity of {provider} in PROVISIONING"
 
 
 def _waits_of_deployment(view: View, service: Service) -> Iterator[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from builders import SCOPE, at, make_task_definition
 from homeport.api import ecs, homeport
+from homeport.model.capacity_provider import CapacityProvider
 from homeport.model.task import PENDING, STOPPED
 from homeport.operations.context import CallContext
 from homeport.operations.homeport.explain_services import explain_services
@@ -66,6 +68,29 @@ def test_a_service_without_room_says_what_is_short():
     assert found.next_launch_at is None
     assert len(found.reasons) == 1
     assert "insufficient memory" in found.reasons[0]
+
+
+def test_a_service_whose_tasks_wait_says_of_which_provider():
+    provider = CapacityProvider(
+        arn="arn:aws:ecs:us-east-1:123456789012:capacity-provider/later",
+        name="later",
+        auto_scaling_group_arn="group/later",
+        is_scaling_managed=True,
+    )
+    world = ServiceWorld(V1, provider)
+    (cluster,) = world.store.clusters
+    world.put(replace(cluster, capacity_providers=("later",)))
+    later = ecs.CapacityProviderStrategyItem(capacity_provider="later", weight=1)
+    request = ecs.CreateServiceRequest(
+        service_name="web",
+        task_definition="web",
+        desired_count=2,
+        capacity_provider_strategy=[later],
+    )
+    world.call("CreateService", request)
+    world.reconcile()
+    (found,) = ask(world, "web")
+    assert found.reasons == ["2 tasks wait for capacity of later in PROVISIONING"]
 
 
 def test_a_paused_deployment_says_who_has_to_answer():
