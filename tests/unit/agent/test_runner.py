@@ -144,6 +144,40 @@ async def test_the_death_of_a_container_that_is_restarted_ends_no_stop(
     assert noted == [task.family]
 
 
+async def test_measuring_waits_for_a_start_and_for_a_stop_that_are_under_way(
+    runner: Runner, engine: SlowEngine, monkeypatch: pytest.MonkeyPatch
+):
+    async def measure() -> None:
+        await runner.steps_first.wait()
+        engine._note("measured")
+
+    engine.may_start.clear()
+    task = send(RealHands(runner, engine), "web")
+    await settle()
+    measuring = asyncio.create_task(measure())
+    await settle()
+    assert engine.log == []
+    engine.may_start.set()
+    await engine.wait_for("measured")
+    assert engine.log == ["start web", "measured"]
+
+    may_stop = asyncio.Event()
+
+    async def stop(_runtime_id: str, _timeout_s: int) -> None:
+        await may_stop.wait()
+        engine._note("stop web")
+
+    monkeypatch.setattr(runner._stopper, "stop", stop)
+    send_stop(RealHands(runner, engine), task, may_wait=False)
+    await settle()
+    again = asyncio.create_task(measure())
+    await settle()
+    assert engine.log == ["start web", "measured"]
+    may_stop.set()
+    await asyncio.gather(measuring, again)
+    assert engine.log == ["start web", "measured", "stop web", "measured"]
+
+
 async def test_an_end_is_synced_to_disk_before_it_is_reported(
     runner: Runner, engine: SlowEngine, monkeypatch: pytest.MonkeyPatch
 ):
