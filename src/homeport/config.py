@@ -308,8 +308,11 @@ def load_agent_config(
         environ = {**translate_variables(environ), **environ}
     except VariableError as trouble:
         raise ConfigError(str(trouble)) from None
-    if environ.get("DOCKER_HOST"):
-        environ = {"HOMEPORT_AGENT_DOCKER_HOST": environ["DOCKER_HOST"], **environ}
+    if environ.get("DOCKER_HOST") and "HOMEPORT_AGENT_DOCKER_HOST" not in environ:
+        docker_host = environ["DOCKER_HOST"]
+        origin = "environment variable DOCKER_HOST"
+        _checked(AgentConfig, "docker_host", docker_host, origin, is_text=True)
+        environ = {"HOMEPORT_AGENT_DOCKER_HOST": docker_host, **environ}
     config = _load(
         defaults or AgentConfig(), "agent", flags, config_file=config_file, environ=environ
     )

@@ -27,6 +27,17 @@ async def test_a_child_that_ends_before_its_line_is_explained_in_its_own_words()
         await child.wait_line("listening on ", timeout_s=READY_LIMIT_S)
 
 
+async def test_the_error_that_ends_a_child_is_kept_back_until_it_is_explained():
+    shown: list[str] = []
+    arguments = ["server", "--host", "0.0.0.0"]
+    child = await start_child("server", arguments, shown.append, is_explained=True)
+    await child.wait()
+    assert shown == []
+    assert child.untold_error is not None
+    assert child.untold_error.endswith(child.explain_end())
+    assert child.untold_error is None
+
+
 async def test_a_child_that_says_nothing_of_an_error_is_explained_by_its_status_and_last_line():
     child = await start_child("agent 1", ["--version"], lambda _line: None)
     assert await child.wait() == 0

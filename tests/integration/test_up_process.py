@@ -139,7 +139,7 @@ def test_up_ends_and_says_why_when_its_server_cannot_start(docker_engine, homepo
     process = HomeportProcess(["up", "--ephemeral", "--port", port])
     assert process.wait() == 1
     assert process.lines[-1].startswith("homeport: error: ")
-    assert port in process.lines[-1]
+    assert [line for line in process.lines if port in line] == process.lines[-1:]
 
 
 def test_up_ends_all_when_one_agent_ends(docker_engine):

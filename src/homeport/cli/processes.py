@@ -19,6 +19,7 @@ from homeport.cli.failure import CommandFailure
 STOP_TIMEOUT_S = 15
 LAST_LINES = 20
 LINE_LIMIT_BYTES = 256 * 1024
+ERROR_PREFIX = "homeport: error: "
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -30,12 +31,17 @@ class Child:
         self.name = name
         self.process = process
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES)
+        self.untold_error: str | None = None
         self._awaited: list[tuple[str, asyncio.Future[str]]] = []
         self._relay: asyncio.Task[None] | None = None
 
-    def start_relay(self, show: Callable[[str], None]) -> None:
-        """Give each line the child prints to `show`, with the child's name in front."""
-        self._relay = asyncio.create_task(self._relay_lines(show))
+    def start_relay(self, show: Callable[[str], None], *, is_explained: bool = False) -> None:
+        """Give each line the child prints to `show`, with the child's name in front.
+
+        Of a child that `is_explained`, the error that ended it is kept back as `untold_error`,
+        until `explain_end` tells it: a person should read it once.
+        """
+        self._relay = asyncio.create_task(self._relay_lines(show, is_explained))
 
     async def wait_line(self, part: str, *, timeout_s: float) -> str:
         """The first line with `part` in it; a CommandFailure when the child ends before."""
@@ -67,6 +73,7 @@ class Child:
         """Why the child ended, in its own last words."""
         for line in reversed(self.last_lines):
             if "error: " in line:
+                self.untold_error = None
                 return line.partition("error: ")[2]
         last = self.last_lines[-1] if self.last_lines else "it printed nothing"
         return f"the {self.name} ended with status {self.process.returncode}: {last}"
@@ -82,7 +89,7 @@ class Child:
                 self.process.kill()
             await self.wait()
 
-    async def _relay_lines(self, show: Callable[[str], None]) -> None:
+    async def _relay_lines(self, show: Callable[[str], None], is_explained: bool) -> None:
         stream = self.process.stdout
         assert stream is not None, "children are started with their output piped"
         async for raw in stream:
@@ -91,11 +98,20 @@ class Child:
             for part, found in self._awaited:
                 if part in line and not found.done():
                     found.set_result(line)
-            show(f"{self.name:<8}| {line}")
+            if is_explained and line.startswith(ERROR_PREFIX):
+                self.untold_error = line
+            else:
+                show(f"{self.name:<8}| {line}")
 
 
-async def start_child(name: str, arguments: Sequence[str], show: Callable[[str], None]) -> Child:
-    """Start `homeport ARGUMENTS` as a process of its own."""
+async def start_child(
+    name: str,
+    arguments: Sequence[str],
+    show: Callable[[str], None],
+    *,
+    is_explained: bool = False,
+) -> Child:
+    """Start `homeport ARGUMENTS` as a process of its own; see `Child.start_relay`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "homeport", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
@@ -108,7 +124,7 @@ async def start_child(name: str, arguments: Sequence[str], show: Callable[[str],
         preexec_fn=end_with_parent,
     )
     child = Child(name, process)
-    child.start_relay(show)
+    child.start_relay(show, is_explained=is_explained)
     return child
 
 

@@ -131,7 +131,9 @@ class _Up:
 
     async def _start_and_watch(self) -> None:
         settings = msgspec.structs.replace(self._server_settings, data_dir=str(self._folder))
-        self._server = await start_child("server", ["server", *setting_flags(settings)], _show)
+        self._server = await start_child(
+            "server", ["server", *setting_flags(settings)], _show, is_explained=True
+        )
         line = await self._server.wait_line(LISTENING, timeout_s=SERVER_READY_LIMIT_S)
         endpoint = _read_endpoint(line)
         await self._start_agents(endpoint)
@@ -160,7 +162,10 @@ class _Up:
         _keep_sizes(self._instances, self._folder)
         for number, instance in enumerate(self._instances, 1):
             flags = setting_flags(instance.settings)
-            self._agents.append(await start_child(f"agent {number}", ["agent", *flags], _show))
+            child = await start_child(
+                f"agent {number}", ["agent", *flags], _show, is_explained=True
+            )
+            self._agents.append(child)
 
     async def _wait_connected(self, client: ApiClient) -> list[dict[str, Any]]:
         """The instances as described, once every agent is connected.
@@ -205,6 +210,9 @@ class _Up:
         """Agents first, so that none reports its containers lost; then containers; then server."""
         if self._server is None:
             return
+        if not self._agents:
+            await self._server.stop()
+            return
         _show("stopping")
         await asyncio.gather(*(agent.stop() for agent in self._agents))
         try:
@@ -213,6 +221,9 @@ class _Up:
                 removed += await self._pool.stop()
         finally:
             await self._server.stop()
+        for child in (self._server, *self._agents):
+            if child.untold_error is not None:
+                _show(f"{child.name:<8}| {child.untold_error}")
         _show(f"stopped; {removed} containers removed")
 
     async def _remove_containers(self) -> int:

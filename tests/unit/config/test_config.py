@@ -139,6 +139,15 @@ def test_docker_host_is_honoured_below_homeports_own_variable(environ):
     assert load_agent_config({}, environ=environ).docker_host == "unix:///run/podman.sock"
 
 
+def test_a_docker_host_that_is_no_address_is_refused_under_the_name_it_was_given_by(environ):
+    environ["DOCKER_HOST"] = "ssh://me@there"
+    why = r"^environment variable DOCKER_HOST: .*'ssh://me@there'$"
+    with pytest.raises(ConfigError, match=why):
+        load_agent_config({}, environ=environ)
+    environ["HOMEPORT_AGENT_DOCKER_HOST"] = "unix:///run/podman.sock"
+    assert load_agent_config({}, environ=environ).docker_host == "unix:///run/podman.sock"
+
+
 def test_a_bind_address_must_be_an_address(environ):
     with pytest.raises(ConfigError, match="bind address 'eth0': not an IP address"):
         load_agent_config({"bind_address": "eth0"}, environ=environ)
