@@ -23,7 +23,7 @@ def write_journal(folder: Path, commits: Sequence[Commit], *, first: int = 1) ->
     """Write a data directory with these commits; those before `first` are pruned."""
     folder.mkdir(parents=True, exist_ok=True)
     database = Database(folder, JournalLimits())
-    database.load()
+    database.replay()
     for start in range(0, len(commits), COMMITS_PER_WRITE):
         database.write(list(commits[start : start + COMMITS_PER_WRITE]))
     while database.can_fold:

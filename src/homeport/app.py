@@ -43,8 +43,8 @@ COLLECTOR_THRESHOLDS = (20_000, 50, 100)
 # What a failed server tells its callers; its log says why.
 FAILURE_MESSAGE = "The server has failed and is stopping; nothing of this call is known to be kept."
 FAILED_STOP_S = 2.0  # for those answers to leave; storage ends the process before long
-# The journal's thread needs the interpreter's lock several times a transaction, and everybody whose
-# call is in it waits: the event loop lets go after this long, where Python's own 5 ms would show.
+# Threads beside the event loop write metrics and read histories: the interpreter's lock changes
+# hands after this long, where Python's own 5 ms would show in answers.
 SWITCH_INTERVAL_S = 0.0005
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -210,8 +210,7 @@ def _open_storage(config: Config, failed: asyncio.Future[None]) -> Iterator[tupl
             if not failed.done():
                 failed.set_exception(error)
 
-        loop = asyncio.get_running_loop()
-        storage.start(loop.call_soon_threadsafe, refuse, after_turn=loop.call_soon)
+        storage.start(asyncio.get_running_loop(), refuse)
         yield storage, recovered.store
     finally:
         storage.close()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from homeport.storage.sqlite import SqliteStorage
+from homeport.storage.reading import read_state
 from homeport_process import HomeportProcess
 
 pytestmark = pytest.mark.slow
@@ -56,11 +56,7 @@ def newest_commit(folder: Path) -> int:
     copy.mkdir(exist_ok=True)
     for path in folder.glob("homeport.sqlite3*"):
         (copy / path.name).write_bytes(path.read_bytes())
-    storage = SqliteStorage(copy)
-    try:
-        return storage.load()[1]
-    finally:
-        storage.close()
+    return read_state(copy).sequence
 
 
 def address_of(server: HomeportProcess) -> tuple[str, int]:

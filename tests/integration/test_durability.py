@@ -22,6 +22,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from homeport.bench.processes import family_of
 from homeport.state.changes import Put, key_of, table_of
 from homeport.storage.database import DATABASE_FILE_NAME
 from homeport.storage.encoding import decode_changes, decode_record
@@ -371,9 +372,8 @@ def test_a_full_disk_stops_the_server_with_a_clear_message_and_loses_no_acknowle
     prepare(server.endpoint)
     server.connect_instance()
     room_bytes = 2_000_000
-    resource.prlimit(
-        server.process.process.pid, resource.RLIMIT_FSIZE, (room_bytes, resource.RLIM_INFINITY)
-    )
+    for pid in family_of(server.process.process.pid):  # the journal's writer is one of its own
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (room_bytes, resource.RLIM_INFINITY))
     ledger = Ledger()
     clients = [Client(server.endpoint, ledger, f"f{n}", f"{SEED}/full/{n}") for n in range(CLIENTS)]
     for client in clients:

@@ -29,7 +29,7 @@ class TasksOnDisk:
 
     def __init__(self, folder: Path) -> None:
         self._database = Database(folder, JournalLimits())
-        self._database.load()
+        self._database.replay()
         self._sequence = 0
         self._known: set[str] = set()
 

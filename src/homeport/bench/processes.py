@@ -65,9 +65,12 @@ def family_of(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:
-    """Return user and system time that these processes have used."""
+    """Return user and system time that these processes and their descendants have used.
+
+    A server's journal has a process of its own.
+    """
     ticks = 0
-    for pid in pids:
+    for pid in {member for ancestor in pids for member in family_of(ancestor)}:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
@@ -75,13 +78,13 @@ def cpu_seconds(pids: Sequence[int]) -> float:
 
 
 def resident_mib(pid: int) -> float:
-    """Return the resident memory of a process."""
-    return _status_mib(pid, "VmRSS:")
+    """Return the resident memory of a process and its descendants."""
+    return sum(_status_mib(member, "VmRSS:") for member in family_of(pid))
 
 
 def peak_mib(pid: int) -> float:
-    """Return the most resident memory that a process has had."""
-    return _status_mib(pid, "VmHWM:")
+    """Return the most resident memory that a process and its descendants have had, each."""
+    return sum(_status_mib(member, "VmHWM:") for member in family_of(pid))
 
 
 def command_line_of(pid: int) -> str:
@@ -92,9 +95,10 @@ def command_line_of(pid: int) -> str:
 
 
 def _status_mib(pid: int, name: str) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith(name):
-            return int(line.split()[1]) / KIB_PER_MIB
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(name):
+                return int(line.split()[1]) / KIB_PER_MIB
     return 0.0
 
 

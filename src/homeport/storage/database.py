@@ -1,7 +1,7 @@
-"""The SQLite file: its journal, and how the state is read from it.
+"""The SQLite file as its one writer has it open.
 
-What becomes of the records is `records`' work, the tables and their versions `schema`'s. Everything
-here blocks; which thread calls it is `sqlite`'s business.
+What becomes of the records is `records`' work, the tables and their versions `schema`'s, reading
+the state `reading`'s. Everything here blocks: it is called by `journal_writer`.
 """
 
 import sqlite3
@@ -10,16 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from homeport.state.changes import AnyRecord, Change, Commit, Put, key_of, table_of
+from homeport.state.changes import AnyRecord, Commit
 from homeport.storage.directory import FILE_MODE
 from homeport.storage.encoding import (
-    Changed,
     EncodedCommit,
-    Entry,
     RecordId,
-    decode_changes,
-    decode_record,
-    encode_commit,
+    Written,
+    changed_by,
+    encode_written,
     split_changes,
 )
 from homeport.storage.errors import StorageCorrupt, StorageUnavailable
@@ -27,6 +25,7 @@ from homeport.storage.lease import (
     ONLY_WHILE_HELD,
     LeaseMark,
     held_transaction,
+    mark_newest,
     refuse_lost,
     take_lease,
 )
@@ -75,6 +74,8 @@ _FIND_SURPLUS = """
     ) WHERE size_until - size < :excess_bytes OR at_ms < :cutoff_ms
 """
 
+Replayed = tuple[RecordId, AnyRecord | None, bytes | None]  # its bytes, too; None: deleted
+
 
 class JournalLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much history is kept; the newest commit always is."""
@@ -83,19 +84,12 @@ class JournalLimits(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 256 * 1024 * 1024
 
 
-class HistoryEntry(msgspec.Struct, frozen=True):
-    """One change of one record, and the commit that brought it."""
-
-    sequence: int
-    at_ms: int
-    cause: str
-    change: Change
-
-
 class Database:
-    """One open file; `write` is one durable transaction, after `load` has read what is there."""
+    """One open file; `append` is one durable transaction, once `replay` has read what is there."""
 
-    def __init__(self, directory: Path, limits: JournalLimits) -> None:
+    def __init__(
+        self, directory: Path, limits: JournalLimits, *, server_pid: int | None = None
+    ) -> None:
         self._path = directory / DATABASE_FILE_NAME
         self._limits = limits
         self._journal_bytes = 0
@@ -112,14 +106,15 @@ class Database:
             for pragma in _PRAGMAS:
                 self._connection.execute(pragma)
             prepare_schema(self._connection, self._path)
-            self._lease = take_lease(self._connection)  # before anything is read: nothing follows
-            self._mark = LeaseMark(self._connection, directory, self._lease)
+            # Before anything is read: whoever had it till now writes nothing any more.
+            self._lease = take_lease(self._connection, server_pid)
+            mark_newest(self._connection, directory)
+            self._mark = LeaseMark(directory, self._lease.epoch)
             self._measure_journal()
             limit_bytes = min(UNFOLDED_LIMIT_BYTES, limits.size_bytes // UNFOLDED_SHARE)
             self._records = RecordParts(self._connection, self._lease, limit_bytes)
-            self._newest = self._records.folded_through
         except sqlite3.DatabaseError as error:
-            raise _unreadable(self._path, error) from error
+            raise unreadable(self._path, error) from error
         except OSError as error:
             raise StorageUnavailable(
                 f"cannot write to {directory}: {error.strerror}; make room or choose another "
@@ -127,9 +122,9 @@ class Database:
             ) from error
 
     @property
-    def is_held(self) -> bool:
-        """Whether nobody else has opened the file since; quick, for every answer to ask."""
-        return self._mark.is_held
+    def epoch(self) -> int:
+        """The lease's: higher than that of everybody who has opened the file before."""
+        return self._lease.epoch
 
     def refuse_lost(self) -> None:
         """Raise LeaseLost when somebody has, or when the file isn't where it was."""
@@ -141,33 +136,26 @@ class Database:
         """Close the file; what was written stays."""
         self._connection.close()
 
-    def load(self) -> tuple[list[AnyRecord], int]:
-        """Return all current records, and the number of the last commit (0: none yet)."""
-        try:
-            replayed = self._replay()
-            records = [
-                self._decode(kind, key, value)
-                for kind, key, value in self._read_records()
-                if (kind, key) not in replayed
-            ]
-            records += [record for record in replayed.values() if record is not None]
-            return records, self._newest
-        except sqlite3.DatabaseError as error:
-            raise _unreadable(self._path, error) from error
+    def replay(self) -> None:
+        """Gather what the journal has behind the records, for `fold`; before anything is appended.
 
-    def newest_at_ms(self) -> int:
-        """Return when the newest commit was made, in epoch milliseconds (0: none yet)."""
-        row = self._connection.execute("SELECT at_ms FROM journal ORDER BY sequence DESC LIMIT 1")
-        found = row.fetchone()
-        return 0 if found is None else int(found[0])
+        Raises StorageCorrupt when it has a gap or can't be read.
+        """
+        behind = self._records.folded_through
+        try:
+            for sequence, size_bytes, changes in replay_tail(self._connection, self._path, behind):
+                latest = {name: value for name, _, value in changes}
+                self._records.gather(latest, through=sequence, size_bytes=size_bytes)
+        except sqlite3.DatabaseError as error:
+            raise unreadable(self._path, error) from error
 
     def write(self, commits: list[Commit]) -> None:
         """Make these commits durable in one transaction, and gather what they changed."""
-        encoded = [encode_commit(commit) for commit in commits]
+        encoded = list(map(encode_written, commits))
         self.append(encoded)
         self.gather(encoded)
 
-    def append(self, commits: list[tuple[EncodedCommit, Changed]]) -> None:
+    def append(self, commits: list[Written]) -> None:
         """Make commits durable in one transaction; what they changed must be gathered next.
 
         Raises sqlite3.Error if the disk won't, LeaseLost if another server took the file over:
@@ -185,12 +173,12 @@ class Database:
                 self._append(journal)
                 if self._must_prune(journal[-1]):
                     self._prune(journal)
-        self._newest = journal[-1].sequence
 
-    def gather(self, commits: list[tuple[EncodedCommit, Changed]]) -> None:
+    def gather(self, commits: list[Written]) -> None:
         """Note what durable commits changed, for `fold`; nobody who was promised them waits."""
-        for row, latest in commits:
-            self._records.gather(latest, through=row.sequence, size_bytes=len(row.body))
+        for each in commits:
+            row, _ = each
+            self._records.gather(changed_by(each), through=row.sequence, size_bytes=len(row.body))
 
     def _append(self, journal: list[EncodedCommit]) -> int:
         return execute_wide(self._connection, _APPEND, 4, journal, self._lease.epoch)
@@ -230,41 +218,6 @@ class Database:
                 execute("ROLLBACK")
         execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
-    def _read_records(self) -> Iterator[Entry]:
-        try:
-            yield from self._records.read()
-        except (msgspec.MsgspecError, ValueError) as error:
-            raise StorageCorrupt(f"{self._path}: the records are unreadable: {error}") from error
-
-    def _decode(self, kind: str, key: str, value: bytes) -> AnyRecord:
-        try:
-            record = decode_record(value)
-        except msgspec.MsgspecError as error:
-            raise StorageCorrupt(f"{self._path}: {kind} {key} is unreadable: {error}") from error
-        if table_of(record) != kind or key_of(record) != key:
-            raise StorageCorrupt(f"{self._path}: {kind} {key} holds another record")
-        return record
-
-    def _replay(self) -> dict[RecordId, AnyRecord | None]:
-        """Return what the journal has behind the records (None: deleted), gathered for `fold`."""
-        records: dict[RecordId, AnyRecord | None] = {}
-        rows = self._connection.execute(_FIND_TAIL, (self._records.folded_through,))
-        for sequence, body in rows:
-            if sequence != self._newest + 1:
-                raise StorageCorrupt(f"{self._path}: the journal lacks commit {self._newest + 1}")
-            latest: Changed = {}
-            try:
-                for name, record, value in split_changes(body):
-                    latest[name] = value
-                    records[name] = record
-            except (msgspec.MsgspecError, ValueError) as error:
-                raise StorageCorrupt(
-                    f"{self._path}: commit {sequence} is unreadable: {error}"
-                ) from error
-            self._records.gather(latest, through=sequence, size_bytes=len(body))
-            self._newest = sequence
-        return records
-
     def _must_prune(self, newest: EncodedCommit) -> bool:
         """Whether commits are too old or too many, with some slack: not in every transaction."""
         retention_ms = self._limits.retention_s * 1_000
@@ -302,40 +255,25 @@ class Database:
         self._oldest_at_ms = oldest_at_ms or 0
 
 
-def read_history(directory: Path, key: str, limit: int) -> list[HistoryEntry]:
-    """Return a record's newest changes in the kept journal, newest first, for any process to ask.
+def replay_tail(
+    connection: sqlite3.Connection, path: Path, behind: int
+) -> Iterator[tuple[int, int, list[Replayed]]]:
+    """Iterate the commits behind that number: each one's number, size in bytes and changes.
 
-    `key` is the record's primary key: for most resources its ARN.
+    Raises StorageCorrupt when one is missing or unreadable.
     """
-    path = directory / DATABASE_FILE_NAME
-    try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    for sequence, body in connection.execute(_FIND_TAIL, (behind,)):
+        if sequence != behind + 1:
+            raise StorageCorrupt(f"{path}: the journal lacks commit {behind + 1}")
         try:
-            rows = connection.execute(
-                "SELECT sequence, at_ms, cause, body FROM journal"
-                " WHERE INSTR(body, CAST(? AS BLOB)) ORDER BY sequence DESC",
-                (key,),
-            )
-            return _pick(rows, key, limit)
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError as error:
-        raise _unreadable(path, error) from error
+            yield sequence, len(body), list(split_changes(body))
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise StorageCorrupt(f"{path}: commit {sequence} is unreadable: {error}") from error
+        behind = sequence
 
 
-def _pick(rows: sqlite3.Cursor, key: str, limit: int) -> list[HistoryEntry]:
-    entries: list[HistoryEntry] = []
-    for sequence, at_ms, cause, body in rows:
-        for change in reversed(decode_changes(body)):
-            changed = key_of(change.record) if isinstance(change, Put) else change.key
-            if changed == key:
-                entries.append(HistoryEntry(sequence, at_ms, cause, change))
-        if len(entries) >= limit:
-            break
-    return entries[:limit]
-
-
-def _unreadable(path: Path, error: sqlite3.DatabaseError) -> StorageCorrupt | StorageUnavailable:
+def unreadable(path: Path, error: sqlite3.DatabaseError) -> StorageCorrupt | StorageUnavailable:
+    """Say what it means that SQLite can't open or read a file."""
     if isinstance(error, sqlite3.OperationalError):
         return StorageUnavailable(f"cannot open {path}: {error}")
     return StorageCorrupt(f"{path} is damaged or isn't a database ({error}); move it away")

@@ -33,6 +33,9 @@ class EncodedCommit(NamedTuple):
     body: bytes
 
 
+Written = tuple[EncodedCommit, list[RecordId]]  # a commit, and what each of its changes is about
+
+
 def encode_commit(commit: Commit) -> tuple[EncodedCommit, Changed]:
     """Return a commit's journal row, and what every record that it touches is after it.
 
@@ -50,6 +53,28 @@ def encode_commit(commit: Commit) -> tuple[EncodedCommit, Changed]:
             changes.append(("delete", change.table, change.key))
     body = _ENCODER.encode(changes)
     return EncodedCommit(commit.sequence, commit.at_ms, commit.cause, body), latest
+
+
+def encode_written(commit: Commit) -> Written:
+    """Return a commit's journal row, the same one, in half the time; `changed_by` has the rest."""
+    names = [
+        (table_of(change.record), key_of(change.record))
+        if isinstance(change, Put)
+        else (change.table, change.key)
+        for change in commit.changes
+    ]
+    body = _ENCODER.encode(commit.changes)
+    return EncodedCommit(commit.sequence, commit.at_ms, commit.cause, body), names
+
+
+def changed_by(commit: Written) -> Changed:
+    """Return what every record that a commit touches is after it, as `encode_commit` does."""
+    row, names = commit
+    changes = _RAW_CHANGES_DECODER.decode(row.body)
+    return {
+        name: bytes(rest[0]) if len(rest) == 1 else None  # a Put has its record, a Delete a name
+        for name, (_, *rest) in zip(names, changes, strict=True)
+    }
 
 
 def encode_entries(latest: Mapping[RecordId, bytes | None]) -> bytes:

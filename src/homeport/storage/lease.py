@@ -52,19 +52,12 @@ class LeaseMark:
     a journal that two servers can open at all is one whose mark both of them see.
     """
 
-    def __init__(self, connection: sqlite3.Connection, directory: Path, lease: Lease) -> None:
-        """Say in the file who holds the journal now; before anything of it is answered."""
+    def __init__(self, directory: Path, epoch: int) -> None:
+        """Map the file, which `mark_newest` has made; `epoch` is what its reader holds."""
         self._path = directory / MARK_FILE_NAME
-        self._lease = lease
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        self._epoch = epoch
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            # Two that take it at the same time write one after the other, both the newer one.
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                (newest,) = connection.execute(_FIND_EPOCH).fetchone()
-                os.pwrite(descriptor, int(newest).to_bytes(_EPOCH_BYTES, sys.byteorder), 0)
-            finally:
-                connection.execute("ROLLBACK")
             self._file = _identify(os.fstat(descriptor))
             mapped = mmap.mmap(descriptor, _EPOCH_BYTES, prot=mmap.PROT_READ)
         finally:
@@ -74,7 +67,7 @@ class LeaseMark:
     @property
     def is_held(self) -> bool:
         """Whether nobody has taken the journal since."""
-        return self._newest[0] <= self._lease.epoch
+        return self._newest[0] <= self._epoch
 
     def refuse_moved(self) -> None:
         """Raise LeaseLost when the file isn't there any more, and so the journal beside it."""
@@ -84,6 +77,22 @@ class LeaseMark:
             is_there = False
         if not is_there:
             raise LeaseLost(f"{self._path} was moved away or removed while the server ran")
+
+
+def mark_newest(connection: sqlite3.Connection, directory: Path) -> None:
+    """Say in the file who holds the journal now; before anything of it is answered."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+    descriptor = os.open(directory / MARK_FILE_NAME, flags, FILE_MODE)
+    try:
+        # Two that take it at the same time write one after the other, both the newer one.
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            (newest,) = connection.execute(_FIND_EPOCH).fetchone()
+            os.pwrite(descriptor, int(newest).to_bytes(_EPOCH_BYTES, sys.byteorder), 0)
+        finally:
+            connection.execute("ROLLBACK")
+    finally:
+        os.close(descriptor)
 
 
 def _identify(status: os.stat_result) -> tuple[int, int]:
@@ -111,9 +120,9 @@ class LeaseBook:
             raise lease_lost(lease, self.newest)
 
 
-def take_lease(connection: sqlite3.Connection) -> Lease:
-    """Give a database to this process, durably; every earlier lease is lost."""
-    owner = f"process {os.getpid()} on {socket.gethostname()}"
+def take_lease(connection: sqlite3.Connection, server_pid: int | None = None) -> Lease:
+    """Give a database to a server, durably: every earlier lease is lost; None is this process."""
+    owner = f"process {server_pid or os.getpid()} on {socket.gethostname()}"
     connection.execute(_SCHEMA)
     (epoch,) = connection.execute(_TAKE, (owner,)).fetchone()
     return Lease(owner, epoch)

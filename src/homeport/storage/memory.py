@@ -5,8 +5,8 @@ from collections import deque
 from collections.abc import Callable
 
 from homeport.state.changes import Commit, Put, key_of
-from homeport.storage.database import HistoryEntry
 from homeport.storage.lease import LeaseBook
+from homeport.storage.reading import HistoryEntry
 
 KEPT_COMMITS = 10_000
 

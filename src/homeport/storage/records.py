@@ -52,8 +52,7 @@ class RecordParts:
         self._connection = connection
         self._lease = lease
         self._limit_bytes = limit_bytes
-        row = connection.execute(_FIND).fetchone()
-        self.folded_through = 0 if row is None else int(row[0])
+        self.folded_through = find_folded_through(connection)
         # Changes behind the parts being written, by bucket, the number of the last commit among
         # them, and how much of the journal they stand for.
         self._gathered = _no_changes()
@@ -117,10 +116,6 @@ class RecordParts:
         """Write all that was gathered, and merge nothing: what a start needs to replay nothing."""
         while self.is_behind:
             self._write_changes()
-
-    def read(self) -> Iterator[Entry]:
-        """Iterate kind, key and value of every record that the parts hold."""
-        return read_entries(self._connection.execute(ALL_PARTS))
 
     @property
     def _is_merge_due(self) -> bool:
@@ -186,6 +181,12 @@ class RecordParts:
 def bucket_of(key: str) -> int:
     """Return the bucket of a record: the same one in every process, as it is kept on disk."""
     return zlib.crc32(key.encode()) % BUCKETS
+
+
+def find_folded_through(connection: sqlite3.Connection) -> int:
+    """Return the number of the commit at which the parts on disk are, or ahead of which."""
+    row = connection.execute(_FIND).fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def read_entries(rows: Iterable[tuple[int, bytes]]) -> Iterator[Entry]:

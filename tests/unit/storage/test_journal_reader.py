@@ -54,7 +54,7 @@ def test_a_closed_journal_is_read_without_making_or_altering_a_file(tmp_path):
 
 def test_a_running_servers_journal_is_read_while_it_goes_on_writing(tmp_path):
     database = Database(tmp_path, JournalLimits())
-    database.load()
+    database.replay()
     database.write(COMMITS[:2])
     with JournalReader(tmp_path) as journal:
         database.write(COMMITS[2:])
@@ -66,7 +66,7 @@ def test_a_running_servers_journal_is_read_while_it_goes_on_writing(tmp_path):
 
 def test_a_copy_with_its_log_alone_is_read_without_touching_it(tmp_path):
     database = Database(tmp_path / ".", JournalLimits())
-    database.load()
+    database.replay()
     database.write(COMMITS)
     copy = tmp_path / "copy"
     copy.mkdir()
@@ -83,7 +83,7 @@ def test_a_quiet_journal_that_is_written_meanwhile_is_refused(tmp_path):
     folder = write_journal(tmp_path / "data", COMMITS)
     with JournalReader(folder) as journal:
         write = Database(folder, JournalLimits())
-        write.load()
+        write.replay()
         write.write([Commit(4, NOW_MS, "Reconcile", (Put(make_service()),))])
         write.close()
         with pytest.raises(StorageUnavailable, match="changed while it was read"):

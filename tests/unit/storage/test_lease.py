@@ -1,9 +1,7 @@
 """Fencing: of two servers with one journal, only the newer one writes, and answers."""
 
 import contextlib
-import queue
 import sqlite3
-import threading
 from pathlib import Path
 
 import pytest
@@ -12,10 +10,12 @@ from builders import make_cluster
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.storage.database import DATABASE_FILE_NAME, Database, JournalLimits
 from homeport.storage.directory import LOCK_FILE_NAME
-from homeport.storage.errors import LeaseLost, StorageRefused, StorageUnavailable
-from homeport.storage.lease import MARK_FILE_NAME, LeaseBook, LeaseMark, take_lease
+from homeport.storage.errors import LeaseLost, StorageError, StorageUnavailable
+from homeport.storage.lease import MARK_FILE_NAME, LeaseBook, LeaseMark, mark_newest, take_lease
 from homeport.storage.memory import MemoryStorage
-from homeport.storage.sqlite import SqliteStorage, Then
+from homeport.storage.reading import read_state
+from homeport.storage.sqlite import SqliteStorage
+from journal_writers import ManualLoop, opened_storage
 
 ONE, TWO, THREE = (make_cluster(name) for name in ("one", "two", "three"))
 
@@ -26,14 +26,12 @@ def put(sequence: int, *records: AnyRecord) -> Commit:
 
 def opened(path: Path) -> Database:
     database = Database(path, JournalLimits())
-    database.load()
+    database.replay()
     return database
 
 
 def held(path: Path) -> tuple[list[AnyRecord], int]:
-    database = Database(path, JournalLimits())
-    records, sequence = database.load()
-    database.close()
+    records, sequence, _ = read_state(path)
     return sorted(records, key=str), sequence
 
 
@@ -85,29 +83,24 @@ def test_every_opening_raises_the_epoch(tmp_path: Path):
 
 def test_a_server_that_lost_its_lease_is_told_and_acknowledges_nothing(tmp_path: Path):
     """Both are whole storages: the lock that keeps them apart on one machine has been deleted."""
-    told: list[StorageRefused] = []
-    has_failed, was_answered = threading.Event(), threading.Event()
-    older = SqliteStorage(tmp_path)
+    told: list[StorageError] = []
+    answered: list[str] = []
+    older, loop = opened_storage(tmp_path), ManualLoop()
     older.load()
-
-    def fail(error: StorageRefused) -> None:
-        told.append(error)
-        has_failed.set()
-
-    older.start(lambda then: then(), fail)
+    older.start(loop, told.append)
     (tmp_path / LOCK_FILE_NAME).unlink()
-    newer = SqliteStorage(tmp_path)
+    newer = opened_storage(tmp_path)
     assert newer.load() == ([], 0)
     older.append(put(1, ONE))
-    older.when_durable(was_answered.set)
-    assert has_failed.wait(5)
+    older.when_durable(lambda: answered.append("older"))
+    loop.run_until(lambda: told)
     with pytest.raises(LeaseLost):
         older.close()
     newer.close()
     assert isinstance(told[0], LeaseLost)
     assert "has taken this journal over" in str(told[0])
     assert str(tmp_path) in str(told[0])
-    assert not was_answered.is_set()
+    assert answered == []
     assert held(tmp_path) == ([], 0)
 
 
@@ -132,19 +125,25 @@ def test_a_lease_is_lost_to_the_next_one_only():
         book.check(first)
 
 
-def start_pair(path: Path) -> tuple[SqliteStorage, SqliteStorage, "queue.SimpleQueue[str]"]:
-    """A storage, the one that takes its journal over, and what the first one's failure says."""
-    failures: queue.SimpleQueue[str] = queue.SimpleQueue()
-    older = SqliteStorage(path)
-    older.load()
-    older.start(lambda then: then(), lambda error: failures.put(str(error)))
+def started(path: Path) -> tuple[SqliteStorage, ManualLoop, list[str]]:
+    """A storage, its loop, and what its failure says."""
+    failures: list[str] = []
+    storage, loop = opened_storage(path), ManualLoop()
+    storage.load()
+    storage.start(loop, lambda error: failures.append(str(error)))
+    return storage, loop, failures
+
+
+def taken_over(path: Path) -> SqliteStorage:
+    """Another storage, that takes the journal over."""
     (path / LOCK_FILE_NAME).unlink()
-    return older, SqliteStorage(path), failures
+    return opened_storage(path)
 
 
 def test_what_needs_no_commit_is_answered_by_the_newest_writer_only(tmp_path: Path):
     answered: list[str] = []
-    older, newer, _ = start_pair(tmp_path)
+    older, _, _ = started(tmp_path)
+    newer = taken_over(tmp_path)
     older.when_durable(lambda: answered.append("older"))
     newer.load()
     newer.when_durable(lambda: answered.append("newer"))
@@ -158,17 +157,14 @@ def test_what_needs_no_commit_is_answered_by_the_newest_writer_only(tmp_path: Pa
 def test_what_was_durable_before_the_take_over_is_not_told_after_it(tmp_path: Path):
     """Among those who wait for a commit there may be one that called since."""
     answered: list[str] = []
-    queued: queue.SimpleQueue[Then] = queue.SimpleQueue()
-    older = SqliteStorage(tmp_path)
-    older.load()
-    older.start(queued.put, lambda _error: None)
+    older, loop, _ = started(tmp_path)
     older.append(put(1, ONE))
     older.when_durable(lambda: answered.append("written"))
-    tell = queued.get(timeout=5)  # it is written, but the loop hasn't heard of it yet
-    (tmp_path / LOCK_FILE_NAME).unlink()
-    newer = SqliteStorage(tmp_path)
+    loop.end_turn()
+    loop.wait_for_writer()  # it is written, but nobody has been told yet
+    newer = taken_over(tmp_path)
     older.when_durable(lambda: answered.append("read"))
-    tell()
+    loop.hear()
     assert answered == []
     newer.close()
     with contextlib.suppress(LeaseLost):
@@ -177,22 +173,22 @@ def test_what_was_durable_before_the_take_over_is_not_told_after_it(tmp_path: Pa
 
 
 def test_a_writer_that_nobody_asks_finds_out_by_itself(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("homeport.storage.sqlite.LEASE_WATCH_S", 0.001)
-    older, newer, failures = start_pair(tmp_path)
-    assert "has taken this journal over (epoch 2, here 1)" in failures.get(timeout=5)
+    monkeypatch.setattr("homeport.storage.journal_writer.LEASE_WATCH_S", 0.001)
+    older, loop, failures = started(tmp_path)
+    newer = taken_over(tmp_path)
+    loop.run_until(lambda: failures)
+    assert "has taken this journal over (epoch 2, here 1)" in failures[0]
     with pytest.raises(LeaseLost):
         older.close()
     newer.close()
 
 
 def test_a_data_directory_that_is_removed_ends_its_writer(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("homeport.storage.sqlite.LEASE_WATCH_S", 0.001)
-    failures: queue.SimpleQueue[str] = queue.SimpleQueue()
-    storage = SqliteStorage(tmp_path / "data")
-    storage.load()
-    storage.start(lambda then: then(), lambda error: failures.put(str(error)))
+    monkeypatch.setattr("homeport.storage.journal_writer.LEASE_WATCH_S", 0.001)
+    storage, loop, failures = started(tmp_path / "data")
     (tmp_path / "data").rename(tmp_path / "elsewhere")
-    assert "was moved away or removed while the server ran" in failures.get(timeout=5)
+    loop.run_until(lambda: failures)
+    assert "was moved away or removed while the server ran" in failures[0]
     with pytest.raises(LeaseLost):
         storage.close()
 
@@ -203,8 +199,9 @@ def test_of_two_that_take_the_journal_at_once_the_newer_one_is_marked(tmp_path: 
     connection = sqlite3.connect(tmp_path / DATABASE_FILE_NAME, isolation_level=None)
     slow = take_lease(connection)
     newest = opened(tmp_path)
-    mark = LeaseMark(connection, tmp_path, slow)
-    assert (database.is_held, mark.is_held, newest.is_held) == (False, False, True)
+    mark_newest(connection, tmp_path)
+    epochs = database.epoch, slow.epoch, newest.epoch
+    assert [LeaseMark(tmp_path, epoch).is_held for epoch in epochs] == [False, False, True]
     connection.close()
     for each in (database, newest):
         each.close()
@@ -213,7 +210,7 @@ def test_of_two_that_take_the_journal_at_once_the_newer_one_is_marked(tmp_path: 
 def test_a_directory_that_cannot_be_written_to_is_said_before_anything_is_answered(tmp_path: Path):
     (tmp_path / MARK_FILE_NAME).mkdir()
     with pytest.raises(StorageUnavailable, match="--data-dir"):
-        SqliteStorage(tmp_path)
+        opened_storage(tmp_path)
 
 
 def test_in_memory_the_older_writer_answers_nothing():

@@ -5,12 +5,12 @@ from pathlib import Path
 
 from homeport.agent.state_file import StateFile
 from homeport.storage.outbox import Outbox
-from homeport.storage.sqlite import SqliteStorage
+from journal_writers import opened_storage
 
 
 def test_nobody_else_may_read_the_state_in_a_folder_that_everybody_may_enter(tmp_path: Path):
     tmp_path.chmod(0o755)
-    storage = SqliteStorage(tmp_path)
+    storage = opened_storage(tmp_path)
     outbox = Outbox(tmp_path, ["http://127.0.0.1:1/"], known_through=0)
     state = StateFile(tmp_path)
     kept = [path for path in tmp_path.iterdir() if path.name != "homeport.lock"]
@@ -23,5 +23,5 @@ def test_nobody_else_may_read_the_state_in_a_folder_that_everybody_may_enter(tmp
 
 
 def test_a_folder_that_is_made_is_its_owners_alone(tmp_path: Path):
-    SqliteStorage(tmp_path / "data").close()
+    opened_storage(tmp_path / "data").close()
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700

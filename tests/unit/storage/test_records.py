@@ -18,6 +18,7 @@ from homeport.storage.database import (
     JournalLimits,
 )
 from homeport.storage.errors import StorageCorrupt
+from homeport.storage.reading import read_state
 from homeport.storage.records import BUCKETS
 from journal_files import make_older
 
@@ -31,7 +32,7 @@ def put(sequence: int, *names: str, status: str = "ACTIVE") -> Commit:
 def opened(path: Path, size_bytes: int = 1 << 30) -> Database:
     path.mkdir(exist_ok=True)
     database = Database(path, JournalLimits(size_bytes=size_bytes))
-    database.load()
+    database.replay()
     return database
 
 
@@ -43,8 +44,9 @@ def image_of(path: Path, image: Path) -> Path:
 
 
 def state_of(path: Path) -> tuple[dict[str, str], int]:
-    database = Database(path, JournalLimits())
-    found, newest = database.load()
+    """As a server and its writer read it, that open it together."""
+    database = opened(path)
+    found, newest, _ = read_state(path)
     database.close()
     return {record.name: record.status for record in found}, newest
 
@@ -270,7 +272,7 @@ def test_a_file_of_an_earlier_version_is_taken_over_and_goes_on(tmp_path: Path, 
     database.close()
     make_older(tmp_path, version)
     database = opened(tmp_path)
-    assert {record.name for record in database.load()[0]} == {"a", "b"}
+    assert {record.name for record in read_state(tmp_path).records} == {"a", "b"}
     assert not database.can_fold
     database.write([put(3, "b", status="INACTIVE"), put(4, "c")])
     database.fold_to_close()

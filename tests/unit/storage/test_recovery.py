@@ -12,7 +12,7 @@ from builders import (
 )
 from homeport.state.changes import Commit, Put
 from homeport.storage.recovery import VIOLATIONS_TOLD, recover_store
-from homeport.storage.sqlite import SqliteStorage
+from journal_writers import ManualLoop, opened_storage
 
 DEFINITION = make_task_definition()
 INSTANCE = make_container_instance()
@@ -20,15 +20,15 @@ SERVICE = make_service(definition=DEFINITION)
 
 
 def write(path: Path, commit: Commit) -> None:
-    storage = SqliteStorage(path)
+    storage = opened_storage(path)
     storage.load()
-    storage.start(lambda then: None, lambda error: None)
+    storage.start(ManualLoop(), lambda error: None)
     storage.append(commit)
     storage.close()
 
 
 def recovered(path: Path):
-    storage = SqliteStorage(path)
+    storage = opened_storage(path)
     try:
         return recover_store(storage)
     finally:

@@ -5,7 +5,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -15,12 +14,7 @@ from builders import make_cluster, make_container_instance, make_task, make_task
 from homeport.model.record import ResourceTags, Tag
 from homeport.state.changes import AnyRecord, Commit, Delete, Put, delete_of
 from homeport.storage import sqlite
-from homeport.storage.database import (
-    DATABASE_FILE_NAME,
-    Database,
-    JournalLimits,
-    read_history,
-)
+from homeport.storage.database import DATABASE_FILE_NAME, Database, JournalLimits
 from homeport.storage.errors import (
     StorageCorrupt,
     StorageInUse,
@@ -28,8 +22,10 @@ from homeport.storage.errors import (
     StorageUnavailable,
     StorageVersionUnknown,
 )
-from homeport.storage.sqlite import FAILURE_EXIT_CODE, SqliteStorage
+from homeport.storage.reading import read_history
+from homeport.storage.sqlite import FAILURE_EXIT_CODE
 from journal_files import alter_records
+from journal_writers import ManualLoop, opened_storage
 
 TASK = make_task()
 
@@ -46,27 +42,8 @@ def never(error: StorageRefused) -> None:
     raise AssertionError(error)
 
 
-class Loop:
-    """Stands for the event loop: keeps callables until the test runs them."""
-
-    def __init__(self) -> None:
-        self._turn = threading.Condition()
-        self._ready: list[Callable[[], None]] = []
-
-    def call_soon(self, then: Callable[[], None]) -> None:
-        with self._turn:
-            self._ready.append(then)
-            self._turn.notify()
-
-    def run_one(self) -> None:
-        with self._turn:
-            assert self._turn.wait_for(lambda: self._ready, timeout=5)
-            then = self._ready.pop(0)
-        then()
-
-
 def reopened(path: Path) -> tuple[list[AnyRecord], int]:
-    storage = SqliteStorage(path)
+    storage = opened_storage(path)
     try:
         return storage.load()
     finally:
@@ -74,11 +51,13 @@ def reopened(path: Path) -> tuple[list[AnyRecord], int]:
 
 
 def write(path: Path, *commits: Commit, limits: JournalLimits | None = None) -> None:
-    storage = SqliteStorage(path, limits)
+    storage = opened_storage(path, limits)
     storage.load()
-    storage.start(Loop().call_soon, never)
+    loop = ManualLoop()
+    storage.start(loop, never)
     for each in commits:
         storage.append(each)
+        loop.end_turn()
     storage.close()
 
 
@@ -146,50 +125,51 @@ def test_more_rows_than_fit_a_statement_are_all_written(tmp_path: Path):
 
 
 def test_a_callback_waits_for_its_commit_and_only_for_that(tmp_path: Path):
-    storage, loop, order = SqliteStorage(tmp_path), Loop(), []
+    storage, loop, order = opened_storage(tmp_path), ManualLoop(), []
     storage.load()
-    storage.start(loop.call_soon, never)
+    storage.start(loop, never)
     storage.when_durable(lambda: order.append("nothing pending"))
     assert order == ["nothing pending"]
     storage.append(put(1, TASK))
     storage.when_durable(lambda: order.append("first"))
     storage.when_durable(lambda: order.append("second"))
     assert order == ["nothing pending"]
-    loop.run_one()
+    loop.run_until(lambda: len(order) > 1)
     assert order == ["nothing pending", "first", "second"]
     storage.close()
 
 
 def test_a_callback_never_overtakes_one_that_waits(tmp_path: Path):
-    storage, loop, order = SqliteStorage(tmp_path), Loop(), []
+    storage, loop, order = opened_storage(tmp_path), ManualLoop(), []
     storage.load()
-    storage.start(loop.call_soon, never)
+    storage.start(loop, never)
     storage.append(put(1, TASK))
     storage.when_durable(lambda: storage.when_durable(lambda: order.append("third")))
     storage.when_durable(lambda: order.append("second"))
-    loop.run_one()
+    loop.run_until(lambda: order)
     assert order == ["second", "third"]
     storage.close()
 
 
 def test_a_callback_that_raises_does_not_hold_up_the_next(tmp_path: Path):
-    storage, loop, order = SqliteStorage(tmp_path), Loop(), []
+    storage, loop, order = opened_storage(tmp_path), ManualLoop(), []
     storage.load()
-    storage.start(loop.call_soon, never)
+    storage.start(loop, never)
     storage.append(put(1, TASK))
     storage.when_durable(lambda: 1 // 0)
     storage.when_durable(lambda: order.append("next"))
     with pytest.raises(ZeroDivisionError):
-        loop.run_one()
-    loop.run_one()
+        loop.run_until(lambda: order)
+    assert order == []
+    loop.run_until(lambda: order)
     assert order == ["next"]
     storage.close()
 
 
 def test_closing_writes_what_is_queued_and_answers_it(tmp_path: Path):
-    storage, order = SqliteStorage(tmp_path), []
+    storage, order = opened_storage(tmp_path), []
     storage.load()
-    storage.start(Loop().call_soon, never)
+    storage.start(ManualLoop(), never)
     for sequence in range(1, 200):
         storage.append(put(sequence, make_cluster(f"c{sequence}")))
     storage.when_durable(lambda: order.append("answered"))
@@ -199,9 +179,9 @@ def test_closing_writes_what_is_queued_and_answers_it(tmp_path: Path):
 
 
 async def test_it_works_with_a_real_event_loop(tmp_path: Path):
-    storage, loop = SqliteStorage(tmp_path), asyncio.get_running_loop()
+    storage, loop = opened_storage(tmp_path), asyncio.get_running_loop()
     storage.load()
-    storage.start(loop.call_soon_threadsafe, never)
+    storage.start(loop, never)
     answers = []
     for sequence in range(1, 50):
         storage.append(put(sequence, make_cluster(f"c{sequence}")))
@@ -220,9 +200,9 @@ def test_numbering_continues_after_a_restart(tmp_path: Path):
 
 def test_history_tells_every_change_of_a_record_newest_first(tmp_path: Path):
     running = msgspec.structs.replace(TASK, last_status="RUNNING")
-    storage = SqliteStorage(tmp_path)
+    storage = opened_storage(tmp_path)
     storage.load()
-    storage.start(Loop().call_soon, never)
+    storage.start(ManualLoop(), never)
     storage.append(commit(1, Put(TASK), at_ms=5, cause="RunTask"))
     storage.append(put(2, make_cluster("other")))
     storage.append(commit(3, Put(running), at_ms=6, cause="SubmitTaskStateChange"))
@@ -240,11 +220,13 @@ def test_history_tells_every_change_of_a_record_newest_first(tmp_path: Path):
 
 
 def test_another_process_may_read_history_while_the_server_writes(tmp_path: Path):
-    storage, loop = SqliteStorage(tmp_path), Loop()
+    storage, loop = opened_storage(tmp_path), ManualLoop()
     storage.load()
-    storage.start(loop.call_soon, never)
+    storage.start(loop, never)
     storage.append(put(1, TASK))
-    loop.run_one()
+    written: list[bool] = []
+    storage.when_durable(lambda: written.append(True))
+    loop.run_until(lambda: written)
     assert [entry.sequence for entry in read_history(tmp_path, TASK.arn, 10)] == [1]
     storage.append(put(2, TASK))
     storage.close()
@@ -288,23 +270,23 @@ def test_the_journal_keeps_within_its_size(tmp_path: Path):
 
 
 def test_one_directory_belongs_to_one_server(tmp_path: Path):
-    storage = SqliteStorage(tmp_path)
+    storage = opened_storage(tmp_path)
     with pytest.raises(StorageInUse, match=r"in use by process \d+; stop that server"):
-        SqliteStorage(tmp_path)
+        opened_storage(tmp_path)
     storage.close()
-    SqliteStorage(tmp_path).close()
+    opened_storage(tmp_path).close()
 
 
 def test_a_directory_that_cannot_be_made_is_refused_in_one_line(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageUnavailable, match="Not a directory; choose another"):
-        SqliteStorage(tmp_path / "file" / "data")
+        opened_storage(tmp_path / "file" / "data")
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path):
     (tmp_path / DATABASE_FILE_NAME).write_text("something else entirely " * 100)
     with pytest.raises(StorageCorrupt, match="move it away"):
-        SqliteStorage(tmp_path)
+        opened_storage(tmp_path)
 
 
 def test_another_applications_database_is_refused(tmp_path: Path):
@@ -312,7 +294,7 @@ def test_another_applications_database_is_refused(tmp_path: Path):
         connection.execute("CREATE TABLE cats (name)")
     connection.close()
     with pytest.raises(StorageCorrupt, match="isn't a Homeport database"):
-        SqliteStorage(tmp_path)
+        opened_storage(tmp_path)
 
 
 def _alter(path: Path, statement: str, *values: object) -> None:
@@ -326,7 +308,7 @@ def test_a_newer_schema_is_refused_and_the_lock_let_go(tmp_path: Path):
     _alter(tmp_path, "UPDATE meta SET value = '99' WHERE name = 'schema_version'")
     for _ in range(2):
         with pytest.raises(StorageVersionUnknown, match="schema version 99, this Homeport knows 4"):
-            SqliteStorage(tmp_path)
+            opened_storage(tmp_path)
 
 
 def test_a_record_that_cannot_be_read_is_named(tmp_path: Path):
@@ -356,30 +338,28 @@ from pathlib import Path
 from builders import make_cluster
 from homeport.state.changes import Commit, Put
 from homeport.storage import sqlite
-from homeport.storage.sqlite import SqliteStorage
+from journal_writers import ManualLoop, opened_storage
 
 if sys.argv[3] == "ignored":
     sqlite.FAILURE_GRACE_S = 0.01
-storage = SqliteStorage(Path(sys.argv[1]))
+storage = opened_storage(Path(sys.argv[1]))
 storage.load()
 resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-calls = []
-failed = threading.Event()
-def call_soon(then):
-    calls.append(then)
-    if sys.argv[2] == "deliver":
-        then()
+loop = ManualLoop()
+failed = []
 def on_failure(error):
     print("told:", error, flush=True)
     if sys.argv[3] == "handled":
-        failed.set()
-storage.start(call_soon, on_failure)
+        failed.append(error)
+storage.start(loop, on_failure)
 for n in range(1, 2_000):
     storage.append(Commit(n, 0, "Test", (Put(make_cluster(f"{n:0200}")),)))
     if n == 1_999:
         storage.when_durable(lambda: print("ANSWERED", flush=True))
+loop.end_turn()
+if sys.argv[2] == "deliver":
+    loop.run_until(lambda: failed)
 if sys.argv[3] == "handled":
-    assert failed.wait(10)
     try:
         storage.close()
     except sqlite.StorageRefused as error:
