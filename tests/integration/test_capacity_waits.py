@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow]
 LIMIT_S = 40
 TASK_LABEL = "com.amazonaws.ecs.task-arn"
 POOL_SUBNET = "10.213.77.0/24"
+POOL_NETWORK = "homeport-10.213.77.0-24"  # made by the agent for the first of its tasks
 NETWORK = {"awsvpcConfiguration": {"subnets": ["subnet-1"]}}
 
 
@@ -62,6 +63,7 @@ class Fleet:
                 docker_host=self.engine.docker_host,
             )
             asyncio.run(remove_containers(settings))
+        self.engine.remove_network(POOL_NETWORK)
 
     def _data_dir(self, number: int) -> Path:
         return self._folder / str(number)
