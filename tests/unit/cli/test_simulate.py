@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner, Result
 
+from homeport.cli import simulate
 from homeport.cli.failure import CommandFailure
 from homeport.cli.main import app
 from homeport.core.reconcile import step
@@ -77,3 +78,19 @@ def test_an_unknown_scenario_is_refused_in_one_line():
     result = run("simulate", "--scenario", "drizzle")
     assert isinstance(result.exception, CommandFailure)
     assert "no scenario is called 'drizzle'" in str(result.exception)
+
+
+def test_whoever_waits_for_many_runs_hears_how_far_they_are(monkeypatch):
+    monkeypatch.setattr(simulate, "PROGRESS_S", 0.0)
+    result = run(*CALM, "--seeds", "2", "--failures")
+    (progress,) = result.stderr.splitlines()
+    assert progress.startswith("calm: 1 of 2 runs, 0 failed, ")
+    assert progress.endswith(" to go")
+    assert result.stdout.startswith("calm: 2 runs from seed 3, ")
+
+
+def test_the_control_plane_is_killed_at_each_so_many_th_commit():
+    lines = run(*CALM, "--each-commit", "--stride", "20").stdout.splitlines()
+    assert [line.split()[:3] for line in lines[:-1]] == [["seed", "3", "ok"]] * 3
+    assert "calm: 3 runs from seed 3, " in lines[-1]
+    assert len(set(lines[:-1])) == 3, "each is a run of its own"
