@@ -57,7 +57,7 @@ def explain_placement(
         reply=homeport.ExplainPlacementResponse(
             resource_arn=arn,
             task_definition_arn=definition_arn,
-            summary=_describe(view, service, task, explanation, terms)
+            summary=_describe(view, service, task, explanation=explanation, terms=terms)
             + _describe_turn(view, terms, service, context.moment.now_ms),
             container_instance_arn=None if task is None else task.container_instance_arn,
             needs=render_needs(terms),
@@ -77,6 +77,7 @@ def _describe(
     view: View,
     service: Service | None,
     task: Task | None,
+    *,
     explanation: Explanation,
     terms: PlacementRequest,
 ) -> str:
