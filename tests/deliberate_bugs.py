@@ -7,7 +7,7 @@ What catches it is for `simulation/test_mutants` to find out.
 from msgspec.structs import replace
 
 from homeport.agent import stimuli, task_machine
-from homeport.core.capacity import places, provisioning
+from homeport.core.capacity import addresses, handout, places, provisioning
 from homeport.core.decision import NOTHING
 from homeport.core.placement import daemon_room, eligible, filters, kept_instance, placing
 from homeport.core.reconcile import (
@@ -19,12 +19,9 @@ from homeport.gateway import outgoing
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.task import Task
 from homeport.operations.ecs import run_task, task_sets
-from homeport.operations.render import events
-from homeport.server import event_stream, webhooks
-from homeport.sim import agent_disk, agent_process, disk, network
+from homeport.sim import agent_process, network
 from homeport.state import derived, store
-from homeport.state.changes import Put, delete_of
-from homeport.storage import encoding, lease, outbox
+from homeport.state.changes import delete_of
 
 
 def one_task_too_many_in_a_deployment(patch):
@@ -87,57 +84,6 @@ def memory_is_counted_half(patch):
         sound(self, replace(task, resources=half), sign)
 
     patch.setattr(derived.InstanceLoad, "add", add)
-
-
-def answers_leave_before_they_are_durable(patch):
-    def commit(self, cause, decision, answer):
-        if decision.changes:
-            self._apply(cause, decision.changes)
-        for effect in decision.effects:
-            self._note_for_later(effect)
-        self._let_out(decision, answer)
-        self._outlet.work_waits()
-
-    patch.setattr(engine.Engine, "_commit", commit)
-
-
-def a_commit_is_not_journaled(patch):
-    def apply(self, cause, changes):
-        commit = engine.Commit(self._store.sequence + 1, self._now_ms, cause, changes)
-        if cause == "SubmitTaskStateChange" and commit.sequence % 20 == 0:
-            commit = engine.Commit(commit.sequence, commit.at_ms, cause, changes[:0])
-            self._journal.append(commit)
-            self._store.apply(engine.Commit(commit.sequence, commit.at_ms, cause, changes))
-            return
-        self._journal.append(commit)
-        self._store.apply(commit)
-
-    patch.setattr(engine.Engine, "_apply", apply)
-
-
-def deletions_are_not_kept(patch):
-    sound = encoding.encode_commit
-
-    def encode_commit(commit):
-        row, latest = sound(commit)
-        return row, {key: value for key, value in latest.items() if value is not None}
-
-    patch.setattr(disk, "encode_commit", encode_commit)
-
-
-def a_member_of_a_record_is_not_encoded(patch):
-    sound = disk.encode_commit
-
-    def encode_commit(commit):
-        lacking = [
-            replace(change, record=replace(change.record, started_at_ms=None))
-            if isinstance(change, Put) and isinstance(change.record, Task)
-            else change
-            for change in commit.changes
-        ]
-        return sound(replace(commit, changes=tuple(lacking)))
-
-    patch.setattr(disk, "encode_commit", encode_commit)
 
 
 def a_late_report_revives_a_container(patch):
@@ -239,15 +185,6 @@ def stopped_tasks_are_buried_alive(patch):
     patch.setattr(engine, "expire_records", expire_records)
 
 
-def the_agent_promises_before_it_syncs(patch):
-    sound = agent_disk.AgentDisk.write_changes
-
-    def write_changes(self, **members):
-        return sound(self, **{**members, "is_promise": False})
-
-    patch.setattr(agent_disk.AgentDisk, "write_changes", write_changes)
-
-
 def services_are_not_looked_at_after_a_restart(patch):
     def start(self):
         decision = engine.disconnect_every_agent(self.view, self._moment())
@@ -267,20 +204,24 @@ def the_store_forgets_an_index(patch):
     patch.setattr(store.Store, "apply", apply)
 
 
-def a_lost_lease_is_accepted(patch):
-    patch.setattr(lease.LeaseBook, "check", lambda self, held: None)
+def addresses_are_given_twice(patch):
+    sound = addresses.free_addresses
 
+    def free_addresses(view, instance):
+        return sound(NobodyThere(view), instance)
 
-def questions_are_answered_without_the_journal(patch):
-    sound = engine.Engine._commit
+    class NobodyThere:
+        def __init__(self, view):
+            self._view = view
 
-    def _commit(self, cause, decision, answer):
-        if answer is not None and not decision.changes:
-            answer(decision.reply)
-            answer = None
-        sound(self, cause, decision, answer)
+        def __getattr__(self, name):
+            return getattr(self._view, name)
 
-    patch.setattr(engine.Engine, "_commit", _commit)
+        def tasks_of_instance(self, _arn):
+            return {}
+
+    for module in (handout, provisioning):
+        patch.setattr(module, "free_addresses", free_addresses)
 
 
 def protection_is_ignored(patch):
@@ -341,52 +282,6 @@ def only_the_first_daemons_room_is_kept(patch):
     patch.setattr(daemon_room, "_room_on", lambda *args: sound(*args[:-1], args[-1][:1]))
 
 
-def events_of_lost_commits_are_delivered(patch):
-    sound = outbox.Outbox._begin
-
-    def begin(self, urls, known_through, holds_journal):
-        is_first = known_through == events.first_sequence_behind(0)
-        sound(self, urls, known_through if is_first else 1 << 62, holds_journal)
-
-    patch.setattr(outbox.Outbox, "_begin", begin)
-
-
-def events_leave_before_they_are_durable(patch):
-    def follow(self, commit, replaced):
-        found = events.read_commit(self._view, commit, replaced)
-        if found:
-            for keep in self._keepers:
-                keep(found)
-            self._tell(found)
-
-    patch.setattr(event_stream.EventStream, "follow", follow)
-
-
-def an_event_is_given_up_after_one_try(patch):
-    patch.setattr(webhooks, "RETRY_FOR_S", 0.0)
-
-
-def the_outbox_takes_from_any_server(patch):
-    patch.setattr(outbox.Outbox, "is_ours", lambda self: True)
-
-
-def who_was_taken_over_from_goes_on_delivering(patch):
-    class Heedless:
-        def __init__(self, kept):
-            self.is_ours = lambda: True
-            self._kept = kept
-
-        def __getattr__(self, name):
-            return getattr(self._kept, name)
-
-    sound = webhooks.Webhook.__init__
-
-    def init(self, url, session, kept, **members):
-        sound(self, url, session, Heedless(kept), **members)
-
-    patch.setattr(webhooks.Webhook, "__init__", init)
-
-
 def a_step_that_was_given_up_is_never_over(patch):
     sound = task_machine._change_container
 
@@ -401,16 +296,9 @@ def a_step_that_was_given_up_is_never_over(patch):
 # The scenario that catches a bug; it is `full` for the others.
 others_take_a_daemons_room.scenario = "full_beside_daemons"
 only_the_first_daemons_room_is_kept.scenario = "full_beside_daemons"
-events_of_lost_commits_are_delivered.scenario = "webhooks"
-events_leave_before_they_are_durable.scenario = "webhooks"
-an_event_is_given_up_after_one_try.scenario = "webhooks"
 a_step_that_was_given_up_is_never_over.scenario = "stopped_deployments"
-the_outbox_takes_from_any_server.scenario = "webhooks_lost_lease"
-who_was_taken_over_from_goes_on_delivering.scenario = "webhooks_lost_lease"
-deletions_are_not_kept.scenario = "long_day"
 wake_ups_are_lost.scenario = "staged"
-a_lost_lease_is_accepted.scenario = "lost_lease"
-questions_are_answered_without_the_journal.scenario = "lost_lease"
+addresses_are_given_twice.scenario = "capacity_moves"
 protection_is_ignored.scenario = "task_protection"
 a_daemon_starts_beside_the_one_that_stops.scenario = "daemons"
 the_base_of_a_strategy_is_forgotten.scenario = "capacity_moves"
@@ -423,7 +311,6 @@ services_are_not_looked_at_after_a_restart.scenario = "calm"
 services_are_not_looked_at_after_a_restart.is_killed_at_each_commit = True
 one_healthy_task_too_few_in_a_deployment.scenario = "zone_outage"
 a_lost_payload_is_not_sent_again.scenario = "killed_between_commit_and_effect"
-the_agent_promises_before_it_syncs.scenario = "zone_outage"
 the_control_plane_forgets_to_bury_the_dead.scenario = "long_day"
 stopped_tasks_are_buried_alive.scenario = "long_day"
 an_agent_gives_a_report_up_after_one_try.scenario = "storm"

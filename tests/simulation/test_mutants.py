@@ -7,11 +7,16 @@ code any more does that too.
 import pytest
 
 import deliberate_bugs
+import deliberate_durability_bugs
 import deliberate_service_bugs
 from homeport.sim.batch import Job, crashes_at_each_commit, run_job
 from homeport.sim.world import RAISED, Failure
 
-MUTANTS = (*deliberate_bugs.MUTANTS, *deliberate_service_bugs.MUTANTS)
+MUTANTS = (
+    *deliberate_bugs.MUTANTS,
+    *deliberate_durability_bugs.MUTANTS,
+    *deliberate_service_bugs.MUTANTS,
+)
 SEEDS = (0, 1)
 COMMITS = 60
 
