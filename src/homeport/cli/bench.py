@@ -2,12 +2,16 @@
 
 import sys
 import tempfile
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from homeport.cli import bench_scale, bench_services
 from homeport.cli.bench_scale import Profile
+
+if TYPE_CHECKING:
+    from homeport.bench.report import Line
 
 app = typer.Typer(
     help="Measure Homeport beside moto and plain Docker.",
@@ -143,56 +147,67 @@ def _report(
     import uvloop
     from rich.console import Console
 
-    from homeport.bench.report import (
-        Line,
-        api_lines,
-        lines_as_json,
-        print_lines,
-        rolling_lines,
-        task_lines,
-    )
+    from homeport.bench.report import lines_as_json, print_lines
 
-    progress = Console(stderr=True)
+    show = Console(stderr=True).print
 
-    async def measure() -> list[Line]:
+    async def measure() -> "list[Line]":
         lines: list[Line] = []
         if with_tasks or with_everything:
-            from homeport.bench.engine_peer import docker_engine
-            from homeport.bench.tasks import measure_tasks
-
-            with tempfile.TemporaryDirectory(prefix="homeport-bench-") as folder:
-                async with docker_engine() as docker:
-                    lines += task_lines(await measure_tasks(docker, folder, progress.print))
+            lines += await _measure_tasks(show)
         if with_api or with_everything:
-            from homeport.bench.api import measure_api
-
-            lines += api_lines(await measure_api(seconds, progress.print))
+            lines += await _measure_api(seconds, show)
         if with_everything:
-            lines += rolling_lines(await bench_services.measure_rolling_here())
-            lines += await bench_services.measure_services_here()
-            from homeport.bench.instances import DEFAULT_INSTANCES, measure_instances
-            from homeport.bench.report import instance_lines
-
-            lines += instance_lines(await measure_instances(DEFAULT_INSTANCES, progress.print))
+            lines += await _measure_the_rest(show)
         return lines
 
     lines = uvloop.run(measure())
     if with_everything:
-        from homeport.bench.placement import (
-            DEFAULT_INSTANCES,
-            DEFAULT_TASKS,
-            measure_placement,
-        )
-        from homeport.bench.placement_mixes import MIXES
-        from homeport.bench.report import placement_lines
-
-        for mix in MIXES.values():
-            progress.print(f"placement: {mix.name}")
-            found = measure_placement(
-                mix, instances=DEFAULT_INSTANCES, tasks=DEFAULT_TASKS, with_baseline=True
-            )
-            lines += placement_lines([found])
+        lines += _measure_placement(show)
     if as_json:
         sys.stdout.write(lines_as_json(lines) + "\n")
     else:
         print_lines(Console(), lines)
+
+
+async def _measure_tasks(show: Callable[[str], None]) -> "list[Line]":
+    from homeport.bench.engine_peer import docker_engine
+    from homeport.bench.report import task_lines
+    from homeport.bench.tasks import measure_tasks
+
+    with tempfile.TemporaryDirectory(prefix="homeport-bench-") as folder:
+        async with docker_engine() as docker:
+            return task_lines(await measure_tasks(docker, folder, show))
+
+
+async def _measure_api(seconds: float, show: Callable[[str], None]) -> "list[Line]":
+    from homeport.bench.api import measure_api
+    from homeport.bench.report import api_lines
+
+    return api_lines(await measure_api(seconds, show))
+
+
+async def _measure_the_rest(show: Callable[[str], None]) -> "list[Line]":
+    from homeport.bench.instances import DEFAULT_INSTANCES, measure_instances
+    from homeport.bench.report import instance_lines, rolling_lines
+
+    return [
+        *rolling_lines(await bench_services.measure_rolling_here()),
+        *await bench_services.measure_services_here(),
+        *instance_lines(await measure_instances(DEFAULT_INSTANCES, show)),
+    ]
+
+
+def _measure_placement(show: Callable[[str], None]) -> "list[Line]":
+    from homeport.bench.placement import DEFAULT_INSTANCES, DEFAULT_TASKS, measure_placement
+    from homeport.bench.placement_mixes import MIXES
+    from homeport.bench.report import placement_lines
+
+    lines: list[Line] = []
+    for mix in MIXES.values():
+        show(f"placement: {mix.name}")
+        found = measure_placement(
+            mix, instances=DEFAULT_INSTANCES, tasks=DEFAULT_TASKS, with_baseline=True
+        )
+        lines += placement_lines([found])
+    return lines
