@@ -37,7 +37,7 @@ class Outbox(Protocol):
     """Where events wait; it outlives the process."""
 
     def is_ours(self) -> bool:
-        """Whether no other server has taken it over."""
+        """Whether no other server has taken it over; raises OSError as `read` does."""
 
     def add(self, events: Iterable[tuple[int, bytes]]) -> int:
         """Keep numbered events; returns how many are lost."""
@@ -46,7 +46,10 @@ class Outbox(Protocol):
         """Return the number of the last event that an endpoint needs no more."""
 
     def read(self, after: int, through: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return events behind one number, up to another, oldest first."""
+        """Return events behind one number, up to another, oldest first.
+
+        Raises OSError when the disk doesn't give them.
+        """
 
     def note_taken(self, url: str, sequence: int) -> None:
         """Note that an endpoint needs nothing up to a number any more."""
@@ -120,15 +123,27 @@ class Webhook:
 
     async def run(self) -> None:
         """Deliver one event after the other, until another server does."""
-        while True:
+        is_ours = True
+        while is_ours:
             self._has_events.clear()
-            while batch := self._outbox.read(self._taken, self._allowed, EVENTS_PER_READ):
-                for sequence, body in batch:
-                    if not await self._deliver(sequence, body):
-                        return
-                    self._taken = sequence
-                    self._outbox.note_taken(self._url, sequence)
-            await self._has_events.wait()
+            try:
+                is_ours = await self._deliver_waiting()
+            except OSError as error:
+                log.warning("%s: %s; trying again", self._name, error)
+                await self._sleep(LONGEST_RETRY_S)
+            else:
+                if is_ours:
+                    await self._has_events.wait()
+
+    async def _deliver_waiting(self) -> bool:
+        """Deliver what is allowed by now; False when that is another server's business."""
+        while batch := self._outbox.read(self._taken, self._allowed, EVENTS_PER_READ):
+            for sequence, body in batch:
+                if not await self._deliver(sequence, body):
+                    return False
+                self._taken = sequence
+                self._outbox.note_taken(self._url, sequence)
+        return True
 
     def say_waiting(self, words: str) -> None:
         """Log how many events haven't been delivered, if any."""

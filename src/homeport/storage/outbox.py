@@ -73,9 +73,9 @@ class Outbox:
         self._connection.close()
 
     def is_ours(self) -> bool:
-        """Whether no other server has opened it since."""
-        (epoch,) = self._connection.execute("SELECT epoch FROM owner").fetchone()
-        return bool(epoch == self._epoch)
+        """Whether no other server has opened it since; raises OSError as `read` does."""
+        with _readable():
+            return self._is_newest()
 
     def add(self, events: Iterable[tuple[int, bytes]]) -> int:
         """Keep numbered events; returns how many are lost: the oldest, for want of room.
@@ -87,7 +87,7 @@ class Outbox:
         given_up = max(0, self._count + len(rows) - EVENTS_KEPT)
         try:
             with self._transaction():
-                if not self.is_ours():
+                if not self._is_newest():
                     return 0
                 self._connection.executemany("INSERT INTO events VALUES (?, ?)", rows)
                 if given_up:
@@ -108,13 +108,17 @@ class Outbox:
         return int(row.fetchone()[0])
 
     def read(self, after: int, through: int, limit: int) -> list[tuple[int, bytes]]:
-        """Return events behind one number, up to another, oldest first."""
-        rows = self._connection.execute(
-            "SELECT sequence, body FROM events WHERE sequence > ? AND sequence <= ?"
-            " ORDER BY sequence LIMIT ?",
-            (after, through, limit),
-        )
-        return [(int(sequence), bytes(body)) for sequence, body in rows]
+        """Return events behind one number, up to another, oldest first.
+
+        Raises OSError when the disk doesn't give them.
+        """
+        with _readable():
+            rows = self._connection.execute(
+                "SELECT sequence, body FROM events WHERE sequence > ? AND sequence <= ?"
+                " ORDER BY sequence LIMIT ?",
+                (after, through, limit),
+            )
+            return [(int(sequence), bytes(body)) for sequence, body in rows]
 
     def note_taken(self, url: str, sequence: int) -> None:
         """Note that an endpoint needs nothing up to a number any more.
@@ -123,7 +127,7 @@ class Outbox:
         """
         try:
             with self._transaction():
-                if not self.is_ours():
+                if not self._is_newest():
                     return
                 self._connection.execute(
                     "UPDATE endpoints SET taken = ? WHERE url = ?", (sequence, url)
@@ -162,6 +166,10 @@ class Outbox:
                 "DELETE FROM events WHERE sequence <= (SELECT MIN(taken) FROM endpoints)"
             )
 
+    def _is_newest(self) -> bool:
+        (epoch,) = self._connection.execute("SELECT epoch FROM owner").fetchone()
+        return bool(epoch == self._epoch)
+
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -171,3 +179,11 @@ class Outbox:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
+
+
+@contextlib.contextmanager
+def _readable() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise OSError(f"cannot read the webhooks' events: {error}") from error

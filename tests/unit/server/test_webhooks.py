@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from homeport.server.webhooks import Webhook, deliver_events
 from homeport.state.changes import Commit, Put
 from homeport.state.view import View
 from homeport.storage.memory import MemoryStorage
-from homeport.storage.outbox import Outbox
+from homeport.storage.outbox import OUTBOX_FILE_NAME, Outbox
 
 SCOPE = Scope("123456789012", "us-east-1")
 
@@ -303,6 +304,27 @@ async def test_an_endpoint_that_is_not_there_is_tried_again(endpoint, free_port)
     assert hook.waits[:2] == [0.5, 1.0]
 
 
+async def test_a_disk_that_does_not_give_the_events_is_asked_again(endpoint, tmp_path, caplog):
+    waits: list[float] = []
+    kept = Outbox(tmp_path, [endpoint.url], known_through=0)
+    kept.add([(1, b"{}")])
+
+    with sqlite3.connect(tmp_path / OUTBOX_FILE_NAME) as disk:
+
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            disk.execute("ALTER TABLE gone RENAME TO events")
+
+        disk.execute("ALTER TABLE events RENAME TO gone")
+        async with aiohttp.ClientSession() as session:
+            webhook = Webhook(endpoint.url, session, kept, sleep=sleep)
+            webhook.allow(1)
+            work = asyncio.create_task(webhook.run())
+            assert await endpoint.wait_taken(1) == ["1"]
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+    assert waits == [webhooks.LONGEST_RETRY_S]
+    assert "no such table: events; trying again" in caplog.text
 
 
 @pytest.mark.parametrize(
