@@ -42,6 +42,7 @@ class JournalWriter:
         self._poll.register(server, select.POLLIN)
         self._transactions = 0
         self._is_log_long = False
+        self._is_calm = False
         self._is_last_batch = False
         self.is_closed_in_order = False
 
@@ -57,7 +58,7 @@ class JournalWriter:
                     database.append(batch)
                     report(self._server, Durable(batch[-1][0].sequence))
                     database.gather(batch)
-                self._tidy(is_calm=not batch)
+                self._tidy()
             if self.is_closed_in_order:
                 database.fold_to_close()
         except (sqlite3.Error, OSError) as error:
@@ -70,13 +71,13 @@ class JournalWriter:
             self._refuse(StorageRefused, f"a commit couldn't be written: {error!r}")
             raise
 
-    def _tidy(self, *, is_calm: bool) -> None:
+    def _tidy(self) -> None:
         """Do what isn't urgent when no commit waits, and under load what can't wait for ever."""
-        if self._database.must_fold or (is_calm and self._database.can_fold):
+        if self._database.must_fold or (self._is_calm and self._database.can_fold):
             self._database.fold()
         elif not self._is_log_long:
             self._transactions += 1
-            if is_calm or self._transactions >= TRANSACTIONS_BEFORE_LONG_LOG:
+            if self._is_calm or self._transactions >= TRANSACTIONS_BEFORE_LONG_LOG:
                 self._database.lengthen_log()
                 self._is_log_long = True
 
@@ -86,19 +87,22 @@ class JournalWriter:
         An empty list says that nothing has come for a while: the time to fold, and to look around.
         """
         has_work = self._database.can_fold or not self._is_log_long
-        wait_s = 0.0 if self._database.must_fold else CALM_S
+        # Once it is calm what isn't urgent is done in one go, a piece at a time.
+        is_busy = self._database.must_fold or (self._is_calm and self._database.can_fold)
+        wait_s = 0.0 if is_busy else CALM_S if has_work else LEASE_WATCH_S
         batch: list[Written] = []
         while not self._is_last_batch and len(batch) < COMMITS_PER_TRANSACTION:
             turn = self._turns.take()
             if turn is None:
                 if self._turns.is_at_end:  # the server was killed
                     self._is_last_batch = True
-                elif not self._receive(0.0 if batch else wait_s if has_work else LEASE_WATCH_S):
-                    return batch
+                elif not self._receive(0.0 if batch else wait_s):
+                    break
             elif turn:
                 batch += turn
             else:
                 self._is_last_batch = self.is_closed_in_order = True
+        self._is_calm = not batch and (self._is_calm or wait_s > 0)
         return batch or (None if self._is_last_batch else [])
 
     def _receive(self, wait_s: float) -> bool:

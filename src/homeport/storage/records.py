@@ -4,9 +4,9 @@ A commit is durable once the journal has it; writing each record to a place of i
 several times as much, and nobody reads one: only recovery does, and then all of them. So changes
 are gathered, only the last one of each record, and appended later in bounded parts. A part holds
 records of one bucket, which a record's key decides; a bucket's parts are merged into one once what
-was appended weighs as much as what was there: in the calm, and under load at a pace that what comes
-in sets. What a change costs doesn't depend on how many records there are: it is appended once, and
-merging rewrites it once or twice.
+was appended weighs as much as what was there: in the calm, and under load, when much is to be
+merged, at a pace that what comes in sets. What a change costs doesn't depend on how many records
+there are: it is appended once, and merging rewrites it once or twice.
 
 Recovery is the last value of each record in these parts, and a replay of the journal behind
 `folded_through`: parts that are ahead of that number do no harm, since the replay ends at the same
@@ -27,6 +27,9 @@ PART_BYTES = 512 * 1024  # commits wait while one part is written: a few millise
 MERGED_LEAST_BYTES = 16 * 1024  # less isn't worth a merge
 MERGED_PER_INCOMING = 2  # bytes, while commits come in: more than it takes to keep up with them
 MERGED_IN_A_ROW_BYTES = 8 * 1024 * 1024  # at most, when none had to be merged for long
+# Of parts that are due to be merged: fewer wait for the calm. A start reads them in a third of a
+# second.
+UNMERGED_LIMIT_BYTES = 64 * 1024 * 1024
 # Of journal that a start has to replay, or a bit more: half a second of it.
 UNFOLDED_LIMIT_BYTES = 64 * 1024 * 1024
 _ENTRY_OVERHEAD_BYTES = 16  # in a part: the kind, and what says how long the rest is
@@ -66,6 +69,7 @@ class RecordParts:
         self._first_bytes = [0] * BUCKETS
         self._later_bytes = [0] * BUCKETS
         self._to_merge: dict[int, None] = {}
+        self._unmerged_bytes = 0  # of the others in `_to_merge`
         self._mergeable_bytes = 0  # while commits come in
         for bucket, size_bytes in connection.execute(_SIZES):
             self._weigh(bucket, size_bytes)
@@ -119,8 +123,10 @@ class RecordParts:
 
     @property
     def _is_merge_due(self) -> bool:
-        """Whether so much has come in since the last merges that the next shouldn't wait."""
-        return bool(self._to_merge) and self._mergeable_bytes > 0
+        """Whether so much is to be merged, and has come in since the last merges, that the next
+        shouldn't wait for the calm.
+        """
+        return self._unmerged_bytes > UNMERGED_LIMIT_BYTES and self._mergeable_bytes > 0
 
     def _write_changes(self) -> None:
         """Write the changes of some buckets, and note how far the parts are with the last one."""
@@ -160,6 +166,7 @@ class RecordParts:
         del self._to_merge[bucket]
         merged_bytes = self._first_bytes[bucket] + self._later_bytes[bucket]
         self._mergeable_bytes = max(0, self._mergeable_bytes) - merged_bytes
+        self._unmerged_bytes -= self._later_bytes[bucket]
         self._first_bytes[bucket] = 0 if body is None else len(body)
         self._later_bytes[bucket] = 0
 
@@ -173,9 +180,13 @@ class RecordParts:
             self._first_bytes[bucket] = size_bytes
             return
         self._later_bytes[bucket] += size_bytes
+        if bucket in self._to_merge:
+            self._unmerged_bytes += size_bytes
+            return
         allowed_bytes = max(self._first_bytes[bucket], MERGED_LEAST_BYTES)
         if self._later_bytes[bucket] * BUCKETS > allowed_bytes * (BUCKETS + bucket):
             self._to_merge[bucket] = None
+            self._unmerged_bytes += self._later_bytes[bucket]
 
 
 def bucket_of(key: str) -> int:

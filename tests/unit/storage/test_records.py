@@ -112,6 +112,7 @@ def test_parts_weigh_more_under_load_and_are_merged_in_the_calm_behind_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(records, "MERGED_LEAST_BYTES", 0)
+    monkeypatch.setattr(records, "UNMERGED_LIMIT_BYTES", 0)
     database = opened(tmp_path, size_bytes=4)  # one byte of which records may lack: always due
     database.write([put(1, *NAMES)])
     fold_all(database)
@@ -128,6 +129,22 @@ def test_parts_weigh_more_under_load_and_are_merged_in_the_calm_behind_it(
     assert sum(map(len, parts_of(tmp_path))) <= 3 * live_bytes
     database.close()
     assert state_of(tmp_path) == (dict.fromkeys(NAMES, "ACTIVE"), 59)
+
+
+def test_as_long_as_little_is_to_be_merged_it_waits_for_the_calm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(records, "MERGED_LEAST_BYTES", 0)
+    database = opened(tmp_path, size_bytes=4)  # one byte of which records may lack: always due
+    for sequence in range(1, 20):
+        database.write([put(sequence, *NAMES)])
+        while database.must_fold:
+            database.fold()
+    assert len(parts_of(tmp_path)) == 19 * BUCKETS
+    fold_all(database)
+    assert len(parts_of(tmp_path)) == BUCKETS
+    database.close()
+    assert state_of(tmp_path) == (dict.fromkeys(NAMES, "ACTIVE"), 19)
 
 
 def test_what_was_deleted_takes_no_room_once_it_is_merged(
