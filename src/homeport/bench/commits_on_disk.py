@@ -1,6 +1,6 @@
 """What it costs to write one change to disk beside very many others: the journal and the records.
 
-On a real file, in this process and on its processor time, as the server's journal thread does it:
+On a real file, in this process and on its processor time, as the journal's writer does it:
 commits that came together in one transaction, and their records brought up to date behind them.
 """
 

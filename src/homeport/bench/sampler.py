@@ -1,7 +1,7 @@
 """Where a process spends its processor time: stacks, sampled by a timer that counts such time.
 
 Every thread's stack is credited with what its own clock says it has used since the last sample, so
-that the journal's thread weighs what it costs. C code counts for the Python function that called
+that each weighs what it costs. C code counts for the Python function that called
 it. Pictures of it are `flame_graph`'s work.
 """
 

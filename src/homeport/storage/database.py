@@ -39,8 +39,9 @@ from homeport.storage.schema import prepare_schema
 
 DATABASE_FILE_NAME = "homeport.sqlite3"
 PRUNED_COMMITS_PER_TRANSACTION = 512
-UNFOLDED_SHARE = 4  # of the journal's size: what records lack can't be pruned
-PRUNE_SLACK_PARTS = 32  # pruning begins at the limit, or 1/32 beyond it, and goes 1/32 below
+UNFOLDED_SHARE = 2  # of the journal's size: what records lack can't be pruned
+PRUNE_SLACK_PARTS = 32  # it begins 1/32 beyond the limit of age, goes 1/32 below that of size
+LATE_PRUNE_PARTS = 4  # of the limit of size beyond which pruning doesn't wait for the calm
 WAL_LIMIT_BYTES = 64 * 1024 * 1024
 # Changed records are all over the file, and a checkpoint writes each of their pages: seldom ones
 # cost far less in all (four times the commits a second of SQLite's own 1,000 pages, measured), at
@@ -94,6 +95,8 @@ class Database:
         self._limits = limits
         self._journal_bytes = 0
         self._oldest_at_ms = 0
+        self._newest: EncodedCommit | None = None  # of those appended here
+        self._is_prunable = False  # as far as is known since it was appended
         try:
             self._path.touch(FILE_MODE)  # before SQLite makes it, for everybody to read
             self._connection = sqlite3.connect(
@@ -172,7 +175,9 @@ class Database:
             with held_transaction(self._connection, self._lease):
                 self._append(journal)
                 if self._must_prune(journal[-1]):
-                    self._prune(journal)
+                    # More than come in, or the journal would outgrow its limit under load.
+                    self._prune(journal[-1], max(PRUNED_COMMITS_PER_TRANSACTION, 2 * len(journal)))
+        self._newest, self._is_prunable = journal[-1], True
 
     def gather(self, commits: list[Written]) -> None:
         """Note what durable commits changed, for `fold`; nobody who was promised them waits."""
@@ -197,6 +202,17 @@ class Database:
         """Bring a bounded part of the records up to date; raises sqlite3.Error as `write` does."""
         self._records.write_part()
 
+    @property
+    def can_prune(self) -> bool:
+        """Whether the journal is beyond its limit of size, and may lose some of what is older."""
+        return self._is_prunable and self._journal_bytes > self._limits.size_bytes
+
+    def prune(self) -> None:
+        """Drop a bounded number of commits; raises sqlite3.Error as `append` does."""
+        assert self._newest is not None
+        with held_transaction(self._connection, self._lease):
+            self._prune(self._newest, PRUNED_COMMITS_PER_TRANSACTION)
+
     def fold_to_close(self) -> None:
         """Bring all records up to date, so that the next start has nothing to replay."""
         self._records.write_changes()
@@ -219,15 +235,17 @@ class Database:
         execute(f"PRAGMA cache_size = -{CACHE_KIB}")
 
     def _must_prune(self, newest: EncodedCommit) -> bool:
-        """Whether commits are too old or too many, with some slack: not in every transaction."""
-        retention_ms = self._limits.retention_s * 1_000
+        """Whether commits are so old, or so many, that some should go though others wait."""
+        limits = self._limits
+        retention_ms = limits.retention_s * 1_000
         slack_ms = retention_ms // PRUNE_SLACK_PARTS
         is_too_old = self._oldest_at_ms < newest.at_ms - retention_ms - slack_ms
-        return is_too_old or self._journal_bytes > self._limits.size_bytes
+        late_bytes = limits.size_bytes + limits.size_bytes // LATE_PRUNE_PARTS
+        return is_too_old or self._journal_bytes > late_bytes
 
-    def _prune(self, journal: list[EncodedCommit]) -> None:
-        """Drop a bounded number of commits that are too old or too many."""
-        newest, limits = journal[-1], self._limits
+    def _prune(self, newest: EncodedCommit, rows: int) -> None:
+        """Drop at most so many commits that are too old or too many, within a transaction."""
+        limits = self._limits
         kept_bytes = limits.size_bytes - limits.size_bytes // PRUNE_SLACK_PARTS
         is_too_large = self._journal_bytes > limits.size_bytes
         excess_bytes = self._journal_bytes - kept_bytes if is_too_large else 0
@@ -236,12 +254,12 @@ class Database:
             {
                 # Neither the newest nor what the records don't have yet.
                 "last": min(newest.sequence - 1, self._records.folded_through),
-                # More than come in, or the journal would outgrow its limit under load.
-                "rows": max(PRUNED_COMMITS_PER_TRANSACTION, 2 * len(journal)),
+                "rows": rows,
                 "excess_bytes": excess_bytes,
                 "cutoff_ms": newest.at_ms - limits.retention_s * 1_000,
             },
         ).fetchone()
+        self._is_prunable = last is not None
         if last is not None:
             self._connection.execute("DELETE FROM journal WHERE sequence <= ?", (last,))
             self._journal_bytes -= size_bytes

@@ -73,12 +73,15 @@ class JournalWriter:
 
     def _tidy(self) -> None:
         """Do what isn't urgent when no commit waits, and under load what can't wait for ever."""
-        if self._database.must_fold or (self._is_calm and self._database.can_fold):
-            self._database.fold()
+        database = self._database
+        if database.must_fold or (self._is_calm and database.can_fold):
+            database.fold()
+        elif self._is_calm and database.can_prune:
+            database.prune()
         elif not self._is_log_long:
             self._transactions += 1
             if self._is_calm or self._transactions >= TRANSACTIONS_BEFORE_LONG_LOG:
-                self._database.lengthen_log()
+                database.lengthen_log()
                 self._is_log_long = True
 
     def _next_batch(self) -> list[Written] | None:
@@ -86,10 +89,10 @@ class JournalWriter:
 
         An empty list says that nothing has come for a while: the time to fold, and to look around.
         """
-        has_work = self._database.can_fold or not self._is_log_long
+        has_chores = self._database.can_fold or self._database.can_prune or not self._is_log_long
         # Once it is calm what isn't urgent is done in one go, a piece at a time.
-        is_busy = self._database.must_fold or (self._is_calm and self._database.can_fold)
-        wait_s = 0.0 if is_busy else CALM_S if has_work else LEASE_WATCH_S
+        is_busy = self._database.must_fold or (self._is_calm and has_chores)
+        wait_s = 0.0 if is_busy else CALM_S if has_chores else LEASE_WATCH_S
         batch: list[Written] = []
         while not self._is_last_batch and len(batch) < COMMITS_PER_TRANSACTION:
             turn = self._turns.take()

@@ -30,8 +30,8 @@ MERGED_IN_A_ROW_BYTES = 8 * 1024 * 1024  # at most, when none had to be merged f
 # Of parts that are due to be merged: fewer wait for the calm. A start reads them in a third of a
 # second.
 UNMERGED_LIMIT_BYTES = 64 * 1024 * 1024
-# Of journal that a start has to replay, or a bit more: half a second of it.
-UNFOLDED_LIMIT_BYTES = 64 * 1024 * 1024
+# Of journal that a start has to replay, or a bit more: a second of it.
+UNFOLDED_LIMIT_BYTES = 128 * 1024 * 1024
 _ENTRY_OVERHEAD_BYTES = 16  # in a part: the kind, and what says how long the rest is
 
 SCHEMA = (

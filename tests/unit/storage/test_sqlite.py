@@ -249,6 +249,13 @@ def _sequences(path: Path) -> list[int]:
         connection.close()
 
 
+def _journal_bytes(path: Path) -> int:
+    with sqlite3.connect(path / DATABASE_FILE_NAME) as connection:
+        (size_bytes,) = connection.execute("SELECT SUM(LENGTH(body)) FROM journal").fetchone()
+    connection.close()
+    return int(size_bytes or 0)
+
+
 def test_the_journal_forgets_what_is_too_old_but_never_the_newest(tmp_path: Path):
     limits = JournalLimits(retention_s=10)
     write(tmp_path, commit(1, Put(TASK), at_ms=0), commit(2, Put(TASK), at_ms=1_000), limits=limits)
@@ -267,6 +274,43 @@ def test_the_journal_keeps_within_its_size(tmp_path: Path):
     assert kept[-1] == 100
     assert 0 < len(kept) < 20
     assert kept == list(range(kept[0], 101))
+
+
+def test_what_is_beyond_the_journals_size_goes_in_the_calm(tmp_path: Path):
+    database = Database(tmp_path, JournalLimits(size_bytes=100_000))
+    sequence = 0
+    while not database.can_prune:
+        sequence += 1
+        database.write([put(sequence, TASK)])
+    assert _sequences(tmp_path) == list(range(1, sequence + 1))
+    while database.can_fold:
+        database.fold()
+    database.prune()
+    assert not database.can_prune
+    assert 90_000 < _journal_bytes(tmp_path) <= 100_000
+    database.close()
+
+
+def test_what_is_a_quarter_beyond_the_journals_size_goes_under_load(tmp_path: Path):
+    database = Database(tmp_path, JournalLimits(size_bytes=100_000))
+    heaviest_bytes = sequence = 0
+    while not sequence or _sequences(tmp_path)[0] == 1:
+        sequence += 1
+        heaviest_bytes = _journal_bytes(tmp_path)
+        database.write([put(sequence, TASK)])
+        database.fold()
+    database.close()
+    assert 120_000 < heaviest_bytes <= 125_000
+
+
+def test_a_journal_of_which_nothing_may_go_is_not_looked_at_again(tmp_path: Path):
+    database = Database(tmp_path, JournalLimits(size_bytes=1))
+    database.write([put(1, TASK)])
+    database.prune()
+    assert not database.can_prune
+    database.write([put(2, TASK)])
+    assert database.can_prune
+    database.close()
 
 
 def test_one_directory_belongs_to_one_server(tmp_path: Path):
