@@ -1,12 +1,14 @@
 """Truth: of a service's task sets at most one is PRIMARY, and each keeps to its share.
 
+Another deployment controller takes over the tasks that there are.
+
 Counts and shares are its own; the percents are those of the service.
 """
 
 import math
 
 from homeport.model.service import Service, TaskSet
-from homeport.model.task import Task
+from homeport.model.task import RUNNING, Task
 from homeport.sim.violation import Violation
 from homeport.state.changes import AnyRecord, Commit, Put
 from homeport.state.store import Store
@@ -22,8 +24,12 @@ def check_task_sets(store: Store, commit: Commit, replaced: tuple[AnyRecord | No
         if not isinstance(change, Put):
             continue
         record = change.record
-        if isinstance(record, Service) and record.task_sets:
-            _check_primary(record)
+        if isinstance(record, Service):
+            if record.task_sets:
+                _check_primary(record)
+            before = old.deployment_controller if isinstance(old, Service) else None
+            if before not in (None, record.deployment_controller):
+                _check_handed_over(store, record)
         elif old is None and isinstance(record, Task) and record.service_arn is not None:
             service = store.services.get(record.service_arn)
             if service is not None and service.deployment_controller == "EXTERNAL":
@@ -50,6 +56,14 @@ def _check_primary(service: Service) -> None:
         raise Violation(TRUTH, f"{service.arn} has {len(primaries)} PRIMARY task sets")
     if primaries and service.task_definition_arn != primaries[0].task_definition_arn:
         raise Violation(TRUTH, f"{service.arn} doesn't show its PRIMARY task set's definition")
+
+
+def _check_handed_over(store: Store, service: Service) -> None:
+    is_external = service.deployment_controller == "EXTERNAL"
+    owners = {each.id for each in (service.task_sets if is_external else service.deployments)}
+    for task in store.tasks.group("service", service.arn).values():
+        if task.desired_status == RUNNING and task.deployment_id not in owners:
+            raise Violation(TRUTH, f"{task.arn} belongs to nothing of {service.arn} any more")
 
 
 def _check_owner(service: Service, task: Task) -> None:
