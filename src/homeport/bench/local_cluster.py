@@ -27,16 +27,22 @@ AGENTS = 2
 
 
 class EcsCalls:
-    """The few calls that the measurements make, on one kept connection."""
+    """The few calls that the measurements make, on one connection as long as the server keeps it."""
 
     def __init__(self, url: str) -> None:
         self._host = url.partition("//")[2]
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the server has closed the connection, as it does when nothing is asked for long."""
+        return self._reader is not None and self._reader.at_eof()
+
     async def __call__(self, operation: str, **body: object) -> dict[str, Any]:
         """Make one call; raises RuntimeError for anything but 200."""
-        if self._writer is None:
+        if self._writer is None or self.is_given_up:
+            self.close()
             host, _, port = self._host.partition(":")
             self._reader, self._writer = await asyncio.open_connection(host, int(port))
         assert self._reader is not None
