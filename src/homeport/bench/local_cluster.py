@@ -27,7 +27,7 @@ AGENTS = 2
 
 
 class EcsCalls:
-    """The few calls that the measurements make, on one connection as long as the server keeps it."""
+    """The few calls that the measurements make, on one connection while the server keeps it."""
 
     def __init__(self, url: str) -> None:
         self._host = url.partition("//")[2]
@@ -36,7 +36,7 @@ class EcsCalls:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether the server has closed the connection, as it does when nothing is asked for long."""
+        """Whether the server has closed the connection, as it does when it is idle for long."""
         return self._reader is not None and self._reader.at_eof()
 
     async def __call__(self, operation: str, **body: object) -> dict[str, Any]:
