@@ -147,7 +147,8 @@ def main() -> None:
     """Serve the server that has started this process: its socket is the standard input."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    Path("/proc/self/comm").write_text(COMMAND_NAME, encoding="ascii")
+    with contextlib.suppress(OSError):  # where there is no /proc, `ps` shows Python
+        Path("/proc/self/comm").write_text(COMMAND_NAME, encoding="ascii")
     directory, retention_s, size_bytes = sys.argv[1:]
     gc.disable()  # nothing here refers to itself
     serve(
