@@ -108,6 +108,7 @@ def rolling_lines(found: RollingMeasurement) -> list[Line]:
     theirs, ratio = "", found.ratio
     if ratio is not None:
         theirs = f"Docker Swarm {statistics.mean(found.swarm_s):.2f} s ({ratio:.2f} x)"
+    engine_s = statistics.mean(found.engine_s)
     return [
         Line(
             what=f"rolling update of {found.tasks} tasks",
@@ -115,6 +116,13 @@ def rolling_lines(found: RollingMeasurement) -> list[Line]:
             beside=theirs,
             target=f"{ROLLING_RATIO_TARGET:.0f} x faster",
             is_met=None if ratio is None else ratio >= ROLLING_RATIO_TARGET,
+        ),
+        Line(
+            what="the same by Engine calls alone",
+            homeport=f"{found.engine_ratio:.2f} x as long",
+            beside=f"Engine calls {engine_s:.2f} s",
+            target="",
+            is_met=None,
         ),
         Line(
             what="fewest containers that ran meanwhile",

@@ -3,6 +3,7 @@
 Both start the new container first, may do so for all at once (maximumPercent 200; parallelism 0),
 have the same image, command and stop time-out, and are judged by the same witness: the Engine's
 events. An update is over when as many new containers run as were wanted, and no old one does.
+Bare Engine calls that come to the same take turns with them: nobody who asks this Engine is faster.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import aiohttp
 import msgspec
 
 from homeport.bench.engine_peer import WEB_COMMAND
+from homeport.bench.engine_update import find_recipients, start_revision, stop_all
 from homeport.bench.local_cluster import (
     CALM_POLL_S,
     LIMIT_S,
@@ -51,6 +53,7 @@ class RollingMeasurement(msgspec.Struct, frozen=True, kw_only=True):
     homeport_s: list[float]
     homeport_fewest: int
     homeport_cpu_s: float  # of server, agents and `up`, for one update
+    engine_s: list[float]  # by Engine calls alone
     swarm_s: list[float]  # empty where Swarm can't be used
     swarm_fewest: int
 
@@ -60,6 +63,11 @@ class RollingMeasurement(msgspec.Struct, frozen=True, kw_only=True):
         if not self.swarm_s:
             return None
         return statistics.mean(self.swarm_s) / statistics.mean(self.homeport_s)
+
+    @property
+    def engine_ratio(self) -> float:
+        """How many times as long as by Engine calls alone."""
+        return statistics.mean(self.homeport_s) / statistics.mean(self.engine_s)
 
 
 class Witness:
@@ -129,8 +137,8 @@ async def measure_rolling(
     rounds: int,
     progress: Callable[[str], None],
 ) -> RollingMeasurement:
-    """Update a service of Homeport's and one of Swarm's, in turns."""
-    homeport, swarms = [], []
+    """Update a service of Homeport's, plain containers, a service of Swarm's, in turns."""
+    homeport, engine, swarms = [], [], []
     async with running_homeport(folder) as (pid, calls):
         for revision in (OLD, NEW):
             container = web_container(
@@ -146,6 +154,8 @@ async def measure_rolling(
             homeport.append(found)
             await calls.delete_service(name)
             progress(f"Homeport: {tasks} tasks updated in {found.seconds:.2f} s")
+            engine.append(await _engine_update(docker, tasks))
+            progress(f"Engine calls: {tasks} containers updated in {engine[-1]:.2f} s")
             theirs = await _swarm_update(docker, tasks)
             if theirs is not None:
                 swarms.append(theirs)
@@ -157,6 +167,7 @@ async def measure_rolling(
         homeport_s=[run.seconds for run in homeport],
         homeport_fewest=min(run.fewest for run in homeport),
         homeport_cpu_s=statistics.mean(run.cpu_s for run in homeport),
+        engine_s=engine,
         swarm_s=[run.seconds for run in swarms],
         swarm_fewest=min((run.fewest for run in swarms), default=0),
     )
@@ -194,6 +205,22 @@ async def _homeport_update(
     cpu_s = cpu_seconds(family) - cpu_before_s
     await until(is_completed, f"service {name} to be steady again", CALM_POLL_S)
     return _Run(seconds, witness.fewest, cpu_s)
+
+
+async def _engine_update(docker: aiodocker.Docker, tasks: int) -> float:
+    """Leave the containers stopped, as Homeport does: what is deleted costs who comes next."""
+    async with witnessed(docker) as witness:
+        old = await start_revision(docker, COMMAND, {REVISION_LABEL: OLD}, tasks)
+        recipients = await find_recipients(old)
+        await witness.wait_for(old=tasks, new=0)
+        begun = time.perf_counter()
+        new = await start_revision(docker, COMMAND, {REVISION_LABEL: NEW}, tasks)
+        await stop_all(old, recipients)
+        await witness.wait_for(old=0, new=tasks)
+        seconds = time.perf_counter() - begun
+        await stop_all(new, await find_recipients(new))
+        await witness.wait_for(old=0, new=0)
+    return seconds
 
 
 async def _swarm_update(docker: aiodocker.Docker, tasks: int) -> _Run | None:

@@ -19,6 +19,7 @@ def measurement(**changes: object) -> RollingMeasurement:
         "homeport_s": [1.0, 2.0],
         "homeport_fewest": 2,
         "homeport_cpu_s": 0.1,
+        "engine_s": [1.0, 1.4],
         "swarm_s": [3.0, 6.0],
         "swarm_fewest": 2,
     }
@@ -64,8 +65,13 @@ def test_the_ratio_is_swarms_mean_over_ours_and_decides_whether_the_target_is_me
 
 
 def test_a_single_container_too_few_misses_the_promise():
-    assert rolling_lines(measurement(homeport_fewest=1))[1].is_met is False
+    assert rolling_lines(measurement(homeport_fewest=1))[-1].is_met is False
 
 
 def test_without_swarm_there_is_no_ratio_to_miss():
     assert rolling_lines(measurement(swarm_s=[]))[0].is_met is None
+
+
+def test_what_the_engine_alone_takes_is_set_beside():
+    line = rolling_lines(measurement())[1]
+    assert (line.homeport, line.beside) == ("1.25 x as long", "Engine calls 1.20 s")
