@@ -62,10 +62,18 @@ def breaker_status(service: Service) -> str:
 def needs_settling(service: Service, *, is_strict: bool) -> bool:
     """Whether RUNNING alone doesn't make a task of the PRIMARY deployment healthy yet.
 
-    So it is while a breaker watches, and after tasks exited as soon as they ran. Under
-    `is_strict`, as in ECS, neither matters (docs/differences.md).
+    So it is while a breaker watches, after tasks exited as soon as they ran, and for what a failed
+    deployment leaves. Under `is_strict`, as in ECS, nothing of it matters (docs/differences.md).
     """
-    return not is_strict and (is_monitoring(service) or service.quick_exits > 0)
+    if is_strict:
+        return False
+    return is_monitoring(service) or service.quick_exits > 0 or yields_to_older(service)
+
+
+def yields_to_older(service: Service) -> bool:
+    """Whether the newest deployment has failed while older tasks are still to be kept up."""
+    is_failed = service.primary.rollout_state == "FAILED"
+    return is_failed and any(older.wanted_tasks for older in service.deployments[1:])
 
 
 def without_failures(service: Service, healthy_since_ms: Iterable[int]) -> Service:

@@ -14,6 +14,7 @@ from homeport.core.reconcile.circuit_breaker import (
 from homeport.core.reconcile.completion import in_progress
 from homeport.core.reconcile.launch import on_capacity_of
 from homeport.core.reconcile.service_events import failed_message, rolling_back_message
+from homeport.core.reconcile.stages import WHOLE_PERCENT
 from homeport.model.service import Deployment, Service
 from homeport.state.view import View
 
@@ -44,7 +45,7 @@ def roll_back_or_fail(
     fails without a rollback launches no more.
     """
     if service.is_stop_requested:
-        return _stop(replace(service, is_stop_requested=False), moment), []
+        return _stop(view, replace(service, is_stop_requested=False), moment), []
     if service.rollback_reason is not None:
         asked = replace(service, rollback_reason=None)
         if service.primary.rollout_state != "IN_PROGRESS" or not can_roll_back(service):
@@ -60,12 +61,19 @@ def roll_back_or_fail(
     return service, [failed_message(service, failed)]
 
 
-def _stop(service: Service, moment: Moment) -> Service:
-    """Let the deployment be as far as it is: it is FAILED, and older tasks fill the gap."""
+def _stop(view: View, service: Service, moment: Moment) -> Service:
+    """Let the deployment be as far as it is: it is FAILED, and older tasks fill the gap.
+
+    One that has all of the traffic keeps its tasks; otherwise those beyond desiredCount go.
+    """
     if service.primary.rollout_state != "IN_PROGRESS":
         return service
     stopped = _failed(service.primary, ABORTED, moment)
-    return _with_failed(service, stopped)
+    record = view.service_deployment(service.service_deployment_arn or "")
+    if record is None or record.production_weight < WHOLE_PERCENT:
+        return _with_failed(service, stopped)
+    older = (replace(d, wanted_tasks=0) for d in service.deployments[1:])
+    return replace(service, deployments=(stopped, *older), is_steady=False, hold="")
 
 
 def _with_failed(service: Service, failed: Deployment) -> Service:

@@ -23,6 +23,7 @@ class Bounds(msgspec.Struct, frozen=True):
     upper: int
     held: int = 0  # older tasks that stay beside the newest deployment's
     moving: int = 0  # that may be beyond desired for a while, to even tasks out
+    yields: bool = False  # the newest deployment has failed: its tasks make way for older ones
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +94,7 @@ def bounds_of(
     *,
     moving: int = 0,
     held: int = 0,
+    yields: bool = False,
 ) -> Bounds:
     """Return the bounds: the lower one rounds up, the upper one rounds down."""
     return Bounds(
@@ -101,6 +103,7 @@ def bounds_of(
         upper=max(desired * maximum_percent // PERCENT, desired + held),
         held=held,
         moving=moving,
+        yields=yields,
     )
 
 
@@ -150,11 +153,12 @@ def plan_stops(bounds: Bounds, counts: Counts, *, launches: int, is_blocked: boo
 def _stops_of_staying(bounds: Bounds, counts: Counts) -> Stops:
     """Scale in what is beyond desiredCount, and stop unhealthy tasks that have been replaced."""
     moving = min(bounds.moving, counts.unsettled)
-    surplus = max(0, counts.healthy + counts.unsettled - bounds.desired - moving)
+    wanted = max(0, bounds.desired - (counts.outgoing_healthy if bounds.yields else 0))
+    surplus = max(0, counts.healthy + counts.unsettled - wanted - moving)
     unsettled = min(surplus, counts.unsettled - moving)
     kept = counts.healthy + counts.unsettled - surplus
     in_flight = counts.unsettled - unsettled
-    replaced = kept + counts.unhealthy - bounds.desired - in_flight
+    replaced = kept + counts.unhealthy - wanted - in_flight
     return Stops(
         healthy=surplus - unsettled,
         unsettled=unsettled,

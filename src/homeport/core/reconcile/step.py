@@ -19,6 +19,7 @@ from homeport.core.reconcile.aftermath import (
     wakes_of,
 )
 from homeport.core.reconcile.census import Census
+from homeport.core.reconcile.circuit_breaker import yields_to_older
 from homeport.core.reconcile.completion import conclude, is_in_order
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
 from homeport.core.reconcile.rebalance import (
@@ -107,6 +108,7 @@ def service_bounds(service: Service) -> Bounds:
         service.maximum_percent,
         moving=service.moving_tasks,
         held=service.desired_count if service.keeps_older_tasks else 0,
+        yields=yields_to_older(service),
     )
 
 

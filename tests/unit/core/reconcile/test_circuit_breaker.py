@@ -173,6 +173,21 @@ def test_without_rollback_a_failed_deployment_launches_no_more():
     assert len(world.tasks()) == news
 
 
+def test_what_is_left_of_a_failed_deployment_makes_way_for_the_older_tasks_that_run():
+    world = breaking(rollback=False)
+    kept = {task.arn for task in world.tasks()}
+    deploy(world)
+    survivor, *_ = [task for task in world.tasks() if task.last_status == PENDING]
+    world.report(survivor, RUNNING)  # it has proved nothing yet when the others fail
+    for _ in range(3):
+        (task,) = [task for task in world.tasks() if task.last_status == PENDING]
+        world.report(task, STOPPED, "CannotPullContainerError: no such image")
+    assert world.service().primary.rollout_state == "FAILED"
+    assert {task.arn for task in world.tasks()} == kept
+    settle(world)
+    assert {task.arn for task in world.tasks()} == kept
+
+
 def test_the_first_deployment_has_nothing_to_go_back_to_and_stalls():
     world = ServiceWorld(V1)
     breaker = ecs.DeploymentCircuitBreaker(enable=True, rollback=True)

@@ -85,6 +85,11 @@ class Deployment:
         hooks = self.describe().lifecycle_hook_details or []
         return next((hook for hook in hooks if hook.status == "AWAITING_ACTION"), None)
 
+    def has_shifted(self) -> bool:
+        """Whether green has all of the production traffic."""
+        target = self.describe().target_service_revision
+        return target is not None and target.requested_production_traffic_weight == 100
+
     def healthy(self) -> int:
         return sum(task.last_status == RUNNING for task in self.world.tasks())
 
@@ -188,6 +193,9 @@ def test_aborted_at_any_moment_it_starts_nothing_more_and_keeps_what_runs(strate
         after = {task.arn for task in tasks if task.task_definition_arn == GREEN.arn}
         assert after <= green, moment
         assert deployment.healthy() == COUNT, moment
+        blue = {task.arn for task in tasks if task.task_definition_arn == BLUE.arn}
+        if strategy != "ROLLING":  # whoever has the traffic stays
+            assert (blue == deployment.blue) is not deployment.has_shifted(), moment
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
