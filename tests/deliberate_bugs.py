@@ -109,7 +109,7 @@ def a_stopped_task_takes_reports(patch):
 
 
 def a_stopped_task_wakes_nobody(patch):
-    def follow(self, new, old):
+    def follow(self, new, old, now_ms):
         if old is None:
             self.mark(new.service_arn) if new.service_arn else None
 
@@ -118,6 +118,25 @@ def a_stopped_task_wakes_nobody(patch):
 
 def who_awaits_capacity_is_forgotten(patch):
     patch.setattr(agenda.Agenda, "await_capacity", lambda self, effect: None)
+
+
+def who_awaits_a_zone_is_forgotten(patch):
+    patch.setattr(agenda.Agenda, "await_zone", lambda self, effect: None)
+
+
+who_awaits_a_zone_is_forgotten.scenario = "full_zones"
+
+
+def room_that_comes_too_soon_is_not_looked_at_later(patch):
+    def wake(self, wakes, now_ms):
+        for effect in wakes:
+            if effect.at_ms <= now_ms:
+                self.mark(effect.service_arn)
+
+    patch.setattr(agenda.Agenda, "_wake", wake)
+
+
+room_that_comes_too_soon_is_not_looked_at_later.scenario = "full_zones"
 
 
 def wake_ups_are_lost(patch):

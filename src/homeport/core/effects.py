@@ -37,4 +37,18 @@ class AwaitCapacity(msgspec.Struct, frozen=True, gc=False):
     takes_turn: bool = True
 
 
-Effect = SendTasks | DisconnectAgent | WakeAt | AwaitCapacity
+class AwaitZone(msgspec.Struct, frozen=True, gc=False):
+    """Look at a service again once a zone may have room for it, but not before a given time.
+
+    `has_hosts` says whether container instances there lack nothing but room: without any, what
+    tasks leave behind is of no use, and only a change of an instance is.
+    """
+
+    cluster_arn: str
+    zone: str | None
+    service_arn: str
+    not_before_ms: int
+    has_hosts: bool
+
+
+Effect = SendTasks | DisconnectAgent | WakeAt | AwaitCapacity | AwaitZone

@@ -5,7 +5,10 @@ A cluster stands here by its ARN as a service does, when tasks in it wait for ca
 
 import heapq
 
-from homeport.core.effects import AwaitCapacity, WakeAt
+from msgspec.structs import replace
+
+from homeport.core.effects import AwaitCapacity, AwaitZone, WakeAt
+from homeport.engine.zone_waits import ZoneWaits
 from homeport.model.cluster import Cluster
 from homeport.model.container_instance import ContainerInstance
 from homeport.model.service import Service
@@ -26,8 +29,10 @@ class Agenda:
         self._urgent: dict[str, None] = {}  # DAEMON services: they come before all others
         self._timers: list[tuple[int, str]] = []
         self._wakes: dict[str, int] = {}
+        self._rings_sooner = False
         self._awaiting: dict[str, dict[str, None]] = {}
         self._watching: dict[str, dict[str, None]] = {}  # of these, whom other tasks may let in
+        self._zone_waits = ZoneWaits()
 
     @property
     def is_empty(self) -> bool:
@@ -50,21 +55,33 @@ class Agenda:
                 return service_arn
         return None
 
-    def wake_at(self, effect: WakeAt) -> bool:
-        """Keep the earliest wake-up of each service; returns whether it is the earliest of all."""
+    def wake_at(self, effect: WakeAt) -> None:
+        """Keep the earliest wake-up of each service."""
         known = self._wakes.get(effect.service_arn)
         if known is not None and known <= effect.at_ms:
-            return False
+            return
         timer = (effect.at_ms, effect.service_arn)
         self._wakes[effect.service_arn] = effect.at_ms
         heapq.heappush(self._timers, timer)
-        return self._timers[0] == timer
+        if self._timers[0] == timer:
+            self._rings_sooner = True
+
+    def rings_sooner(self) -> bool:
+        """Whether there is a timer before all others that were there when this was asked last."""
+        is_sooner, self._rings_sooner = self._rings_sooner, False
+        return is_sooner
 
     def await_capacity(self, effect: AwaitCapacity) -> None:
         """Keep a service until its cluster has more room."""
         self._awaiting.setdefault(effect.cluster_arn, {})[effect.service_arn] = None
         if looks_at_tasks(self._view, effect.service_arn):
             self._watching.setdefault(effect.cluster_arn, {})[effect.service_arn] = None
+
+    def await_zone(self, effect: AwaitZone) -> None:
+        """Keep a service until a zone of its cluster may have room for it."""
+        if not effect.has_hosts and looks_at_tasks(self._view, effect.service_arn):
+            effect = replace(effect, has_hosts=True)  # an end may make one
+        self._zone_waits.add(effect)
 
     def ring(self, now_ms: int) -> None:
         """Mark the services whose time has come."""
@@ -87,18 +104,20 @@ class Agenda:
                 continue
             new = change.record
             if isinstance(new, Task):
-                self._follow_task(new, old if isinstance(old, Task) else None)
+                self._follow_task(new, old if isinstance(old, Task) else None, commit.at_ms)
             elif isinstance(new, Service):
                 if new != old:
                     self.mark(new.arn)
                     if isinstance(old, Service) and _claims_other_room(new, old):
-                        self._room_in(new.cluster_arn)
+                        self._room_anywhere(new.cluster_arn, commit.at_ms)
             elif isinstance(new, ContainerInstance):
-                self._follow_instance(new, old if isinstance(old, ContainerInstance) else None)
+                known = old if isinstance(old, ContainerInstance) else None
+                self._follow_instance(new, known, commit.at_ms)
             elif isinstance(new, Cluster) and isinstance(old, Cluster) and new.kept != old.kept:
-                self._room_in(new.arn)  # an instance is given back to all, or somebody has it now
+                # An instance is given back to all, or somebody has it now.
+                self._room_anywhere(new.arn, commit.at_ms)
 
-    def _follow_task(self, new: Task, old: Task | None) -> None:
+    def _follow_task(self, new: Task, old: Task | None, now_ms: int) -> None:
         if new.service_arn is not None and (
             old is None
             or old.last_status != new.last_status
@@ -119,10 +138,14 @@ class Agenda:
                 self.mark(service_arn)
         if new.is_stopped and (old is None or not old.is_stopped):
             self._room_in(new.cluster_arn)
+            zone = new.availability_zone
+            self._wake(self._zone_waits.take_for_room(new.cluster_arn, zone, now_ms), now_ms)
             if new.container_instance_arn in self._view.draining_instances(new.cluster_arn):
                 self._mark_daemons(new.cluster_arn)
 
-    def _follow_instance(self, new: ContainerInstance, old: ContainerInstance | None) -> None:
+    def _follow_instance(
+        self, new: ContainerInstance, old: ContainerInstance | None, now_ms: int
+    ) -> None:
         if (
             old is None
             or new.status != old.status
@@ -136,6 +159,8 @@ class Agenda:
                     self.mark(service.arn)
         if old is None or new.is_available or new.attributes != old.attributes:
             self._room_in(new.cluster_arn)
+            zone = new.availability_zone
+            self._wake(self._zone_waits.take_for_instance(new.cluster_arn, zone, now_ms), now_ms)
         if old is not None and old.status != new.status:
             for task in self._view.tasks_of_instance(new.arn).values():
                 if task.service_arn is not None:
@@ -148,6 +173,17 @@ class Agenda:
     def _room_in(self, cluster_arn: str) -> None:
         for service_arn in self._awaiting.pop(cluster_arn, ()):
             self.mark(service_arn)
+
+    def _room_anywhere(self, cluster_arn: str, now_ms: int) -> None:
+        self._room_in(cluster_arn)
+        self._wake(self._zone_waits.take_all(cluster_arn, now_ms), now_ms)
+
+    def _wake(self, wakes: list[WakeAt], now_ms: int) -> None:
+        for effect in wakes:
+            if effect.at_ms <= now_ms:
+                self.mark(effect.service_arn)
+            else:
+                self.wake_at(effect)
 
 
 def _claims_other_room(new: Service, old: Service) -> bool:

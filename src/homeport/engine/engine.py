@@ -9,7 +9,14 @@ from collections.abc import Callable, Mapping
 from homeport.api.errors import AwsError
 from homeport.core.capacity.provisioning import provision_tasks
 from homeport.core.decision import Decision, Moment
-from homeport.core.effects import AwaitCapacity, DisconnectAgent, Effect, SendTasks, WakeAt
+from homeport.core.effects import (
+    AwaitCapacity,
+    AwaitZone,
+    DisconnectAgent,
+    Effect,
+    SendTasks,
+    WakeAt,
+)
 from homeport.core.lifecycle.expiry import RetentionLimits, expire_records, next_expiry_ms
 from homeport.core.lifecycle.instance import (
     connect_agent,
@@ -189,12 +196,11 @@ class Engine:
             self._apply(cause, decision.changes)
         if decision.settled is not None:
             self._agenda.settle(decision.settled)
-        is_sooner = False  # than anything the engine waited for so far
         for effect in decision.effects:
-            is_sooner = self._note_for_later(effect) or is_sooner
+            self._note_for_later(effect)
         if answer is not None or decision.effects or decision.notes:
             self._journal.when_durable(lambda: self._let_out(decision, answer))
-        if is_sooner or not self._agenda.is_empty:
+        if self._agenda.rings_sooner() or not self._agenda.is_empty:
             self._outlet.work_waits()
 
     def _apply(self, cause: str, changes: tuple[Change, ...]) -> None:
@@ -202,13 +208,14 @@ class Engine:
         self._journal.append(commit)
         self._store.apply(commit)
 
-    def _note_for_later(self, effect: Effect) -> bool:
-        """Put what the engine itself has to do on its agenda; True for a timer that rings first."""
+    def _note_for_later(self, effect: Effect) -> None:
+        """Put what the engine itself has to do on its agenda."""
         if isinstance(effect, WakeAt):
-            return self._agenda.wake_at(effect)
-        if isinstance(effect, AwaitCapacity):
+            self._agenda.wake_at(effect)
+        elif isinstance(effect, AwaitCapacity):
             self._agenda.await_capacity(effect)
-        return False
+        elif isinstance(effect, AwaitZone):
+            self._agenda.await_zone(effect)
 
     def _let_out(self, decision: Decision, answer: Answer | None) -> None:
         if answer is not None:

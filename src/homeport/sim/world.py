@@ -22,6 +22,7 @@ from homeport.sim.checkers.convergence import TRUTH as CONVERGES
 from homeport.sim.checkers.convergence import find_unsettled
 from homeport.sim.checkers.counts import check_counts, check_touched_counts
 from homeport.sim.checkers.daemons import check_daemons
+from homeport.sim.checkers.evenness import EvennessChecker
 from homeport.sim.checkers.failures import FailureChecker
 from homeport.sim.checkers.placements import check_neighbours, check_placements
 from homeport.sim.checkers.protection import check_protection
@@ -336,7 +337,13 @@ class World:
         control_plane.gateway.observe_frame = self._acknowledged.sent
         if self._webhooks is not None:
             self._webhooks.begin(store, control_plane.journal, control_plane.life)
-        control_plane.on_rest = WaitingChecker(store).check
+        waiting, evenness = WaitingChecker(store), EvennessChecker(store)
+
+        def rest(now_ms: int) -> None:
+            waiting.check(now_ms)
+            evenness.check(now_ms)
+
+        control_plane.on_rest = rest
         capacity, failures = CapacityChecker(store), FailureChecker(store)
         tokens, journal = TokenChecker(store), control_plane.journal
 

@@ -31,6 +31,7 @@ from homeport.core.reconcile.zone_balance import (
     Standing,
     choose_hosts,
     zone_without_room,
+    zones_that_lack,
 )
 from homeport.model.capacity_provider import FARGATE
 from homeport.model.service import Service
@@ -45,12 +46,13 @@ NO_ZONE = "no zone"
 class Move(msgspec.Struct, frozen=True, kw_only=True):
     """New tasks in one zone, or on one instance, and what is said about it.
 
-    Without tasks, the zone that lacks some has no room for them.
+    Without tasks, the zones that lack some have no room for them; whether any host is there.
     """
 
     launch: Launch
     messages: tuple[str, ...]
     is_between_zones: bool
+    lacking: Mapping[str, bool] = {}
 
 
 def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Moment) -> Move | None:
@@ -74,15 +76,22 @@ def plan_move(view: View, service: Service, *, ids: Iterator[str], moment: Momen
             launch = _launch(view, service, chosen, ids=ids, moment=moment)
             messages = _zone_messages(service, standing.zones, short, launch.tasks)
             return Move(launch=launch, messages=messages, is_between_zones=True)
+    emptier: Sequence[tuple[str | None, Host]] = ()
     if by_instance and standing.keeps_shares():
-        move = _move_to_instance(view, service, free, running, ids=ids, moment=moment)
-        if move is not None:
-            return move
+        emptier = _emptier_instances(service, hosts, running)
+        for provider, host in emptier:
+            if host.arn in with_room:
+                launch = _launch(view, service, [(provider, host)], ids=ids, moment=moment)
+                return Move(launch=launch, messages=(), is_between_zones=False)
     full = zone_without_room(standing, hosts, with_room) if by_zone else None
-    if full is not None:
-        messages = (no_room_message(service, full),)
-        return Move(launch=NO_LAUNCH, messages=messages, is_between_zones=True)
-    return None
+    messages = () if full is None else (no_room_message(service, full),)
+    lacking = zones_that_lack(standing, hosts) if by_zone else {}
+    lacking.update((host.zone, True) for _, host in emptier)
+    if not lacking:
+        return None
+    return Move(
+        launch=NO_LAUNCH, messages=messages, is_between_zones=full is not None, lacking=lacking
+    )
 
 
 def protection_ends_ms(view: View, service: Service, moment: Moment) -> int | None:
@@ -226,16 +235,10 @@ def _owner_of(service: Service, task: Task) -> str | None:
     return task.capacity_provider if service.capacity_provider_strategy else None
 
 
-def _move_to_instance(
-    view: View,
-    service: Service,
-    hosts: Sequence[Host],
-    running: Sequence[Task],
-    *,
-    ids: Iterator[str],
-    moment: Moment,
-) -> Move | None:
-    """Start a task on the emptiest instance if another of its zone has two more.
+def _emptier_instances(
+    service: Service, hosts: Sequence[Host], running: Sequence[Task]
+) -> list[tuple[str | None, Host]]:
+    """Return the instances that ought to get a task, since another of their zone has two more.
 
     Of the same capacity provider: the shares stay as they are.
     """
@@ -244,13 +247,12 @@ def _move_to_instance(
     for task in running:
         owner = (_owner_of(service, task), task.availability_zone or NO_ZONE)
         fullest[owner] = max(fullest.get(owner, 0), loads[task.container_instance_arn or ""])
-    for host in hosts:
-        for (provider, zone), tasks in fullest.items():
-            if zone == host.zone and host.is_of(provider) and tasks - host.tasks >= ENOUGH:
-                chosen = [(provider, host)]
-                launch = _launch(view, service, chosen, ids=ids, moment=moment)
-                return Move(launch=launch, messages=(), is_between_zones=False)
-    return None
+    return [
+        (provider, host)
+        for host in hosts
+        for (provider, zone), tasks in fullest.items()
+        if zone == host.zone and host.is_of(provider) and tasks - host.tasks >= ENOUGH
+    ]
 
 
 def _launch(

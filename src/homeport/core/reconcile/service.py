@@ -69,10 +69,7 @@ def _step_of(view: View, service: Service, moment: Moment, *, is_strict: bool) -
         if moment.now_ms < service.next_launch_at_ms:  # tasks that moved didn't stay up
             again = WakeAt(service.next_launch_at_ms, service.arn)
             return Decision(effects=(again, repeat_of_steady_state(service)))
-        moved = move_step(view, service, moment)
-        if moved is not None:
-            return moved
-        return Decision(effects=(repeat_of_steady_state(service),))
+        return move_step(view, service, moment)
     census = take_census(view, service, moment, is_strict=is_strict)
     record = staged_record(view, service)
     if record is not None:

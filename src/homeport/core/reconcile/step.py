@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from homeport.core.capacity.scale_in import pick_tasks_to_stop
 from homeport.core.decision import Decision, Moment
-from homeport.core.effects import Effect, SendTasks, WakeAt
+from homeport.core.effects import AwaitZone, Effect, SendTasks, WakeAt
 from homeport.core.lifecycle.new_task import STOP_SERVICE_SCHEDULER, stop_task
 from homeport.core.reconcile.aftermath import (
     REASON_FAILED_HEALTH,
@@ -23,6 +23,7 @@ from homeport.core.reconcile.circuit_breaker import yields_to_older
 from homeport.core.reconcile.completion import conclude, is_in_order
 from homeport.core.reconcile.launch import NO_LAUNCH, Launch, launch_tasks
 from homeport.core.reconcile.rebalance import (
+    NO_ZONE,
     Move,
     balanced_message,
     moved_messages,
@@ -55,6 +56,9 @@ from homeport.model.service import Service
 from homeport.model.task import Task
 from homeport.state.changes import Change, Delete, Put
 from homeport.state.view import View
+
+# A service whose zones stay uneven looks at all instances: room that appears lets it no sooner.
+ZONE_LOOK_AFTER_S = 10
 
 
 def next_step(view: View, service: Service, census: Census, moment: Moment) -> Decision:
@@ -112,22 +116,12 @@ def service_bounds(service: Service) -> Bounds:
     )
 
 
-def move_step(view: View, service: Service, moment: Moment) -> Decision | None:
-    """Start tasks that even a steady service out, or say that its zones are even again."""
+def move_step(view: View, service: Service, moment: Moment) -> Decision:
+    """Start tasks that even a steady service out, or say how even it is, and when to look again."""
     ids = moment.ids()
     move = plan_move(view, service, ids=ids, moment=moment)
-    if move is None and not service.is_rebalancing:
-        ends_ms = protection_ends_ms(view, service, moment)
-        if ends_ms is None:
-            return None
-        again = WakeAt(ends_ms, service.arn)
-        return Decision(effects=(again, repeat_of_steady_state(service)))
-    if move is None:
-        message = balanced_message(view, service, moment)
-        even = replace(service, is_rebalancing=False)
-        return note_step(view, service, even, messages=[message], moment=moment)
-    if not move.launch.tasks:
-        return _blocked_step(view, service, move, moment)
+    if move is None or not move.launch.tasks:
+        return _stay_step(view, service, move, moment)
     after = replace(
         service,
         moving_tasks=len(move.launch.tasks),
@@ -149,16 +143,37 @@ def move_step(view: View, service: Service, moment: Moment) -> Decision | None:
     )
 
 
-def _blocked_step(view: View, service: Service, move: Move, moment: Moment) -> Decision | None:
-    """Say that the zones can't be evened out, once; something else may be done all the same."""
-    messages = [m for m in move.messages if is_news(view, service, m, moment)]
-    if not messages and not service.is_rebalancing:
-        return None
+def _stay_step(view: View, service: Service, move: Move | None, moment: Moment) -> Decision:
+    """Say once that a zone has no room, or that all are even; then wait for what may change it."""
+    blocked = move if move is not None and move.is_between_zones else None
+    messages = [] if blocked is None else list(blocked.messages)
+    messages = [m for m in messages if is_news(view, service, m, moment)]
     after = service
     if service.is_rebalancing:
         after = replace(service, is_rebalancing=False)
-        messages.append(rebalancing_stopped_message(service))
-    return note_step(view, service, after, messages=messages, moment=moment)
+        messages.append(
+            balanced_message(view, service, moment)
+            if blocked is None
+            else rebalancing_stopped_message(service)
+        )
+    if messages:
+        return note_step(view, service, after, messages=messages, moment=moment)
+    effects: list[Effect] = [repeat_of_steady_state(service)]
+    ends_ms = protection_ends_ms(view, service, moment)
+    if ends_ms is not None:
+        effects.append(WakeAt(ends_ms, service.arn))
+    not_before_ms = moment.now_ms + ZONE_LOOK_AFTER_S * 1_000
+    effects.extend(
+        AwaitZone(
+            cluster_arn=service.cluster_arn,
+            zone=None if zone == NO_ZONE else zone,
+            service_arn=service.arn,
+            not_before_ms=not_before_ms,
+            has_hosts=has_hosts,
+        )
+        for zone, has_hosts in ({} if move is None else move.lacking).items()
+    )
+    return Decision(effects=tuple(effects))
 
 
 def finish_step(

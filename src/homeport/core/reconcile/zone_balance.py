@@ -131,6 +131,18 @@ def choose_hosts(
     return short, chosen
 
 
+def zones_that_lack(standing: Standing, hosts: Sequence[Host]) -> dict[str, bool]:
+    """Return the zones that would get tasks if they had room, and whether any host is there."""
+    fullest = {taker: standing.fullest(giver) for taker, giver in standing.givers().items()}
+    places = _shelves(standing, hosts)
+    lacking: dict[str, bool] = {}
+    for zone, tasks in standing.zones.items():
+        takers = [taker for taker, most in fullest.items() if most - tasks >= ENOUGH]
+        if takers:
+            lacking[zone] = any((zone, taker) in places for taker in takers)
+    return lacking
+
+
 def zone_without_room(
     standing: Standing, hosts: Sequence[Host], with_room: Collection[str]
 ) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from homeport.model.service import Deployment, Service, TaskSet
 from homeport.model.task import RUNNING, Task
+from homeport.sim.checkers.evenness import find_better_zone
 from homeport.sim.checkers.failures import ABORTED, threshold_of
 from homeport.sim.checkers.room import DAEMON, find_room, find_room_for, has_space
 from homeport.sim.checkers.task_sets import wanted_of
@@ -30,6 +31,10 @@ def find_unsettled(store: Store, machines: list[SimMachine], scenario: Scenario)
         yield from _unsettled_service(view, service, scenario)
         if service.status == "ACTIVE" and not _is_slowed_down(store, service):
             yield from _unhealthy_tasks(view, service, scenario)
+        if service.status == "ACTIVE" and service.deployment_controller != "EXTERNAL":
+            uneven = find_better_zone(view, service, store.at_ms)
+            if uneven is not None:
+                yield uneven
     for cluster in store.clusters:
         for task in view.live_tasks(cluster.arn).values():
             if not _is_settled(view, task) and not _is_poisoned(scenario, task.task_definition_arn):

@@ -1,5 +1,7 @@
 """Where there is room for one more task, by counts and rules of the checkers' own."""
 
+from collections.abc import Iterator
+
 from homeport.model.capacity_provider import (
     ATTRIBUTE_CAPACITY_PROVIDER,
     ATTRIBUTE_FARGATE,
@@ -17,6 +19,11 @@ DAEMON = "DAEMON"
 
 def find_room(view: View, service: Service, task_definition_arn: str) -> str | None:
     """Return an instance that could take one more task of the service."""
+    return next(roomy_instances(view, service, task_definition_arn), None)
+
+
+def roomy_instances(view: View, service: Service, task_definition_arn: str) -> Iterator[str]:
+    """Return every instance that could take one more task of the service."""
     definition = view.task_definition(task_definition_arn)
     assert definition is not None, task_definition_arn
     is_fargate = service.task_launch_type == FARGATE
@@ -29,8 +36,7 @@ def find_room(view: View, service: Service, task_definition_arn: str) -> str | N
             continue
         needs = definition.resources
         if _fits_beside_daemons(view, instance, needs) and _may(view, service, instance):
-            return arn
-    return None
+            yield arn
 
 
 def find_room_for(view: View, task: Task) -> str | None:
