@@ -5,11 +5,13 @@ Docker Swarm is in `swarm_peer`.
 
 import asyncio
 import contextlib
+import hashlib
 import io
 import subprocess
 import tarfile
 import time
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -27,33 +29,59 @@ BUSYBOX = Path("/bin/busybox")
 async def docker_engine() -> AsyncIterator[aiodocker.Docker]:
     """Open the local Engine with the bench image in it, and leave no bench container behind."""
     async with aiodocker.Docker() as docker:
-        await _import_image(docker)
+        await ensure_image(docker)
         try:
             yield docker
         finally:
             await remove_containers(docker)
 
 
-async def _import_image(docker: aiodocker.Docker) -> None:
+async def ensure_image(docker: aiodocker.Docker) -> None:
+    """Have the bench image on the Engine, made anew only if it isn't there as it would be made.
+
+    The Engine gives every import a new id, and would leave the former image behind without a name.
+    """
+    layer = _make_layer()
+    if await _layers_of(docker, IMAGE) == [f"sha256:{hashlib.sha256(layer).hexdigest()}"]:
+        return
+    repository, _, tag = IMAGE.partition(":")
+    async with docker._query(
+        "images/create",
+        "POST",
+        params={"fromSrc": "-", "repo": repository, "tag": tag},
+        data=io.BytesIO(layer),
+        headers={"Content-Type": "application/x-tar"},
+    ) as response:
+        await response.read()
+
+
+def _make_layer() -> bytes:
+    """Make the image's files as a tar, the same bytes each time: nothing in it has a time."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for folder in ("bin", "tmp", "etc"):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             tar.addfile(entry)
-        tar.add(BUSYBOX, "bin/busybox")
+        program = BUSYBOX.read_bytes()
+        entry = tarfile.TarInfo("bin/busybox")
+        entry.size, entry.mode = len(program), 0o755
+        tar.addfile(entry, io.BytesIO(program))
         link = tarfile.TarInfo("bin/sh")
         link.type, link.linkname = tarfile.SYMTYPE, "busybox"
         tar.addfile(link)
-    repository, _, tag = IMAGE.partition(":")
-    async with docker._query(
-        "images/create",
-        "POST",
-        params={"fromSrc": "-", "repo": repository, "tag": tag},
-        data=archive.getvalue(),
-        headers={"Content-Type": "application/x-tar"},
-    ) as response:
-        await response.read()
+    return archive.getvalue()
+
+
+async def _layers_of(docker: aiodocker.Docker, image: str) -> list[str]:
+    try:
+        found = await docker.images.inspect(image)
+    except aiodocker.DockerError as refusal:
+        if refusal.status != HTTPStatus.NOT_FOUND:
+            raise
+        return []
+    layers: list[str] = found["RootFS"]["Layers"]
+    return layers
 
 
 def container_config() -> dict[str, Any]:
