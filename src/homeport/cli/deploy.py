@@ -184,34 +184,41 @@ class _Run:
         feed = EventFeed(patient)
         feed.read_newest(0)
         watch = Watch(patient, self._cluster, feed)
-        ended: list[Rollout] = []
+        begun: list[Rollout] = []
         try:
             with self._view.live():
                 for batch in _batches(plans):
-                    rollouts = self._roll_out(batch, watch)
-                    ended += rollouts
-                    if any(each.outcome != "steady" for each in rollouts):
+                    self._roll_out(batch, watch, begun)
+                    if any(each.outcome != "steady" for each in begun):
                         break
         finally:
-            self._view.result(ended)
-        return _status(ended)
+            self._view.result(list(_say_the_rest(plans, begun)))
+        return _status(begun)
 
-    def _roll_out(self, plans: "list[ServicePlan]", watch: "Watch") -> "list[Rollout]":
+    def _roll_out(
+        self, plans: "list[ServicePlan]", watch: "Watch", begun: "list[Rollout]"
+    ) -> None:
+        """Carry out plans that may go together and watch them, as part of what has `begun`."""
         from homeport.cli.deploy_plan import describe_service
         from homeport.cli.deploy_rollout import carry_out, make_rollout
 
         rollouts = []
         for plan in plans:
-            watch.begin(plan.wanted.name)
+            name = plan.wanted.name
+            watch.begin(name)
             if plan.changes_nothing:
-                known = describe_service(self._client, self._cluster, plan.wanted.name)
+                known = describe_service(self._client, self._cluster, name)
                 if known is None:
-                    raise CommandFailure(f"service {plan.wanted.name} is gone meanwhile")
-                rollouts.append(make_rollout(known))
+                    raise CommandFailure(f"service {name} is gone meanwhile")
+                rollout = make_rollout(known)
             else:
-                rollouts.append(carry_out(self._client, self._cluster, plan))
+                try:
+                    rollout = carry_out(self._client, self._cluster, plan)
+                except ApiRefusal as refusal:
+                    raise CommandFailure(f"service {name}: {refusal}") from None
+            rollouts.append(rollout)
+            begun.append(rollout)
         watch.run(rollouts, timeout_s=self._timeout_s, show=self._view.progress)
-        return rollouts
 
 
 def _batches(plans: "list[ServicePlan]") -> "Iterator[list[ServicePlan]]":
@@ -224,6 +231,30 @@ def _batches(plans: "list[ServicePlan]") -> "Iterator[list[ServicePlan]]":
         yield ready
         done.update(each.wanted.name for each in ready)
         left = [each for each in left if each.wanted.name not in done]
+
+
+def _say_the_rest(
+    plans: "list[ServicePlan]", begun: "list[Rollout]"
+) -> "Iterator[Rollout]":
+    """What has begun, and after it what hasn't; what wasn't watched to its end says so."""
+    from homeport.cli.deploy_rollout import Rollout
+
+    for rollout in begun:
+        if rollout.outcome is None:
+            rollout.outcome = "interrupted"
+            rollout.reason = "the deployment goes on; `homeport status` shows how far it is"
+        yield rollout
+    names = {each.service for each in begun}
+    for plan in plans:
+        name = plan.wanted.name
+        if name not in names and not plan.changes_nothing:
+            yield Rollout(
+                service=name,
+                deployment_id="",
+                definition_arn="",
+                outcome="not begun",
+                reason="deploy again once what stopped here is mended",
+            )
 
 
 def _status(ended: "list[Rollout]") -> int:

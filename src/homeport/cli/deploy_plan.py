@@ -16,6 +16,7 @@ from homeport.cli.failure import CommandFailure
 
 FILE_LIMIT_BYTES = 1024 * 1024
 NEW_SERVICE_COUNT = 1
+SOME_HEALTHY_PERCENT = 50
 # What a description says beyond what was registered.
 _DESCRIBED_ONLY = frozenset(
     {
@@ -61,6 +62,16 @@ class ServicePlan(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the service is already as it is wanted."""
         is_same = not self.definition_changes and self.count_before == self.count_after
         return is_same and not self.is_new and not self.is_forced
+
+    @property
+    def minimum_healthy_percent(self) -> int | None:
+        """Of a new service with fixed host ports: its next rollout has to free them first.
+
+        Half of several tasks stay, an only one goes. None leaves it to ECS, which keeps all.
+        """
+        if not self.is_new or not _takes_fixed_ports(self.wanted.definition):
+            return None
+        return 0 if self.count_after == 1 else SOME_HEALTHY_PERCENT
 
 
 def read_definition(path: Path) -> dict[str, Any]:
@@ -146,6 +157,16 @@ def plan_service(
     )
 
 
+def _takes_fixed_ports(definition: Mapping[str, Any]) -> bool:
+    """Whether only one task finds room on a container instance."""
+    mode = definition.get("networkMode", "bridge")
+    return mode != "awsvpc" and any(
+        mode == "host" or port.get("hostPort")
+        for container in definition.get("containerDefinitions") or []
+        for port in container.get("portMappings") or []
+    )
+
+
 def _has_failed(service: Mapping[str, Any] | None) -> bool:
     """Whether the newest deployment starts nothing more, so that only another one can help."""
     deployments = [] if service is None else service.get("deployments", [])
@@ -190,6 +211,9 @@ def plan_lines(plan: ServicePlan) -> Iterator[str]:
         count = f"{plan.count_before} -> {plan.count_after} tasks"
     forced = ", started anew" if plan.is_forced else ""
     yield f"{sign} service {name}: {count}{forced}"
+    percent = plan.minimum_healthy_percent
+    if percent is not None:
+        yield f"  + minimumHealthyPercent: {percent}, so that an update can free fixed host ports"
     family = plan.wanted.definition["family"]
     if plan.definition_arn is None:
         yield f"{sign} task definition {family}: a new revision"

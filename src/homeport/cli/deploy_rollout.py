@@ -20,12 +20,13 @@ from homeport.cli.overview import addresses
 # Health changes are no events, so a deployment is looked at this often even when nothing comes.
 LOOK_INTERVAL_S = 1
 EXPLAINED_TASKS = 1_000  # stopped tasks that are searched for a reason
+UNPULLED = "CannotPullContainerError"
 
-Outcome = Literal["steady", "failed", "timed out"]
+Outcome = Literal["steady", "failed", "timed out", "interrupted", "not begun"]
 
 
 class Rollout(msgspec.Struct, kw_only=True):
-    """One deployment under way; `reason` says why it failed."""
+    """One deployment under way; `reason` says why it isn't steady. Not begun, it has no id."""
 
     service: str
     deployment_id: str
@@ -58,11 +59,15 @@ def carry_out(client: ApiClient, cluster: str, plan: ServicePlan) -> Rollout:
     request: dict[str, Any] = {"cluster": cluster, "taskDefinition": arn}
     if plan.is_new:
         # So that a bad image ends in an answer, and not in tries without end.
-        breaker = {"enable": True, "rollback": True}
+        configuration: dict[str, Any] = {
+            "deploymentCircuitBreaker": {"enable": True, "rollback": True}
+        }
+        if plan.minimum_healthy_percent is not None:
+            configuration["minimumHealthyPercent"] = plan.minimum_healthy_percent
         request |= {
             "serviceName": wanted.name,
             "desiredCount": plan.count_after,
-            "deploymentConfiguration": {"deploymentCircuitBreaker": breaker},
+            "deploymentConfiguration": configuration,
         }
         service = client.call("CreateService", request)["service"]
     else:
@@ -110,12 +115,7 @@ class Watch:
             for rollout in rollouts:
                 if rollout.outcome is None and is_late:
                     rollout.outcome = "timed out"
-                    rollout.reason = (
-                        self._explain(rollout)
-                        or self._read_reasons(rollout.service)
-                        or self._last_messages.get(rollout.service)
-                        or "the tasks are not all running yet"
-                    )
+                    rollout.reason = self._explain_delay(rollout)
             events, self._unshown = self._unshown, []
             show(rollouts, looks, [event for event in events if self._is_about(event, rollouts)])
             if all(rollout.outcome is not None for rollout in rollouts):
@@ -165,12 +165,24 @@ class Watch:
             failure = str(own.get("rolloutStateReason", ""))
         if failure is not None:
             rollout.outcome = "failed"
-            rollout.reason = " ".join(filter(None, (failure, self._explain(rollout))))
+            why = self._explain(rollout) or _explain_lack_of_room(service)
+            after = _describe_rollback(service, failure)
+            rollout.reason = " ".join(filter(None, (failure, why, after)))
         elif own is None or own["status"] != "PRIMARY":
             rollout.outcome = "failed"
             rollout.reason = f"deployment {_primary(service)['id']} has taken its place"
         elif is_steady(service):
             rollout.outcome = "steady"
+
+    def _explain_delay(self, rollout: Rollout) -> str:
+        service = describe_service(self._client, self._cluster, rollout.service)
+        return (
+            self._explain(rollout)
+            or (_explain_lack_of_room(service) if service is not None else "")
+            or self._read_reasons(rollout.service)
+            or self._last_messages.get(rollout.service)
+            or "the tasks are not all running yet"
+        )
 
     def _explain(self, rollout: Rollout) -> str:
         """Say why the deployment's tasks stop, by the one that stopped last."""
@@ -190,12 +202,15 @@ class Watch:
             return ""
         last = max(own, key=lambda task: float(task.get("stoppedAt", 0)))
         reasons = [str(last.get("stoppedReason", "")).rstrip(".")]
+        is_unpulled = reasons[0].startswith(UNPULLED)  # whose reason may not say what it was
         for container in last.get("containers", []):
+            if is_unpulled and container.get("reason") == last["stoppedReason"]:
+                reasons.append(f"container {container['name']} wants image {container['image']}")
             if container.get("exitCode") is not None:
                 reasons.append(f"container {container['name']} exited {container['exitCode']}")
             if container.get("reason") and container["reason"] not in reasons:
                 reasons.append(f"container {container['name']}: {container['reason']}")
-        return f"A task of it stopped: {'; '.join(reasons)}"
+        return f"A task of it stopped: {'; '.join(reasons)}."
 
     def _read_reasons(self, service: str) -> str:
         """Say what a service waits for, as its scheduler sees it."""
@@ -242,6 +257,30 @@ def is_steady(service: Mapping[str, Any]) -> bool:
         and service["runningCount"] == service["desiredCount"]
         and service["pendingCount"] == 0
     )
+
+
+def _explain_lack_of_room(service: Mapping[str, Any]) -> str:
+    """Say why no task found a place since the service was steady, and who knows more.
+
+    ECS doesn't repeat a message that still holds, so it may be older than the deployment.
+    """
+    name = service["serviceName"]
+    for event in service.get("events", []):
+        message = str(event["message"]).removeprefix(f"(service {name}) ")
+        if message == "has reached a steady state.":
+            break
+        if message.startswith("was unable to place a task"):
+            reason = message.partition(" For more information")[0]
+            return f"It {reason} `homeport why {name}` says what would help."
+    return ""
+
+
+def _describe_rollback(service: Mapping[str, Any], failure: str) -> str:
+    """Name the revision of the deployment that a failure's reason goes back to."""
+    primary = _primary(service)
+    if str(primary["id"]) not in failure:
+        return ""
+    return f"The service is back on {str(primary['taskDefinition']).rpartition('/')[2]}."
 
 
 def _primary(service: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -50,7 +50,7 @@ class TextView:
                 self._print(line)
 
     def progress(self, rollouts: list[Rollout], looks: list[Look], events: list[Event]) -> None:
-        """Print what is new; draw the table anew, or say in a line when the counts changed."""
+        """Print what is new; on a terminal draw the table anew."""
         for event in events:
             if event["detail-type"] in SHOWN:
                 self._print(describe_event(event))
@@ -69,8 +69,8 @@ class TextView:
                 for address in rollout.addresses[:SHOWN_ADDRESSES]:
                     self._print(f"  listens on {address}")
             elif rollout.outcome is not None:
-                said = f"service {rollout.service}: {revision} {rollout.outcome}"
-                self._print(f"{said}: {rollout.reason}")
+                said = f"{revision} {rollout.outcome}".lstrip()
+                self._print(f"service {rollout.service}: {said}: {rollout.reason}")
 
     @contextmanager
     def live(self) -> Iterator[None]:
@@ -100,6 +100,7 @@ class JsonView:
                 "service": plan.wanted.name,
                 "action": _action(plan),
                 "desiredCount": plan.count_after,
+                "minimumHealthyPercent": plan.minimum_healthy_percent,
                 "taskDefinition": plan.definition_arn,
                 "changes": [msgspec.structs.asdict(each) for each in plan.definition_changes],
             }
@@ -135,8 +136,8 @@ class JsonView:
         services = [
             {
                 "service": rollout.service,
-                "deploymentId": rollout.deployment_id,
-                "taskDefinition": rollout.definition_arn,
+                "deploymentId": rollout.deployment_id or None,
+                "taskDefinition": rollout.definition_arn or None,
                 "outcome": rollout.outcome,
                 "reason": rollout.reason,
                 "addresses": rollout.addresses,

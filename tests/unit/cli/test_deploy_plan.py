@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from homeport.cli.deploy_plan import (
@@ -197,3 +198,31 @@ def test_what_is_no_definition_is_refused_in_one_line(tmp_path, text):
     with pytest.raises(CommandFailure, match=r"web\.json: ") as refused:
         read_definition(path)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("ports", "mode", "count", "percent"),
+    [
+        ([{"containerPort": 80, "hostPort": 8080}], "bridge", 2, 50),
+        ([{"containerPort": 80, "hostPort": 8080}], "bridge", 1, 0),
+        ([{"containerPort": 80}], "host", 3, 50),
+        ([{"containerPort": 80, "hostPort": 0}], "bridge", 2, None),
+        ([{"containerPort": 80, "hostPort": 80}], "awsvpc", 2, None),
+        ([], "host", 2, None),
+    ],
+)
+def test_a_new_service_with_fixed_host_ports_may_free_them_in_a_rollout(
+    ports, mode, count, percent
+):
+    definition = {
+        "family": "web",
+        "networkMode": mode,
+        "containerDefinitions": [{"name": "app", "portMappings": ports}],
+    }
+    wanted = WantedService(name="web", definition=definition)
+    plan = ServicePlan(wanted=wanted, is_new=True, definition_arn=None, count_after=count)
+    assert plan.minimum_healthy_percent == percent
+    assert any("minimumHealthyPercent" in line for line in plan_lines(plan)) == (
+        percent is not None
+    )
+    assert msgspec.structs.replace(plan, is_new=False).minimum_healthy_percent is None

@@ -127,7 +127,47 @@ def test_a_failed_deployment_says_why_its_tasks_stopped():
     assert rollout.outcome == "failed"
     assert rollout.reason == (
         "the circuit breaker. A task of it stopped: Essential container in task exited; "
-        "container app exited 3"
+        "container app exited 3."
+    )
+
+
+def test_a_failure_for_lack_of_room_says_what_is_lacking_and_who_knows_more():
+    messages = (
+        "deployment failed: tasks failed to start.",
+        "was unable to place a task because it is big. For more information, see the Guide.",
+        "has reached a steady state.",
+    )
+    events = [{"id": each, "message": f"(service web) {each}"} for each in messages]
+    failed = service(deployment(state="FAILED"), events=events)
+    rollout, *_ = watch(Server(ROLLING, failed))
+    assert rollout.reason == (
+        "the circuit breaker. It was unable to place a task because it is big. "
+        "`homeport why web` says what would help."
+    )
+    settled = service(deployment(state="FAILED"), events=[*events[2:], *events[:2]])
+    rollout, *_ = watch(Server(ROLLING, settled))
+    assert rollout.reason == "the circuit breaker."
+    late, *_ = watch(Server(service(deployment(), events=events)), timeout_s=0)
+    assert late.reason.endswith("because it is big. `homeport why web` says what would help.")
+
+
+def test_a_failure_that_is_rolled_back_names_the_revision_that_runs_again():
+    own = {**deployment(OWN, "ACTIVE", "FAILED"), "rolloutStateReason": f"back to {OTHER}."}
+    older = {**deployment(OTHER), "taskDefinition": f"{PREFIX}:task-definition/web:1"}
+    rollout, *_ = watch(Server(ROLLING, service(older, own)))
+    assert rollout.reason == f"back to {OTHER}. The service is back on web:1."
+
+
+def test_an_image_that_cannot_be_pulled_is_named():
+    server = Server(ROLLING, service(deployment(state="FAILED")))
+    said = "CannotPullContainerError: no such host"
+    container = {"name": "app", "image": "shop:2", "reason": said}
+    server.tasks = [task("a", stoppedReason=said, containers=[container])]
+    server.tasks[0]["stopCode"] = "TaskFailedToStart"
+    rollout, *_ = watch(server)
+    assert rollout.reason == (
+        "the circuit breaker. A task of it stopped: CannotPullContainerError: no such host; "
+        "container app wants image shop:2."
     )
 
 

@@ -74,6 +74,13 @@ def test_a_terminal_gets_the_tasks_by_revision_and_state_as_well():
     assert "service web is steady on web:2" in shown
 
 
+def test_what_was_not_begun_has_no_revision():
+    end = Rollout(
+        service="web", deployment_id="", definition_arn="", outcome="not begun", reason="later"
+    )
+    assert "service web: not begun: later" in show_text(is_terminal=False, end=end)
+
+
 def test_addresses_are_shown_up_to_a_limit():
     addresses = tuple(f"127.0.1.1:{port}" for port in range(100))
     shown = show_text(is_terminal=False, end=rollout(outcome="steady", addresses=addresses))
