@@ -176,7 +176,11 @@ def create_staged(api: ApiClient, name: str, image: str, **configuration: Any) -
         "serviceName": name,
         "taskDefinition": blue,
         "desiredCount": 2,
-        "deploymentConfiguration": {"strategy": "BLUE_GREEN", **configuration},
+        "deploymentConfiguration": {
+            "strategy": "BLUE_GREEN",
+            "bakeTimeInMinutes": 0,
+            **configuration,
+        },
     }
     api.call("CreateService", created)
     wait_for(api, name, is_complete)

@@ -224,6 +224,11 @@ def next_configuration(
         return known
     _refuse_unbuilt_configuration(asked)
     strategy = asked.strategy or known.strategy
+    is_other = strategy != known.strategy
+    if is_other and strategy == "BLUE_GREEN" and asked.bake_time_in_minutes is None:
+        raise ecs.InvalidParameterException(
+            "bakeTimeInMinutes must be provided with the BLUE_GREEN deployment strategy."
+        )
     merged = replace(
         known,
         maximum_percent=_or_known(asked.maximum_percent, known.maximum_percent),

@@ -116,6 +116,8 @@ def _update_external(
         (request.force_new_deployment, "forceNewDeployment"),
         (request.network_configuration, "networkConfiguration"),
         (request.deployment_configuration, "deploymentConfiguration"),
+        (request.platform_version, "platformVersion"),
+        (request.capacity_provider_strategy, "capacityProviderStrategy"),
     ):
         if given:
             raise ecs.InvalidParameterException(

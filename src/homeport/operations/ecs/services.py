@@ -415,6 +415,15 @@ def _refuse_beside_external(request: ecs.CreateServiceRequest, strategy: str) ->
             "networkConfiguration belongs to the task sets of a service with the EXTERNAL "
             "deployment controller."
         )
+    asked = request.deployment_configuration or ecs.DeploymentConfiguration()
+    for given, name in (
+        (asked.deployment_circuit_breaker, "deploymentCircuitBreaker"),
+        (asked.early_success_criteria, "earlySuccessCriteria"),
+    ):
+        if given is not None and given.enable:
+            raise ecs.InvalidParameterException(
+                f"{name} can only be enabled with the ECS deployment controller, not with EXTERNAL."
+            )
 
 
 def _refuse_one_too_many(view: View, cluster: Cluster) -> None:

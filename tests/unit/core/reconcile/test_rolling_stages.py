@@ -225,7 +225,8 @@ def test_the_pause_before_production_traffic_comes_before_every_linear_step():
 
 
 def test_another_strategy_in_the_middle_goes_on_with_its_own_next_stage():
-    world = service(strategy="BLUE_GREEN", lifecycle_hooks=[pause("POST_TEST_TRAFFIC_SHIFT")])
+    hooks = [pause("POST_TEST_TRAFFIC_SHIFT")]
+    world = service(strategy="BLUE_GREEN", bake_time_in_minutes=0, lifecycle_hooks=hooks)
     arn = deploy(world)
     settle(world)
     assert describe(world, arn).lifecycle_stage == "POST_TEST_TRAFFIC_SHIFT"

@@ -34,7 +34,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
         "deployment alarms",
     ),
     (
-        {"deploymentConfiguration": {"strategy": "BLUE_GREEN", "lifecycleHooks": [LAMBDA]}},
+        {
+            "deploymentConfiguration": {
+                "strategy": "BLUE_GREEN",
+                "bakeTimeInMinutes": 5,
+                "lifecycleHooks": [LAMBDA],
+            }
+        },
         "AWS_LAMBDA",
     ),
     ({"deploymentConfiguration": {"lifecycleHooks": [LAMBDA]}}, "AWS_LAMBDA"),

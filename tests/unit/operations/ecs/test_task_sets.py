@@ -14,6 +14,7 @@ from service_world import ServiceWorld
 
 BLUE, GREEN = make_task_definition("web", 1), make_task_definition("web", 2)
 EXTERNAL = ecs.DeploymentController(type="EXTERNAL")
+ON_FARGATE = ecs.CapacityProviderStrategyItem(capacity_provider="FARGATE")
 
 
 @pytest.fixture
@@ -214,7 +215,15 @@ def test_an_ecs_service_has_no_task_sets():
         describe(world)
 
 
-@pytest.mark.parametrize("members", [{"task_definition": "web:1"}, {"force_new_deployment": True}])
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"task_definition": "web:1"},
+        {"force_new_deployment": True},
+        {"platform_version": "LATEST"},
+        {"capacity_provider_strategy": [ON_FARGATE]},
+    ],
+)
 def test_updating_such_a_service_starts_no_deployment(
     world: ServiceWorld, members: dict[str, object]
 ):
@@ -239,6 +248,28 @@ def test_a_task_definition_or_daemons_dont_go_with_task_sets():
     request.scheduling_strategy = "DAEMON"
     with pytest.raises(ecs.InvalidParameterException, match="DAEMON"):
         world.call("CreateService", request)
+
+
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        {"deployment_circuit_breaker": ecs.DeploymentCircuitBreaker(enable=True, rollback=True)},
+        {
+            "early_success_criteria": ecs.DeploymentEarlySuccessCriteria(
+                enable=True, healthy_percent=100, source_service_revision_cleanup="BLOCKING"
+            )
+        },
+    ],
+)
+def test_what_only_rolling_deployments_have_doesnt_go_with_task_sets(
+    configuration: dict[str, object],
+):
+    request = ecs.CreateServiceRequest(
+        service_name="web", desired_count=1, deployment_controller=EXTERNAL
+    )
+    request.deployment_configuration = ecs.DeploymentConfiguration(**configuration)
+    with pytest.raises(ecs.InvalidParameterException, match="EXTERNAL"):
+        ServiceWorld(BLUE).call("CreateService", request)
 
 
 def test_a_task_set_that_others_keep_passing_over_gets_its_turn():
