@@ -130,7 +130,7 @@ def a_rollback_stays_on_the_capacity_that_failed(patch):
 
 
 def an_aborted_deployment_goes_on(patch):
-    patch.setattr(rollback, "_stop", lambda service, moment: service)
+    patch.setattr(rollback, "_stop", lambda view, service, moment: service)
 
 
 def a_hook_that_timed_out_lets_go_on(patch):

@@ -62,12 +62,14 @@ def breaker_status(service: Service) -> str:
 def needs_settling(service: Service, *, is_strict: bool) -> bool:
     """Whether RUNNING alone doesn't make a task of the PRIMARY deployment healthy yet.
 
-    So it is while a breaker watches, after tasks exited as soon as they ran, and for what a failed
-    deployment leaves. Under `is_strict`, as in ECS, nothing of it matters (docs/differences.md).
+    So it is while a breaker watches, or traffic is to be shifted to it, after tasks exited as soon
+    as they ran, and for what a failed deployment leaves. Under `is_strict`, as in ECS, nothing of
+    it matters (docs/differences.md).
     """
     if is_strict:
         return False
-    return is_monitoring(service) or service.quick_exits > 0 or yields_to_older(service)
+    is_watched = is_monitoring(service) or service.hold == "BOTH"
+    return is_watched or service.quick_exits > 0 or yields_to_older(service)
 
 
 def yields_to_older(service: Service) -> bool:

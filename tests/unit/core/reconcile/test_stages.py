@@ -6,6 +6,7 @@ import pytest
 
 from builders import make_task_definition
 from homeport.api import ecs
+from homeport.core.reconcile.circuit_breaker import SETTLING_TIME_S
 from homeport.model.task import PENDING, RUNNING, STOPPED
 from service_world import ServiceWorld, wakes
 
@@ -27,7 +28,7 @@ def staged(strategy: str = "BLUE_GREEN", **members: object) -> ServiceWorld:
     )
     world.call("CreateService", request)
     world.reconcile()
-    world.run_all()
+    settle(world)
     assert world.service().is_steady
     world.pass_time(60)
     return world
@@ -38,6 +39,14 @@ def pause(*stages: str, action: str | None = None) -> ecs.DeploymentLifecycleHoo
     return ecs.DeploymentLifecycleHook(
         target_type="PAUSE", lifecycle_stages=list(stages), timeout_configuration=timeout
     )
+
+
+def settle(world: ServiceWorld) -> None:
+    """Let new tasks run for as long as they have to, to count as healthy."""
+    world.run_all()
+    world.pass_time(SETTLING_TIME_S)
+    world.reconcile()
+    world.run_all()
 
 
 def deploy(world: ServiceWorld) -> str:
@@ -88,7 +97,7 @@ def test_blue_keeps_everything_until_green_is_whole_and_has_baked():
     assert describe(world, arn).lifecycle_stage == "SCALE_UP"
     assert weight(world, arn) == 0.0
     assert revisions(world) == ["1", "1", "2", "2"]
-    world.run_all()
+    settle(world)
     assert revisions(world) == ["1", "1", "2", "2"]
     assert describe(world, arn).lifecycle_stage == "BAKE_TIME"
     assert weight(world, arn) == 100.0
@@ -98,10 +107,25 @@ def test_blue_keeps_everything_until_green_is_whole_and_has_baked():
     assert revisions(world) == ["1", "1", "2", "2"]
     later(world, 1)
     assert revisions(world) == ["2", "2"]
-    world.run_all()
+    settle(world)
     found = describe(world, arn)
     assert (found.status, found.lifecycle_stage) == ("SUCCESSFUL", "CLEAN_UP")
     assert world.service().is_steady
+
+
+def test_a_green_that_exits_as_soon_as_it_runs_never_takes_over():
+    world = staged(bake_time_in_minutes=0)
+    arn = deploy(world)
+    for _ in range(6):
+        for task in [task for task in world.tasks() if task.last_status == PENDING]:
+            world.report(task, RUNNING)
+        world.pass_time(1)
+        for task in [t for t in world.tasks() if t.task_definition_arn == GREEN.arn]:
+            world.report(task, STOPPED)
+        world.pass_time(60)
+        world.reconcile()
+    assert describe(world, arn).lifecycle_stage == "SCALE_UP"
+    assert [revision for revision in revisions(world) if revision == "1"] == ["1", "1"]
 
 
 def test_a_pause_waits_until_somebody_goes_on():
@@ -117,7 +141,7 @@ def test_a_pause_waits_until_somebody_goes_on():
     )
     answer(world, arn)
     assert revisions(world) == ["1", "1", "2", "2"]
-    world.run_all()
+    settle(world)
     assert describe(world, arn).lifecycle_stage == "POST_SCALE_UP"
     answer(world, arn, "CONTINUE")
     assert describe(world, arn).lifecycle_stage == "BAKE_TIME"
@@ -127,9 +151,9 @@ def test_a_pause_can_be_answered_with_a_rollback():
     world = staged(lifecycle_hooks=[pause("POST_SCALE_UP")])
     blue = {task.arn for task in world.tasks()}
     arn = deploy(world)
-    world.run_all()
+    settle(world)
     answer(world, arn, "ROLLBACK")
-    world.run_all()
+    settle(world)
     found = describe(world, arn)
     assert found.status == "ROLLBACK_SUCCESSFUL"
     assert found.rollback is not None and "hook" in (found.rollback.reason or "")
@@ -139,14 +163,14 @@ def test_a_pause_can_be_answered_with_a_rollback():
 def test_a_pause_that_nobody_answers_takes_its_action():
     world = staged(lifecycle_hooks=[pause("POST_SCALE_UP")])
     arn = deploy(world)
-    world.run_all()
+    settle(world)
     later(world, 10)
-    world.run_all()
+    settle(world)
     assert describe(world, arn).status == "ROLLBACK_SUCCESSFUL"
 
     world = staged(lifecycle_hooks=[pause("POST_SCALE_UP", action="CONTINUE")])
     arn = deploy(world)
-    world.run_all()
+    settle(world)
     later(world, 10)
     assert describe(world, arn).lifecycle_stage == "BAKE_TIME"
 
@@ -155,7 +179,7 @@ def test_linear_moves_traffic_in_equal_steps_that_bake():
     linear = ecs.LinearConfiguration(step_percent=40.0, step_bake_time_in_minutes=2)
     world = staged("LINEAR", linear_configuration=linear)
     arn = deploy(world)
-    world.run_all()
+    settle(world)
     seen = [weight(world, arn)]
     for _ in range(2):
         later(world, 1)
@@ -169,7 +193,7 @@ def test_linear_moves_traffic_in_equal_steps_that_bake():
 def test_canary_moves_a_little_bakes_and_then_moves_all():
     world = staged("CANARY")
     arn = deploy(world)
-    world.run_all()
+    settle(world)
     assert weight(world, arn) == 5.0
     later(world, 9)
     assert describe(world, arn).lifecycle_stage == "PRODUCTION_TRAFFIC_SHIFT"
@@ -181,11 +205,11 @@ def test_it_can_be_stopped_in_the_middle_and_blue_is_untouched():
     world = staged("CANARY")
     blue = {task.arn for task in world.tasks()}
     arn = deploy(world)
-    world.run_all()
+    settle(world)
     request = ecs.StopServiceDeploymentRequest(service_deployment_arn=arn)
     world.call("StopServiceDeployment", request)
     world.reconcile()
-    world.run_all()
+    settle(world)
     assert describe(world, arn).status == "ROLLBACK_SUCCESSFUL"
     assert weight(world, arn) == 0.0
     assert {task.arn for task in world.tasks()} == blue
@@ -194,7 +218,7 @@ def test_it_can_be_stopped_in_the_middle_and_blue_is_untouched():
 def test_a_blue_task_that_ends_meanwhile_is_replaced_by_a_blue_one():
     world = staged()
     deploy(world)
-    world.run_all()
+    settle(world)
     blue = next(t for t in world.tasks() if t.task_definition_arn == BLUE.arn)
     world.report(blue, STOPPED)
     (new,) = [t for t in world.tasks() if t.last_status == PENDING]
@@ -205,7 +229,7 @@ def test_a_green_that_never_scales_up_is_rolled_back_after_a_day():
     world = staged()
     arn = deploy(world)
     later(world, 24 * 60)
-    world.run_all()
+    settle(world)
     assert describe(world, arn).status == "ROLLBACK_SUCCESSFUL"
     assert revisions(world) == ["1", "1"]
 
@@ -214,13 +238,13 @@ def test_a_deployment_that_takes_more_than_30_days_is_rolled_back():
     steps = ecs.LinearConfiguration(step_percent=3.0, step_bake_time_in_minutes=1_440)
     world = staged("LINEAR", linear_configuration=steps)
     arn = deploy(world)
-    world.run_all()
+    settle(world)
     for _ in range(29):
         later(world, 1_440)
     assert describe(world, arn).status == "IN_PROGRESS"
     assert revisions(world) == ["1", "1", "2", "2"]
     later(world, 1_440)
-    world.run_all()
+    settle(world)
     assert describe(world, arn).status == "ROLLBACK_SUCCESSFUL"
     assert revisions(world) == ["1", "1"]
 
@@ -228,14 +252,14 @@ def test_a_deployment_that_takes_more_than_30_days_is_rolled_back():
 def test_a_newer_deployment_takes_the_place_of_one_in_its_stages():
     world = staged()
     first = deploy(world)
-    world.run_all()
+    settle(world)
     request = ecs.UpdateServiceRequest(service="web", force_new_deployment=True)
     second = world.call("UpdateService", request).service.current_service_deployment
     world.reconcile()
     assert describe(world, first).status == "STOPPED"
-    world.run_all()
+    settle(world)
     later(world, 5)
-    world.run_all()
+    settle(world)
     assert describe(world, second).status == "SUCCESSFUL"
     assert len(world.tasks()) == 2
 
@@ -243,12 +267,12 @@ def test_a_newer_deployment_takes_the_place_of_one_in_its_stages():
 def test_switching_to_rolling_in_the_middle_rolls_the_rest_out():
     world = staged("CANARY")
     arn = deploy(world)
-    world.run_all()
+    settle(world)
     configuration = ecs.DeploymentConfiguration(strategy="ROLLING", bake_time_in_minutes=0)
     request = ecs.UpdateServiceRequest(service="web", deployment_configuration=configuration)
     world.call("UpdateService", request)
     world.reconcile()
-    world.run_all()
+    settle(world)
     assert revisions(world) == ["2", "2"]
     assert describe(world, arn).status == "SUCCESSFUL"
 
@@ -256,7 +280,7 @@ def test_switching_to_rolling_in_the_middle_rolls_the_rest_out():
 def test_looking_again_changes_nothing_while_a_stage_waits():
     world = staged()
     deploy(world)
-    world.run_all()
+    settle(world)
     before = world.view.sequence
     world.reconcile()
     assert world.view.sequence == before
@@ -267,6 +291,7 @@ def test_looking_again_changes_nothing_while_a_stage_waits():
     ("strategy", "members", "error"),
     [
         ("PURPLE", {}, ecs.InvalidParameterException),
+        ("BLUE_GREEN", {"bake_time_in_minutes": None}, ecs.InvalidParameterException),
         ("BLUE_GREEN", {"bake_time_in_minutes": 1_441}, ecs.InvalidParameterException),
         ("BLUE_GREEN", {"lifecycle_hooks": [pause("SCALE_UP")]}, ecs.InvalidParameterException),
         (
@@ -310,7 +335,7 @@ def test_a_strategy_that_cannot_be_is_refused(
 def test_only_a_hook_that_waits_can_be_answered():
     world = staged(lifecycle_hooks=[pause("POST_SCALE_UP")])
     arn = deploy(world)
-    world.run_all()
+    settle(world)
     (hook,) = describe(world, arn).lifecycle_hook_details or []
     answer(world, arn)
     request = ecs.ContinueServiceDeploymentRequest(service_deployment_arn=arn, hook_id=hook.hook_id)
@@ -324,7 +349,7 @@ def test_only_a_hook_that_waits_can_be_answered():
 def test_each_revision_keeps_all_its_tasks_while_their_instances_are_drained():
     world = staged(lifecycle_hooks=[pause("POST_SCALE_UP")])
     deploy(world)
-    world.run_all()
+    settle(world)
     assert revisions(world) == ["1", "1", "2", "2"]
     for instance in world.instances():
         world.change_instance(instance, status="DRAINING")

@@ -12,6 +12,7 @@ from botocore.validate import ParamValidator
 
 from builders import make_task_definition
 from homeport.api import ecs
+from homeport.core.reconcile.circuit_breaker import SETTLING_TIME_S
 from service_world import ServiceWorld
 
 
@@ -57,6 +58,8 @@ def world() -> ServiceWorld:
     world.call("UpdateService", ecs.UpdateServiceRequest(service="web", task_definition="web:2"))
     world.reconcile()
     world.run_all()
+    world.pass_time(SETTLING_TIME_S)
+    world.reconcile()
     controller = ecs.DeploymentController(type="EXTERNAL")
     world.call(
         "CreateService",
