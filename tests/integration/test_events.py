@@ -19,9 +19,13 @@ def make_service(endpoint: str, region: str = "us-east-1") -> ApiClient:
     client.call("CreateCluster", {"clusterName": "default"})
     definition = {"name": "web", "image": "busybox", "memory": 16}
     client.call("RegisterTaskDefinition", {"family": "web", "containerDefinitions": [definition]})
-    service = {"serviceName": "web", "taskDefinition": "web", "desiredCount": 1}
-    client.call("CreateService", service)
+    add_service(client, "web")
     return client
+
+
+def add_service(client: ApiClient, name: str) -> None:
+    service = {"serviceName": name, "taskDefinition": "web", "desiredCount": 1}
+    client.call("CreateService", service)
 
 
 def test_events_are_listed_and_waited_for_over_the_api(homeport_server):
@@ -31,13 +35,13 @@ def test_events_are_listed_and_waited_for_over_the_api(homeport_server):
     assert begun["event"]["detail"]["eventName"] == "SERVICE_DEPLOYMENT_IN_PROGRESS"
     assert begun["event"]["resources"] == ["arn:aws:ecs:us-east-1:123456789012:service/default/web"]
     position = client.call_homeport("ListEvents", {"tail": 0})["lastSequence"]
-    update = {"service": "web", "desiredCount": 2}
+    update = {"service": "web", "forceNewDeployment": True}
     later = threading.Timer(0.2, client.call, ("UpdateService", update))
     later.start()
     found = client.call_homeport("ListEvents", {"after": position, "waitTimeSeconds": 20})
     later.join()
     names = [each["event"]["detail"]["eventName"] for each in found["events"]]
-    assert "SERVICE_DESIRED_COUNT_UPDATED" in names
+    assert "SERVICE_DEPLOYMENT_IN_PROGRESS" in names
     assert not found["isIncomplete"]
 
 
@@ -73,8 +77,8 @@ def test_the_command_shows_earlier_events_and_follows_the_stream(homeport_server
     )
     try:
         follower.wait_line("SERVICE_DEPLOYMENT_IN_PROGRESS")
-        client.call("UpdateService", {"service": "web", "desiredCount": 3})
-        event = json.loads(follower.wait_line("SERVICE_DESIRED_COUNT_UPDATED"))
+        add_service(client, "late")
+        event = json.loads(follower.wait_line("service/default/late"))
         assert event["source"] == "aws.ecs"
     finally:
         follower.stop()
@@ -133,13 +137,12 @@ def test_a_webhook_gets_what_happened_before_the_server_was_killed(free_port, tm
     url = f"http://127.0.0.1:{free_port}/hook"
     arguments = ["server", "--port", "0", "--data-dir", str(tmp_path), "--event-webhook", url]
     first = HomeportProcess(arguments)
-    client = make_service(first.wait_endpoint())  # nobody listens to the webhook
-    client.call("UpdateService", {"service": "web", "desiredCount": 7})
+    make_service(first.wait_endpoint())  # nobody listens to the webhook
     first.kill()
     receiver = Receiver(free_port)
     second = HomeportProcess(arguments)
     try:
-        receiver.wait_named("SERVICE_DESIRED_COUNT_UPDATED")
+        receiver.wait_named("SERVICE_DEPLOYMENT_IN_PROGRESS")
         assert receiver.names()[0] == "SERVICE_DEPLOYMENT_IN_PROGRESS"
     finally:
         assert second.stop() == 0
@@ -159,8 +162,8 @@ def test_who_follows_stays_through_a_restart(free_port, tmp_path):
         second = HomeportProcess(arguments)
         try:
             second.wait_endpoint()
-            client.call("UpdateService", {"service": "web", "desiredCount": 5})
-            follower.wait_line("SERVICE_DESIRED_COUNT_UPDATED")
+            add_service(client, "late")
+            follower.wait_line("service late SERVICE_DEPLOYMENT_IN_PROGRESS")
         finally:
             second.stop()
     finally:

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from homeport.api import homeport
 from homeport.core.reconcile.completion import in_progress
 from homeport.core.reconcile.daemon import REASON_UNMATCHED
+from homeport.core.reconcile.task_sets import computed_desired_count
 from homeport.model.arn import Scope, dashed_uuid, scope_of
 from homeport.model.container_instance import ACTIVE, ContainerInstance
 from homeport.model.service import NO_DEPLOYMENT, Deployment, Service, ServiceEvent
@@ -40,6 +41,8 @@ TIMES_REMEMBERED = 64
 _encode = msgspec.json.Encoder().encode
 # AWS's events leave these out: health is no reason for an event, tags are asked for elsewhere.
 _NOT_TOLD = ("healthStatus", "tags")
+# Events have another word for an attachment's type than DescribeTasks (DG:ecs_task_events).
+_TOLD_TYPES = {"ElasticNetworkInterface": "eni"}
 
 
 class SeenTask(msgspec.Struct, frozen=True, gc=False):
@@ -243,6 +246,8 @@ def _task_detail(seen: SeenTask, at_ms: int) -> dict[str, Any]:
     detail = _as_detail(msgspec.to_builtins(shape), at_ms)
     for container in detail["containers"]:
         container.pop("healthStatus", None)
+    for attachment in detail.get("attachments", ()):
+        attachment["type"] = _TOLD_TYPES.get(attachment["type"], attachment["type"])
     return detail
 
 
@@ -262,7 +267,7 @@ def _as_detail(described: dict[str, Any], at_ms: int) -> dict[str, Any]:
 
 
 def _read_service(_view: View, new: Service, old: Service | None) -> Iterator[Told]:
-    if old is not None and new.desired_count != old.desired_count and new.status == "ACTIVE":
+    if old is not None and new.status == "ACTIVE" and _is_counted_anew(new, old):
         yield _told_action(new, ServiceAction("INFO", "SERVICE_DESIRED_COUNT_UPDATED"))
     known = {NO_DEPLOYMENT.id: NO_DEPLOYMENT.rollout_state}
     if old is not None:
@@ -277,6 +282,17 @@ def _read_service(_view: View, new: Service, old: Service | None) -> Iterator[To
         if deployment.rollout_state == "FAILED":
             reason = deployment.rollout_state_reason
             yield _told_action(new, ServiceAction("ERROR", "SERVICE_DEPLOYMENT_FAILED", reason))
+
+
+def _is_counted_anew(new: Service, old: Service) -> bool:
+    """Whether the scheduler computed another count; what a user asks for is none (DG)."""
+    if new.deployment_controller == "EXTERNAL":
+        before = {each.id: computed_desired_count(old, each) for each in old.task_sets}
+        return any(
+            each.id in before and before[each.id] != computed_desired_count(new, each)
+            for each in new.task_sets
+        )
+    return new.scheduling_strategy == "DAEMON" and new.desired_count != old.desired_count
 
 
 def _told_action(service: Service, action: ServiceAction) -> Told:

@@ -90,6 +90,12 @@ def test_health_alone_is_no_event_but_any_other_news_of_a_container_is():
     assert event["detail"]["containers"][0]["lastStatus"] == "RUNNING"
 
 
+def test_an_event_calls_a_network_interface_eni_as_eventbridge_does():
+    event, *_ = Watched().put(replace(TASK, private_ip="10.213.1.4"))
+    (attachment,) = event["detail"]["attachments"]
+    assert attachment["type"] == "eni"
+
+
 def test_a_task_put_again_as_it_was_is_no_event():
     assert Watched(TASK).put(TASK) == []
 
@@ -253,8 +259,13 @@ def test_a_service_that_goes_over_to_another_controller_tells_of_no_deployment()
     assert watched.put(deploying) == []
 
 
-def test_another_desired_count_is_a_service_action():
-    (event,) = Watched(SERVICE).put(replace(SERVICE, desired_count=5))
+def test_a_count_that_the_scheduler_computed_is_a_service_action_and_what_a_user_asks_for_none():
+    assert Watched(SERVICE).put(replace(SERVICE, desired_count=5)) == []
+    task_set = TaskSet(id="ecs-svc/1", arn="set", task_definition_arn="td", scale_percent=50.0)
+    of_sets = replace(SERVICE, deployment_controller="EXTERNAL", task_sets=(task_set,))
+    assert Watched(of_sets).put(replace(of_sets, desired_count=5)) != []
+    daemon = replace(SERVICE, scheduling_strategy="DAEMON")
+    (event,) = Watched(daemon).put(replace(daemon, desired_count=5))
     assert event["detail"] == {
         "eventType": "INFO",
         "eventName": "SERVICE_DESIRED_COUNT_UPDATED",
