@@ -124,6 +124,14 @@ def launching_deployment(service: Service) -> Deployment:
     return service.primary
 
 
+def with_stand_in_scaled(service: Service) -> Service:
+    """Let the deployment that runs in place of a FAILED one follow desiredCount, as that would."""
+    stand_in = launching_deployment(service)
+    if stand_in == service.primary or not stand_in.wanted_tasks:
+        return service
+    return with_deployment(service, replace(stand_in, wanted_tasks=service.desired_count))
+
+
 def with_deployment(service: Service, changed: Deployment) -> Service:
     """Return the service with one of its deployments replaced."""
     return replace(

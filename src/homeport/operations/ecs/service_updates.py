@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from homeport.api import ecs
 from homeport.core.decision import Decision
+from homeport.core.reconcile.circuit_breaker import with_stand_in_scaled
 from homeport.model.arn import Scope
 from homeport.model.placement import PlacementStrategy
 from homeport.model.service import Service
@@ -248,6 +249,8 @@ def _with_settings(
     )
     if described == document and updated == service:
         return service
+    if updated.desired_count != service.desired_count and updated.desired_count:
+        updated = with_stand_in_scaled(updated)
     # No longer what CreateService asked for: that call again isn't idempotent any more.
     return replace(updated, document=encode_document(replace(described, fingerprint=b"")))
 

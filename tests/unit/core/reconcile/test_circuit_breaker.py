@@ -188,6 +188,19 @@ def test_what_is_left_of_a_failed_deployment_makes_way_for_the_older_tasks_that_
     assert {task.arn for task in world.tasks()} == kept
 
 
+def test_the_last_completed_deployment_follows_desired_count_while_the_newest_has_failed():
+    world = breaking(rollback=False)
+    deploy(world)
+    fail_launches(world, 3)
+    for count in (5, 1, 3):
+        request = ecs.UpdateServiceRequest(service="web", desired_count=count)
+        world.call("UpdateService", request)
+        world.reconcile()
+        settle(world)
+        assert [t.task_definition_arn for t in world.tasks()] == [V1.arn] * count
+    assert world.service().primary.rollout_state == "FAILED"
+
+
 def test_the_first_deployment_has_nothing_to_go_back_to_and_stalls():
     world = ServiceWorld(V1)
     breaker = ecs.DeploymentCircuitBreaker(enable=True, rollback=True)
