@@ -152,10 +152,14 @@ def _check_minutes(minutes: int | None, member: str) -> None:
 
 
 def _check_percent(percent: float | None, least: float, member: str) -> None:
-    if percent is not None and not least <= percent <= 100:
+    if percent is None:
+        return
+    if not least <= percent <= 100:
         raise ecs.InvalidParameterException(
             f"{member} must be between {least} and 100.0, it is {percent}."
         )
+    if percent != round(percent, 1):
+        raise ecs.InvalidParameterException(f"{member} must be a multiple of 0.1: {percent}.")
 
 
 def _or_default(given: float | None, default: float) -> float:

@@ -292,6 +292,11 @@ def test_looking_again_changes_nothing_while_a_stage_waits():
     [
         ("PURPLE", {}, ecs.InvalidParameterException),
         ("BLUE_GREEN", {"bake_time_in_minutes": None}, ecs.InvalidParameterException),
+        (
+            "CANARY",
+            {"canary_configuration": ecs.CanaryConfiguration(canary_percent=3.05)},
+            ecs.InvalidParameterException,
+        ),
         ("BLUE_GREEN", {"bake_time_in_minutes": 1_441}, ecs.InvalidParameterException),
         ("BLUE_GREEN", {"lifecycle_hooks": [pause("SCALE_UP")]}, ecs.InvalidParameterException),
         (
