@@ -117,19 +117,30 @@ def launching_deployment(service: Service) -> Deployment:
 
     It is the PRIMARY one, or if that has FAILED, the last completed one while it has tasks.
     """
-    if service.primary.rollout_state == "FAILED" and service.last_completed is not None:
-        for older in service.deployments[1:]:
-            if older.id == service.last_completed.id:
-                return older
+    if service.primary.rollout_state == "FAILED":
+        return _last_completed_beside(service) or service.primary
     return service.primary
 
 
+def _last_completed_beside(service: Service) -> Deployment | None:
+    """Return the last completed deployment while it has tasks beside the newest one's."""
+    if service.last_completed is None:
+        return None
+    return next((d for d in service.deployments[1:] if d.id == service.last_completed.id), None)
+
+
 def with_stand_in_scaled(service: Service) -> Service:
-    """Let the deployment that runs in place of a FAILED one follow desiredCount, as that would."""
-    stand_in = launching_deployment(service)
-    if stand_in == service.primary or not stand_in.wanted_tasks:
+    """Let the last completed deployment grow with desiredCount while it is what counts.
+
+    So it is in place of one that has FAILED, and beside one in its stages. It wants less by itself
+    as its tasks are stopped.
+    """
+    is_needed = service.primary.rollout_state == "FAILED" or service.keeps_older_tasks
+    stand_in = _last_completed_beside(service)
+    if not is_needed or stand_in is None or not stand_in.wanted_tasks:
         return service
-    return with_deployment(service, replace(stand_in, wanted_tasks=service.desired_count))
+    wanted_tasks = max(stand_in.wanted_tasks, service.desired_count)
+    return with_deployment(service, replace(stand_in, wanted_tasks=wanted_tasks))
 
 
 def with_deployment(service: Service, changed: Deployment) -> Service:

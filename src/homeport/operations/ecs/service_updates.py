@@ -249,7 +249,7 @@ def _with_settings(
     )
     if described == document and updated == service:
         return service
-    if updated.desired_count != service.desired_count and updated.desired_count:
+    if updated.desired_count > service.desired_count:
         updated = with_stand_in_scaled(updated)
     # No longer what CreateService asked for: that call again isn't idempotent any more.
     return replace(updated, document=encode_document(replace(described, fingerprint=b"")))

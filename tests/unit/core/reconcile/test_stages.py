@@ -147,6 +147,20 @@ def test_a_pause_waits_until_somebody_goes_on():
     assert describe(world, arn).lifecycle_stage == "BAKE_TIME"
 
 
+@pytest.mark.parametrize("stage", ["PRE_SCALE_UP", "POST_SCALE_UP"])
+def test_blue_follows_desired_count_while_it_has_the_traffic(stage: str):
+    world = staged(lifecycle_hooks=[pause(stage)])
+    arn = deploy(world)
+    settle(world)
+    green = [] if stage == "PRE_SCALE_UP" else ["2"]
+    for count in (3, 1, 2):
+        world.call("UpdateService", ecs.UpdateServiceRequest(service="web", desired_count=count))
+        world.reconcile()
+        settle(world)
+        assert describe(world, arn).lifecycle_stage == stage
+        assert revisions(world) == ["1"] * count + green * count
+
+
 def test_a_pause_can_be_answered_with_a_rollback():
     world = staged(lifecycle_hooks=[pause("POST_SCALE_UP")])
     blue = {task.arn for task in world.tasks()}
