@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import yaml
 
-from homeport.cli.compose_service import ComposeFile, read_service
+from homeport.cli.compose_service import NOT_TAKEN, REFUSED, ComposeFile, read_service
 from homeport.cli.compose_values import Where, read_map, read_text
 from homeport.cli.deploy_wish import WantedService
 from homeport.cli.failure import CommandFailure
@@ -42,7 +42,7 @@ def read_compose(path: Path, environ: Mapping[str, str]) -> list[WantedService]:
     file = read_map(content, top)
     for member in file:
         if member not in _FILE_MEMBERS and not member.startswith("x-"):
-            raise top.below(member).refuse("is not taken by homeport deploy")
+            raise top.below(member).refuse(REFUSED.get(member, NOT_TAKEN))
     project = _project_name(file.get("name"), path, top)
     services = read_map(file.get("services"), top.below("services"))
     if not services:

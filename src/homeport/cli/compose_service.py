@@ -65,7 +65,7 @@ def read_service(file: ComposeFile, name: str, members: Any, where: Where) -> Wa
         if member.startswith("x-"):
             continue
         if reader is None:
-            hint = _REFUSED.get(member, "is not taken by homeport deploy")
+            hint = REFUSED.get(member, NOT_TAKEN)
             raise where.below(member).refuse(hint)
         reader(draft, value, where.below(member))
     if "image" not in draft.container:
@@ -318,7 +318,7 @@ def _resources(draft: _Draft, value: Any, where: Where) -> None:
         for member, each in read_map(figures, where.below(kind)).items():
             place = where.below(kind).below(member)
             if (kind, member) not in readers:
-                raise place.refuse(_REFUSED["cpus"] if member == "cpus" else "is not taken")
+                raise place.refuse(REFUSED["cpus"] if member == "cpus" else "is not taken")
             name, read = readers[kind, member]
             draft.container[name] = read(each, place)
 
@@ -364,10 +364,11 @@ _READERS: dict[str, Reader] = {
     "volumes": _volumes,
     "working_dir": _plain("workingDirectory", read_text),
 }
-# Where more can be said than that it is not taken.
-_REFUSED = {
+NOT_TAKEN = "is not taken by homeport deploy"
+# Where more can be said than that.
+REFUSED = {
     "build": "homeport deploy builds nothing: build the image first and name it with image",
-    "container_name": "tasks name their containers themselves, since there may be several",
+    "container_name": "tasks name their containers, since there may be several; leave it out",
     "cpus": "ECS shares the CPU by weight: say deploy.resources.reservations.cpus",
     "links": "services don't reach each other by name yet; publish a port",
     "networks": "tasks have the container instance's bridge network; leave networks out",

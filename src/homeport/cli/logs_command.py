@@ -57,9 +57,10 @@ def logs(
         print(f"{prefix} | {time + ' ' if timestamps else ''}{text}", flush=follow)
         line_count += 1
     if not line_count:
+        called = f" called {container}" if container else ""
         print(
-            f"no container of {name} on this machine has printed anything; `homeport status "
-            "--stopped` and `homeport history` say what became of its tasks",
+            f"no container{called} of {name} on this machine has printed anything; "
+            "`homeport status --stopped` and `homeport history` say what became of its tasks",
             file=sys.stderr,
         )
 

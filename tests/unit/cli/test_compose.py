@@ -200,6 +200,11 @@ def test_yaml_merge_keys_are_followed(folder):
     assert wanted.definition["containerDefinitions"][0]["image"] == "nginx"
 
 
+def test_networks_of_the_file_are_refused_with_what_to_do(folder):
+    with pytest.raises(CommandFailure, match="networks: tasks have the container instance"):
+        read(folder, "services:\n  web: {image: a}\nnetworks: {front: }\n")
+
+
 REFUSED = [
     ("build: .", "services.web.build: homeport deploy builds nothing"),
     ("networks: [a]", "services.web.networks: "),

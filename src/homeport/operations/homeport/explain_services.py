@@ -64,7 +64,7 @@ def _reasons(view: View, service: Service) -> Iterator[str]:
     """Say what keeps a service from being steady, the most telling first."""
     if service.is_steady:
         return
-    if is_impaired(service) and service.last_failure_reason:
+    if service.last_failure_reason and (is_impaired(service) or _has_failed_tasks(service)):
         yield f"tasks don't stay up: {service.last_failure_reason}"
     yield from _waits_of_deployment(view, service)
     if service.primary.rollout_state == "FAILED":
@@ -77,6 +77,13 @@ def _reasons(view: View, service: Service) -> Iterator[str]:
     )
     for provider, number in sorted(waiting.items()):
         yield f"{number} tasks wait for capacity of {provider} in PROVISIONING"
+
+
+def _has_failed_tasks(service: Service) -> bool:
+    """Whether tasks of the deployment that was given up are why it was."""
+    deployment = service.primary
+    is_own = service.last_failed_round_at_ms >= deployment.created_at_ms
+    return deployment.rollout_state == "FAILED" and is_own
 
 
 def _waits_of_deployment(view: View, service: Service) -> Iterator[str]:

@@ -62,6 +62,19 @@ def test_a_throttled_service_says_when_it_tries_again_and_what_its_tasks_died_of
     assert found.next_launch_at is None
 
 
+def test_a_service_whose_circuit_breaker_gave_up_says_what_its_tasks_died_of():
+    breaker = ecs.DeploymentCircuitBreaker(enable=True, rollback=False)
+    configuration = ecs.DeploymentConfiguration(deployment_circuit_breaker=breaker)
+    world = start(deployment_configuration=configuration)
+    fail(world, 3)
+    world.reconcile()
+    (found,) = ask(world, "web")
+    assert found.reasons == [
+        "tasks don't stay up: CannotPullContainerError: no such image",
+        "ECS deployment circuit breaker: tasks failed to start.",
+    ]
+
+
 def test_a_service_without_room_says_what_is_short():
     (found,) = ask(start("huge:1"), "web")
     assert not found.is_steady
