@@ -21,6 +21,8 @@ CALL_TIMEOUT_S = 30
 RETRY_INTERVAL_S = 0.25
 HTTP_OK = 200
 PAGE_SIZE = 100
+# What AWS's message leaves out for a person at a terminal.
+HINTS = {"ClusterNotFoundException": " `homeport status` lists the clusters of this region."}
 # The server takes any credentials on loopback.
 LOCAL_CREDENTIALS = Credentials(access_key_id="homeport", secret_access_key="homeport")
 
@@ -29,7 +31,7 @@ class ApiRefusal(Exception):
     """The server answered with an AWS error: its type and message."""
 
     def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
+        super().__init__(f"{code}: {message}{HINTS.get(code, '')}")
         self.code = code
 
 

@@ -61,7 +61,8 @@ def test_a_refusal_carries_awss_type_and_message(api):
     fake, client = api
     refusal = {"__type": "com.amazonaws.ecs#ClusterNotFoundException", "message": "Not found."}
     fake.answers["DescribeClusters"] = [(400, refusal)]
-    with pytest.raises(ApiRefusal, match=r"^ClusterNotFoundException: Not found\.$") as refused:
+    match = r"^ClusterNotFoundException: Not found\. `homeport status` lists the clusters"
+    with pytest.raises(ApiRefusal, match=match) as refused:
         client.call("DescribeClusters", {})
     assert refused.value.code == "ClusterNotFoundException"
 
