@@ -10,7 +10,7 @@ import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -35,6 +35,9 @@ NETWORK = "homeport-10.213.{}.0-24"
 BIND_ADDRESS = "127.0.2.{}"
 CLUSTERS_LIMIT = len(SUBNETS)
 EVENTS_PAUSE_S = 0.2  # making an instance takes a second
+TROUBLE_PAUSE_S = 1.0
+
+T = TypeVar("T")
 
 _TASK_CHANGE = "ECS Task State Change"
 _INSTANCE_CHANGE = "ECS Container Instance State Change"
@@ -68,10 +71,10 @@ class FargatePool:
     async def run(self) -> None:
         """Start and end instances as tasks and clusters come and go, until cancelled."""
         feed = EventFeed(self._client)
-        await asyncio.to_thread(feed.read_newest, 1)
+        await self._ask(lambda: feed.read_newest(1))
         await self._catch_up()
         while True:
-            for event in await asyncio.to_thread(feed.read_next):
+            for event in await self._ask(feed.read_next):
                 await self._follow(event)
             if feed.is_incomplete:
                 await self._catch_up()
@@ -85,9 +88,24 @@ class FargatePool:
         await asyncio.gather(*(child.stop() for _, child in agents))
         return sum([await self._clear(plan) for plan, _ in agents])
 
+    async def _ask(self, ask: Callable[[], list[T]]) -> list[T]:
+        """Ask the server until it answers: the containers that run don't end for its trouble.
+
+        Whether it still runs is `up`'s to watch.
+        """
+        said = ""
+        while True:
+            try:
+                return await asyncio.to_thread(ask)
+            except (ApiRefusal, CommandFailure) as trouble:
+                if str(trouble) != said:
+                    said = str(trouble)
+                    self._show(f"the pool of FARGATE instances asks again: {said}")
+            await asyncio.sleep(TROUBLE_PAUSE_S)
+
     async def _catch_up(self) -> None:
         """Look at all clusters as they are: what happened before is in no event."""
-        waiting = await asyncio.to_thread(lambda: [*self._clusters_with_tasks()])
+        waiting = await self._ask(lambda: [*self._clusters_with_tasks()])
         for cluster in waiting:
             await self._begin(cluster)
 
