@@ -397,6 +397,10 @@ def _checked(
     try:
         return msgspec.convert(value, type=hint, strict=not is_text)
     except msgspec.ValidationError as trouble:
+        if name == "event_webhooks":  # the path or the query may be a secret
+            raise ConfigError(
+                f"{origin}: expected up to 16 URLs like https://example.com/hook, without blanks"
+            ) from None
         raise ConfigError(f"{origin}: {trouble}, got {value!r}") from None
 
 

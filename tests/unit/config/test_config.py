@@ -181,3 +181,9 @@ def test_webhooks_come_as_a_list_or_as_text_with_commas(environ, tmp_path):
     assert load_config({"event_webhooks": [both[1]]}, environ=environ).event_webhooks == both[1:]
     with pytest.raises(ConfigError, match="--event-webhook: "):
         load_config({"event_webhooks": ["ftp://x"]}, environ=environ)
+
+
+def test_a_refused_webhook_is_not_repeated_since_its_url_may_hold_a_secret():
+    with pytest.raises(ConfigError, match=r"^--event-webhook: expected up to 16 URLs") as refusal:
+        load_config({"event_webhooks": ["htp://example.com/hook?key=s3cret"]}, environ={})
+    assert "s3cret" not in str(refusal.value)

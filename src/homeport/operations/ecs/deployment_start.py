@@ -161,14 +161,19 @@ def _overtake(view: View, service: Service, moment: Moment) -> list[Change]:
 
 
 def _demote(view: View, service: Service, deployment: Deployment) -> Deployment:
-    """Return a deployment as an older one; what it runs now is kept up until it has to go."""
+    """Return a deployment as an older one; what it runs now is kept up until it has to go.
+
+    A larger desiredCount that comes with the new deployment is the new one's alone.
+    """
     if deployment.status != "PRIMARY":
         return deployment
-    is_complete = deployment.rollout_state == "COMPLETED"
-    running = view.deployment_load(service.arn, deployment.id).running
+    kept = view.deployment_load(service.arn, deployment.id).running
+    before = view.service(service.arn)
+    if before is not None and deployment.rollout_state == "COMPLETED":
+        kept = before.desired_count
     return replace(
         deployment,
         status="ACTIVE",
         is_rollback=False,
-        wanted_tasks=service.desired_count if is_complete else min(running, service.desired_count),
+        wanted_tasks=min(kept, service.desired_count),
     )

@@ -40,6 +40,13 @@ def test_another_task_definition_starts_a_deployment(world: ServiceWorld):
     assert primary.rollout_state == "IN_PROGRESS"
 
 
+def test_a_larger_desired_count_that_comes_with_a_revision_is_that_revisions(world: ServiceWorld):
+    update(world, task_definition="web:2", desired_count=5)
+    world.reconcile()
+    revisions = [task.task_definition_arn for task in world.tasks()]
+    assert sorted(revisions) == [V1.arn] * 2 + [V2.arn] * 5
+
+
 def test_the_family_alone_means_its_newest_revision(world: ServiceWorld):
     assert update(world, task_definition="web").task_definition == V2.arn
 
