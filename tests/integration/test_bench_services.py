@@ -39,8 +39,9 @@ def test_services_are_measured_beside_a_crashing_one_and_beside_others_at_rest()
 def test_a_rolling_update_of_real_containers_never_has_too_few_and_stands_beside_swarm(
     docker_engine: Any,
 ):
-    update, fewest = bench("rolling", "--tasks", "3", "--rounds", "1")
+    update, alone, fewest = bench("rolling", "--tasks", "3", "--rounds", "1")
     assert update["what"] == "rolling update of 3 tasks"
     assert "Docker Swarm" in update["beside"]
+    assert alone["beside"].startswith("Engine calls")
     assert fewest["homeport"] == "3"
     assert fewest["is_met"] is True
