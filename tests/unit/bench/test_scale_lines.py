@@ -82,7 +82,7 @@ def test_scale_writes_its_flame_graph_when_asked_to(tmp_path):
     arguments = ["bench", "scale", "--instances", "5", "--services", "10", "--tasks", "1000"]
     done = CliRunner().invoke(app, [*arguments, "--profile", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    assert "homeport/state/store:Store.apply" in (tmp_path / "scale.collapsed.txt").read_text()
+    assert "homeport/sim/scale:ScaleRun.run" in (tmp_path / "scale.collapsed.txt").read_text()
 
 
 def test_commits_is_a_command_with_worlds_of_its_own():
