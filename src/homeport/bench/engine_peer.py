@@ -24,6 +24,8 @@ WEB_COMMAND = ["/bin/busybox", "httpd", "-f", "-p", "80", "-h", "/"]
 MEMORY_MIB = 16
 BUSYBOX = Path("/bin/busybox")
 
+Containers = list[aiodocker.containers.DockerContainer]
+
 
 @contextlib.asynccontextmanager
 async def docker_engine() -> AsyncIterator[aiodocker.Docker]:
@@ -101,16 +103,24 @@ def container_config() -> dict[str, Any]:
 
 async def start_containers(docker: aiodocker.Docker, count: int) -> float:
     """Create and start containers by plain Engine calls, eight at a time; returns seconds."""
-    gate = asyncio.Semaphore(PARALLEL_STARTS)
-
-    async def start() -> None:
-        async with gate:
-            container = await docker.containers.create(container_config())
-            await container.start()
-
     begun = time.perf_counter()
-    await asyncio.gather(*(start() for _ in range(count)))
+    await start_all(docker, container_config(), count, parallel=PARALLEL_STARTS)
     return time.perf_counter() - begun
+
+
+async def start_all(
+    docker: aiodocker.Docker, config: dict[str, Any], count: int, *, parallel: int
+) -> Containers:
+    """Create and start so many containers, `parallel` of them at a time."""
+    gate = asyncio.Semaphore(parallel)
+
+    async def start() -> aiodocker.containers.DockerContainer:
+        async with gate:
+            container = await docker.containers.create(config)
+            await container.start()
+            return container
+
+    return await asyncio.gather(*(start() for _ in range(count)))
 
 
 async def remove_containers(docker: aiodocker.Docker) -> None:

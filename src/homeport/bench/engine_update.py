@@ -6,31 +6,27 @@ kept or reported.
 """
 
 import asyncio
-from typing import Any
 
 import aiodocker
 
 from homeport.agent.stopping import Recipient, find_recipient, send_stop_signal
-from homeport.bench.engine_peer import container_config
-
-PARALLEL_STARTS = 16
-
-Containers = list[aiodocker.containers.DockerContainer]
+from homeport.bench.engine_peer import (
+    PARALLEL_STARTS,
+    Containers,
+    container_config,
+    start_all,
+)
+from homeport.bench.local_cluster import AGENTS
 
 
 async def start_revision(
     docker: aiodocker.Docker, command: list[str], labels: dict[str, str], count: int
 ) -> Containers:
-    """Create and start so many containers, `PARALLEL_STARTS` at a time."""
-    gate = asyncio.Semaphore(PARALLEL_STARTS)
-
-    async def start() -> aiodocker.containers.DockerContainer:
-        async with gate:
-            container = await docker.containers.create(_config(command, labels))
-            await container.start()
-            return container
-
-    return await asyncio.gather(*(start() for _ in range(count)))
+    """Create and start so many containers, as many at a time as the agents do together."""
+    config = container_config()
+    config["Cmd"] = command
+    config["Labels"] |= labels
+    return await start_all(docker, config, count, parallel=AGENTS * PARALLEL_STARTS)
 
 
 async def find_recipients(containers: Containers) -> dict[str, Recipient | None]:
@@ -47,10 +43,3 @@ async def stop_all(containers: Containers, recipients: dict[str, Recipient | Non
         if recipient is None or not send_stop_signal(recipient):
             left.append(container)
     await asyncio.gather(*(container.kill(signal="SIGTERM") for container in left))
-
-
-def _config(command: list[str], labels: dict[str, str]) -> dict[str, Any]:
-    config = container_config()
-    config["Cmd"] = command
-    config["Labels"] |= labels
-    return config

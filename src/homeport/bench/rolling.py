@@ -3,7 +3,7 @@
 Both start the new container first, may do so for all at once (maximumPercent 200; parallelism 0),
 have the same image, command and stop time-out, and are judged by the same witness: the Engine's
 events. An update is over when as many new containers run as were wanted, and no old one does.
-Bare Engine calls that come to the same take turns with them: nobody who asks this Engine is faster.
+Bare Engine calls that come to the same take turns with them: what this Engine allows at that time.
 """
 
 import asyncio
